@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: Apache-2.0
+#
+# Asks the system what it offers. Each answer becomes MPROC_HAVE_<NAME> in the
+# private header mproc_config.h: the only thing an #if in src/posix and
+# src/win32 may test.
+
+include(CheckSymbolExists)
+include(CheckLibraryExists)
+include(CMakePushCheckState)
+
+# probe(<NAME> <symbol> <header>...)
+function(probe name symbol)
+  check_symbol_exists(${symbol} "${ARGN}" MPROC_HAVE_${name})
+endfunction()
+
+cmake_push_check_state(RESET)
+if(CMAKE_SYSTEM_NAME STREQUAL "Linux")
+  set(CMAKE_REQUIRED_DEFINITIONS -D_GNU_SOURCE)
+endif()
+set(CMAKE_REQUIRED_QUIET ON)
+
+if(NOT WIN32)
+  # Processes
+  probe(VFORK              vfork                unistd.h)
+  probe(PRCTL              prctl                sys/prctl.h)
+  probe(PIDFD_OPEN         SYS_pidfd_open       sys/syscall.h)
+  probe(POSIX_SPAWN_FILE_ACTIONS_ADDCHDIR_NP posix_spawn_file_actions_addchdir_np spawn.h)
+  probe(SCHED_GETAFFINITY  sched_getaffinity    sched.h)
+
+  # Descriptors
+  probe(PIPE2              pipe2                fcntl.h unistd.h)
+  probe(SOCK_CLOEXEC       SOCK_CLOEXEC         sys/types.h sys/socket.h)
+  probe(MSG_CMSG_CLOEXEC   MSG_CMSG_CLOEXEC     sys/types.h sys/socket.h)
+  probe(ACCEPT4            accept4              sys/types.h sys/socket.h)
+  probe(CLOSE_RANGE        close_range          unistd.h)
+  probe(CLOSE_RANGE_CLOEXEC CLOSE_RANGE_CLOEXEC unistd.h)
+  probe(O_PATH             O_PATH               fcntl.h)
+
+  # Memory
+  probe(MEMFD_CREATE       memfd_create         sys/mman.h)
+
+  probe(SHM_OPEN           shm_open             sys/mman.h fcntl.h)
+  if(NOT MPROC_HAVE_SHM_OPEN)
+    # Before glibc 2.34 it was in a library of its own.
+    check_library_exists(rt shm_open "" MPROC_SHM_OPEN_IN_RT)
+    set(MPROC_HAVE_SHM_OPEN ${MPROC_SHM_OPEN_IN_RT})
+  endif()
+endif()
+cmake_pop_check_state()

@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "boot.h"
+
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+/* Pieces are aligned for any type. */
+enum { PIECE_ALIGNMENT = 64 };
+
+/** Lays pieces out one after the other; used twice, first to measure (base NULL), then to fill. */
+typedef struct layout_t {
+    unsigned char *base;
+    uint64_t end;
+    int overflow;
+} layout_t;
+
+/** Reserve a piece, and copy into it what there is to copy. */
+static boot_piece_t put(layout_t *layout, const void *data, uint64_t size)
+{
+    boot_piece_t piece = {0, size};
+    const uint64_t start = (layout->end + PIECE_ALIGNMENT - 1) & ~(uint64_t)(PIECE_ALIGNMENT - 1);
+    /* Half of the address space is the limit, so that no sum of two can wrap. */
+    if (size > SIZE_MAX / 2 || start > SIZE_MAX / 2 - size) {
+        layout->overflow = 1;
+        return piece;
+    }
+    piece.offset = start;
+    layout->end = start + size;
+    if (layout->base && data && size)
+        memcpy(layout->base + start, data, (size_t)size);
+    return piece;
+}
+
+static boot_piece_t put_string(layout_t *layout, const char *string)
+{
+    return string ? put(layout, string, strlen(string) + 1) : (boot_piece_t){0, 0};
+}
+
+static boot_piece_t put_args(layout_t *layout, const mproc_process_opts_t *opts)
+{
+    if (opts->arg_count > SIZE_MAX / 2 / sizeof(boot_arg_t)) {
+        layout->overflow = 1;
+        return (boot_piece_t){0, 0};
+    }
+    if (opts->arg_count == 0)
+        return (boot_piece_t){0, 0};
+    boot_piece_t table = put(layout, NULL, opts->arg_count * sizeof(boot_arg_t));
+    for (size_t i = 0; i < opts->arg_count && !layout->overflow; i++) {
+        boot_arg_t arg;
+        arg.name = put_string(layout, opts->args[i].name);
+        arg.data = put(layout, opts->args[i].data, opts->args[i].size);
+        if (layout->base)
+            ((boot_arg_t *)(void *)(layout->base + table.offset))[i] = arg;
+    }
+    return table;
+}
+
+static boot_piece_t put_environment(layout_t *layout, const char *const *environment)
+{
+    boot_piece_t whole = {0, 0};
+    if (!environment)
+        return whole;
+    /* Strings lie back to back, so they are one piece, with an empty string at its end. */
+    uint64_t size = 1;
+    for (size_t i = 0; environment[i]; i++)
+        size += strlen(environment[i]) + 1;
+    whole = put(layout, NULL, size);
+    if (!layout->base)
+        return whole;
+    char *to = (char *)layout->base + whole.offset;
+    for (size_t i = 0; environment[i]; i++) {
+        const size_t length = strlen(environment[i]) + 1;
+        memcpy(to, environment[i], length);
+        to += length;
+    }
+    return whole;
+}
+
+/** Lay out everything behind the header, and note in the header where it lies. */
+static void lay_out(layout_t *layout, boot_t *boot, const boot_contents_t *contents)
+{
+    const mproc_process_opts_t *opts = contents->opts;
+    layout->end = sizeof *boot;
+    boot->target_path = put_string(layout, contents->place ? contents->place->path : NULL);
+    boot->handles = opts->handle_count ? put(layout, NULL, opts->handle_count * sizeof(int64_t)) : (boot_piece_t){0, 0};
+    boot->cpus = opts->cpu_count ? put(layout, opts->cpus, opts->cpu_count * sizeof(int)) : (boot_piece_t){0, 0};
+    boot->environment = put_environment(layout, contents->environment);
+    boot->args = put_args(layout, opts);
+    boot->data = opts->data ? put(layout, opts->data, opts->size) : (boot_piece_t){0, 0};
+}
+
+apr_status_t boot_create(sys_block_t *block, const boot_contents_t *contents, int private)
+{
+    boot_t measured;
+    layout_t layout = {NULL, 0, 0};
+    lay_out(&layout, &measured, contents);
+    if (layout.overflow)
+        return mproc_fail(MPROC_ESIZE, "the arguments are larger than memory can be: %zu bytes of data, %zu arguments",
+                          contents->opts->size, contents->opts->arg_count);
+    apr_status_t status = sys_block_create(block, (size_t)layout.end, private);
+    if (status != APR_SUCCESS)
+        return mproc_fail(status, "no memory for %llu bytes of arguments", (unsigned long long)layout.end);
+    boot_t *boot = boot_of(block);
+    layout.base = block->data;
+    lay_out(&layout, boot, contents);
+    boot->magic = BOOT_MAGIC;
+    boot->layout = BOOT_LAYOUT;
+    boot->size = layout.end;
+    if (contents->place) {
+        boot->target_offset = contents->place->offset;
+        boot->target_is_program = contents->place->is_program;
+        boot->target_id_size = contents->place->id_size;
+        memcpy(boot->target_id, contents->place->id, sizeof boot->target_id);
+    }
+    return APR_SUCCESS;
+}
+
+boot_t *boot_of(const sys_block_t *block)
+{
+    return (boot_t *)(void *)block->data;
+}
+
+apr_status_t boot_check(const sys_block_t *block)
+{
+    if (block->size < sizeof(boot_t) || boot_of(block)->magic != BOOT_MAGIC)
+        return mproc_fail(MPROC_EINIT,
+                          "the command line says that this is a child, but what it was given is no block of ours");
+    if (boot_of(block)->layout != BOOT_LAYOUT || boot_of(block)->size > block->size)
+        return mproc_fail(MPROC_EBUILD, "creator and child use different builds of libmproc (layout %u, here %d)",
+                          boot_of(block)->layout, BOOT_LAYOUT);
+    return APR_SUCCESS;
+}
+
+void *boot_at(const boot_t *boot, boot_piece_t piece)
+{
+    return piece.offset ? (unsigned char *)(uintptr_t)boot + piece.offset : NULL;
+}
+
+void boot_get_place(const boot_t *boot, sys_place_t *place)
+{
+    const char *path = boot_at(boot, boot->target_path);
+    memset(place, 0, offsetof(sys_place_t, path));
+    place->offset = boot->target_offset;
+    place->is_program = boot->target_is_program;
+    place->id_size = boot->target_id_size;
+    memcpy(place->id, boot->target_id, sizeof place->id);
+    place->path[0] = '\0';
+    if (path)
+        strncat(place->path, path, sizeof place->path - 1);
+}
+
+void boot_report_failure(boot_t *boot)
+{
+    const mproc_error_t *error = mproc_last_error();
+    boot->failure = error->status;
+    boot->failure_native = error->native;
+    strncat(boot->failure_text, error->text, sizeof boot->failure_text - 1);
+    atomic_store(&boot->stage, BOOT_FAILED);
+}

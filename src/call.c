@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "call.h"
+
+#include <string.h>
+
+static int is_missing(const mproc_call_t *call, const char *function)
+{
+    if (call)
+        return 0;
+    mproc_fail(APR_EINVAL, "%s: the call is NULL", function);
+    return 1;
+}
+
+/** Store a size where it is wanted. */
+static void *with_size(void *data, size_t found, size_t *size)
+{
+    if (size)
+        *size = data ? found : 0;
+    return data;
+}
+
+void *mproc_call_data(mproc_call_t *call, size_t size)
+{
+    if (is_missing(call, "mproc_call_data"))
+        return NULL;
+    const boot_piece_t data = call->boot->data;
+    if (!data.offset || data.size != size) {
+        mproc_fail(MPROC_ESIZE, "mproc_call_data: %s expects %zu bytes, but its creator gave %zu", call->boot->name,
+                   size, data.offset ? (size_t)data.size : 0);
+        return NULL;
+    }
+    return boot_at(call->boot, data);
+}
+
+void *mproc_call_bytes(mproc_call_t *call, size_t *size)
+{
+    with_size(NULL, 0, size);
+    if (is_missing(call, "mproc_call_bytes"))
+        return NULL;
+    return with_size(boot_at(call->boot, call->boot->data), (size_t)call->boot->data.size, size);
+}
+
+size_t mproc_call_arg_count(mproc_call_t *call)
+{
+    return is_missing(call, "mproc_call_arg_count") ? 0 : (size_t)call->boot->args.size / sizeof(boot_arg_t);
+}
+
+static const boot_arg_t *arg_at(const mproc_call_t *call, size_t index)
+{
+    const boot_arg_t *args = boot_at(call->boot, call->boot->args);
+    return args ? &args[index] : NULL;
+}
+
+void *mproc_call_arg(mproc_call_t *call, size_t index, size_t *size)
+{
+    with_size(NULL, 0, size);
+    if (is_missing(call, "mproc_call_arg"))
+        return NULL;
+    const size_t count = mproc_call_arg_count(call);
+    if (index >= count) {
+        mproc_fail(APR_EINVAL, "mproc_call_arg: %s was given %zu arguments, there is none at %zu", call->boot->name,
+                   count, index);
+        return NULL;
+    }
+    const boot_arg_t *arg = arg_at(call, index);
+    return with_size(boot_at(call->boot, arg->data), (size_t)arg->data.size, size);
+}
+
+void *mproc_call_named(mproc_call_t *call, const char *name, size_t *size)
+{
+    with_size(NULL, 0, size);
+    if (is_missing(call, "mproc_call_named"))
+        return NULL;
+    if (!name) {
+        mproc_fail(APR_EINVAL, "mproc_call_named: the name is NULL");
+        return NULL;
+    }
+    for (size_t i = 0; i < mproc_call_arg_count(call); i++) {
+        const boot_arg_t *arg = arg_at(call, i);
+        const char *found = boot_at(call->boot, arg->name);
+        if (found && strcmp(found, name) == 0)
+            return with_size(boot_at(call->boot, arg->data), (size_t)arg->data.size, size);
+    }
+    mproc_fail(APR_ENOENT, "mproc_call_named: %s was given no argument '%.80s'", call->boot->name, name);
+    return NULL;
+}
+
+/** Check that bytes are a string. */
+static const char *as_string(const mproc_call_t *call, const char *bytes, size_t size)
+{
+    if (bytes && (size == 0 || bytes[size - 1] != '\0')) {
+        mproc_fail(MPROC_ESIZE, "an argument of %s that is read as a string is not terminated: %zu bytes",
+                   call->boot->name, size);
+        return NULL;
+    }
+    return bytes;
+}
+
+const char *mproc_call_string(mproc_call_t *call, size_t index)
+{
+    size_t size;
+    const char *bytes = mproc_call_arg(call, index, &size);
+    return bytes ? as_string(call, bytes, size) : NULL;
+}
+
+const char *mproc_call_named_string(mproc_call_t *call, const char *name)
+{
+    size_t size;
+    const char *bytes = mproc_call_named(call, name, &size);
+    return bytes ? as_string(call, bytes, size) : NULL;
+}
+
+size_t mproc_call_handle_count(mproc_call_t *call)
+{
+    return is_missing(call, "mproc_call_handle_count") ? 0 : (size_t)call->boot->handles.size / sizeof(int64_t);
+}
+
+mproc_os_handle_t mproc_call_handle(mproc_call_t *call, size_t index)
+{
+    if (is_missing(call, "mproc_call_handle"))
+        return MPROC_NO_HANDLE;
+    const size_t count = mproc_call_handle_count(call);
+    if (index >= count) {
+        mproc_fail(APR_EINVAL, "mproc_call_handle: %s was given %zu handles, there is none at %zu", call->boot->name,
+                   count, index);
+        return MPROC_NO_HANDLE;
+    }
+    const int64_t *handles = boot_at(call->boot, call->boot->handles);
+    return (mproc_os_handle_t)handles[index];
+}

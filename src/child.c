@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <stdatomic.h>
+#include <string.h>
+
+#include "call.h"
+#include "environment.h"
+#include "initialize.h"
+#include "log.h"
+#include "process.h"
+#include "start_method.h"
+#include "target.h"
+
+/* A child that cannot call its target ends with this, as Python's do; join tells the reason. */
+enum { EXIT_NOT_STARTED = 1 };
+
+/** Get hold of the handles that the creator gave. */
+static apr_status_t take_handles(boot_t *boot)
+{
+    int64_t *handles = boot_at(boot, boot->handles);
+    for (size_t i = 0; handles && i < boot->handles.size / sizeof *handles; i++) {
+        apr_status_t status = sys_child_take(&handles[i], i);
+        if (status != APR_SUCCESS)
+            return mproc_fail(status, "handle %zu was not passed to the child", i);
+    }
+    return APR_SUCCESS;
+}
+
+static apr_status_t set_environment(boot_t *boot)
+{
+    char *strings = boot_at(boot, boot->environment);
+    if (!strings)
+        return APR_SUCCESS;
+    /* Used in place and for good: the environment belongs to the process as long as it lives. */
+    char **list = environment_list(strings, (size_t)boot->environment.size);
+    if (!list)
+        return mproc_fail(APR_ENOMEM, "no memory for the child's environment");
+    apr_status_t status = sys_set_environment(list);
+    return status == APR_SUCCESS ? status : mproc_fail(status, "the child's environment cannot be set");
+}
+
+/** Become what the block says, up to the target's address. */
+static apr_status_t prepare(boot_t *boot, mproc_target_t *target)
+{
+    apr_status_t status = sys_child_setup(boot->slots);
+    if (status != APR_SUCCESS)
+        return mproc_fail(status, "the child's standard streams cannot be set up");
+    status = library_become_child(boot);
+    if (status == APR_SUCCESS)
+        status = take_handles(boot);
+    if (status == APR_SUCCESS)
+        status = set_environment(boot);
+    if (status == APR_SUCCESS && boot->cpus.offset) {
+        status = sys_bind_cpus(boot_at(boot, boot->cpus), (size_t)boot->cpus.size / sizeof(int));
+        if (status != APR_SUCCESS)
+            status = mproc_fail(status, "the child cannot be bound to its CPUs");
+    }
+    if (status != APR_SUCCESS)
+        return status;
+    if (boot->method == MPROC_FORK) {
+        const uintptr_t address = (uintptr_t)boot->target_address;
+        memcpy(target, &address, sizeof address);
+        return APR_SUCCESS;
+    }
+    sys_place_t place;
+    boot_get_place(boot, &place);
+    return target_find(target, &place);
+}
+
+int child_call_target(process_t *process, boot_t *boot, mproc_target_t target)
+{
+    mproc_call_t call = {boot};
+    if (process)
+        mproc_log(MPROC_LOG_INFO, "child %s calling its target", process->thread ? "thread" : "process");
+    const int code = target(&call) & 0xff;
+    if (process)
+        mproc_log(MPROC_LOG_INFO, "%s exiting with exitcode %d", process->thread ? "thread" : "process", code);
+    return code;
+}
+
+void child_run(sys_block_t *block)
+{
+    boot_t *boot = boot_of(block);
+    mproc_target_t target;
+    int code = EXIT_NOT_STARTED;
+    atomic_store(&boot->stage, BOOT_ATTACHED);
+    if (prepare(boot, &target) != APR_SUCCESS) {
+        boot_report_failure(boot);
+    } else {
+        atomic_store(&boot->stage, BOOT_RUNNING);
+        code = child_call_target(process_current(), boot, target);
+        children_end();
+        boot->exitcode = code;
+        atomic_store(&boot->stage, BOOT_ENDED);
+    }
+    library_end_child();
+    sys_child_leave(code);
+}

@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <stddef.h>
+
+#include "handle.h"
+#include "initialize.h"
+#include "log.h"
+#include "process.h"
+
+/* The children that were started and not yet seen to have ended, the latest first; guarded by process_lock(). */
+static process_t *running;
+
+void children_add(process_t *process)
+{
+    process->next = running;
+    process->link = &running;
+    if (running)
+        running->link = &process->next;
+    running = process;
+}
+
+void children_remove(process_t *process)
+{
+    *process->link = process->next;
+    if (process->next)
+        process->next->link = process->link;
+    process->next = NULL;
+    process->link = NULL;
+}
+
+void children_forget(void)
+{
+    running = NULL;
+}
+
+apr_status_t mproc_active_children(mproc_process_t **children, size_t capacity, size_t *count)
+{
+    if (!count || (capacity && !children))
+        return mproc_fail(APR_EINVAL, "mproc_active_children: %s is NULL", count ? "children" : "count");
+    *count = 0;
+    if (!library_is_initialized())
+        return mproc_fail(MPROC_EINIT, "mproc_active_children: mproc_initialize was not called in this process's main");
+    process_lock();
+    for (process_t *process = running, *next; process; process = next) {
+        next = process->next;
+        process_settle(process);
+        if (process->state != PROCESS_RUNNING)
+            continue;
+        if (*count < capacity)
+            children[*count] = process->handle;
+        ++*count;
+    }
+    process_unlock();
+    return APR_SUCCESS;
+}
+
+/** A daemon that can be ended: threads cannot, they end with the process. */
+static int is_daemon_process(const process_t *process)
+{
+    return process->daemon && process->os;
+}
+
+static int is_no_daemon(const process_t *process)
+{
+    return !process->daemon;
+}
+
+/** Get a running child of a kind, to be released by the caller; NULL if there is none. */
+static process_t *next_child(int (*is_wanted)(const process_t *))
+{
+    process_t *found = NULL;
+    process_lock();
+    for (process_t *process = running; process && !found; process = process->next) {
+        void *object;
+        if (is_wanted(process) && handle_acquire(&object, process->handle, HANDLE_PROCESS) == APR_SUCCESS)
+            found = process;
+    }
+    process_unlock();
+    return found;
+}
+
+/** Ask all daemons to end, so that their graces run side by side. */
+static void terminate_daemons(void)
+{
+    process_lock();
+    for (process_t *process = running; process; process = process->next)
+        if (is_daemon_process(process))
+            sys_process_signal(process->os, SYS_TERMINATE);
+    process_unlock();
+}
+
+void children_end(void)
+{
+    terminate_daemons();
+    const sys_time_t start = sys_now();
+    for (process_t *process; (process = next_child(is_daemon_process)) != NULL; process_release(process)) {
+        mproc_log(MPROC_LOG_DEBUG, "waiting for daemon %s to end", process->name);
+        if (process_wait(process, process->grace < 0 ? SYS_NEVER : start + process->grace) != APR_TIMEUP)
+            continue;
+        process_signal(process, SYS_KILL);
+        process_wait(process, SYS_NEVER);
+    }
+    for (process_t *process; (process = next_child(is_no_daemon)) != NULL; process_release(process)) {
+        mproc_log(MPROC_LOG_DEBUG, "joining %s", process->name);
+        process_wait(process, SYS_NEVER);
+    }
+}

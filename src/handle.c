@@ -1,0 +1,219 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "handle.h"
+
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+
+#include <mproc/status.h>
+
+/*
+ * A handle's bits, from the lowest: 3 for a tag that no aligned pointer has, 5 for the kind, then the index, then
+ * the generation.
+ */
+#define TAG ((uintptr_t)5)
+#define TAG_BITS 3
+#define KIND_BITS 5
+#define INDEX_SHIFT (TAG_BITS + KIND_BITS)
+#define INDEX_BITS (sizeof(uintptr_t) >= 8 ? 24 : 14)
+#define GENERATION_SHIFT (INDEX_SHIFT + INDEX_BITS)
+#define GENERATION_MASK ((uintptr_t)-1 >> GENERATION_SHIFT)
+
+/*
+ * A slot's word: generation in the upper half, then one bit that says open, then the number of uses. One word, so that
+ * a use is counted only if the handle is still open, and a close is seen by all later uses.
+ */
+#define OPEN ((uint64_t)1 << 31)
+#define USES (OPEN - 1)
+
+typedef struct slot_t {
+    _Atomic uint64_t word;
+    void *object;
+    handle_destroy_t destroy;
+    handle_kind_t kind;
+    uint32_t next_free; /* index + 1 of the next free slot */
+} slot_t;
+
+/* Chunks are never freed or moved, so that a stale handle can always be checked. */
+enum { CHUNK = 256, CHUNKS = 4096 };
+static _Atomic(slot_t *) chunks[CHUNKS];
+static uint32_t used;       /* slots that were ever in use */
+static uint32_t first_free; /* index + 1; 0 for none */
+static uint32_t last_free;  /* the queue is first in, first out: a slot rests before it is used again */
+static atomic_flag busy = ATOMIC_FLAG_INIT;
+
+/* A spin lock, since it must work before anything is initialized, and is held for a few instructions. */
+void handle_lock(void)
+{
+    while (atomic_flag_test_and_set_explicit(&busy, memory_order_acquire)) {}
+}
+
+void handle_unlock(void)
+{
+    atomic_flag_clear_explicit(&busy, memory_order_release);
+}
+
+static slot_t *slot_at(uint32_t index)
+{
+    slot_t *chunk = index / CHUNK < CHUNKS ? atomic_load_explicit(&chunks[index / CHUNK], memory_order_acquire) : NULL;
+    return chunk ? &chunk[index % CHUNK] : NULL;
+}
+
+/** Take a free slot, with the lock held; NULL if there is none. `spare` is a new chunk, which is used if need be. */
+static slot_t *take_slot(uint32_t *index, slot_t **spare)
+{
+    if (first_free) {
+        *index = first_free - 1;
+        slot_t *slot = slot_at(*index);
+        first_free = slot->next_free;
+        if (!first_free)
+            last_free = 0;
+        return slot;
+    }
+    const uint32_t limit = INDEX_BITS < 20 ? (uint32_t)1 << INDEX_BITS : (uint32_t)CHUNK * CHUNKS;
+    if (used >= limit)
+        return NULL;
+    if (used % CHUNK == 0 && !slot_at(used)) {
+        if (!*spare)
+            return NULL;
+        atomic_store_explicit(&chunks[used / CHUNK], *spare, memory_order_release);
+        *spare = NULL;
+    }
+    *index = used++;
+    return slot_at(*index);
+}
+
+static void *compose(uint32_t index, handle_kind_t kind, uint64_t generation)
+{
+    return (void *)(((uintptr_t)(generation & GENERATION_MASK) << GENERATION_SHIFT) | (uintptr_t)index << INDEX_SHIFT |
+                    (uintptr_t)kind << TAG_BITS | TAG);
+}
+
+void *handle_open(handle_kind_t kind, void *object, handle_destroy_t destroy)
+{
+    slot_t *spare = NULL;
+    uint32_t index = 0;
+    handle_lock();
+    slot_t *slot = take_slot(&index, &spare);
+    handle_unlock();
+    if (!slot) {
+        /* Memory is got outside of the lock. */
+        spare = calloc(CHUNK, sizeof *spare);
+        handle_lock();
+        slot = take_slot(&index, &spare);
+        handle_unlock();
+        free(spare);
+        if (!slot)
+            return NULL;
+    }
+    slot->object = object;
+    slot->destroy = destroy;
+    slot->kind = kind;
+    const uint64_t generation = atomic_load_explicit(&slot->word, memory_order_relaxed) >> 32;
+    atomic_store_explicit(&slot->word, generation << 32 | OPEN, memory_order_release);
+    return compose(index, kind, generation);
+}
+
+/** Find the slot that a handle speaks of; whether it is still open, its word tells. */
+static apr_status_t find_slot(slot_t **slot, uintptr_t *generation, const void *handle, handle_kind_t kind)
+{
+    const uintptr_t bits = (uintptr_t)handle;
+    *slot = NULL;
+    if (!handle)
+        return APR_EINVAL;
+    if ((bits & (((uintptr_t)1 << INDEX_SHIFT) - 1)) != ((uintptr_t)kind << TAG_BITS | TAG))
+        return MPROC_ECLOSED;
+    *slot = slot_at((uint32_t)(bits >> INDEX_SHIFT & (((uintptr_t)1 << INDEX_BITS) - 1)));
+    *generation = bits >> GENERATION_SHIFT;
+    return *slot ? APR_SUCCESS : MPROC_ECLOSED;
+}
+
+static int is_open(uint64_t word, uintptr_t generation)
+{
+    return (word & OPEN) && ((uintptr_t)(word >> 32) & GENERATION_MASK) == generation;
+}
+
+apr_status_t handle_acquire(void **object, const void *handle, handle_kind_t kind)
+{
+    slot_t *slot;
+    uintptr_t generation;
+    *object = NULL;
+    apr_status_t status = find_slot(&slot, &generation, handle, kind);
+    if (status != APR_SUCCESS)
+        return status;
+    uint64_t word = atomic_load_explicit(&slot->word, memory_order_acquire);
+    do {
+        if (!is_open(word, generation))
+            return MPROC_ECLOSED;
+    } while (!atomic_compare_exchange_weak_explicit(&slot->word, &word, word + 1, memory_order_acquire,
+                                                    memory_order_acquire));
+    *object = slot->object;
+    return APR_SUCCESS;
+}
+
+/** Destroy the object of a slot that nobody uses any more, and make the slot free for another generation. */
+static void retire(slot_t *slot, uint32_t index)
+{
+    slot->destroy(slot->object);
+    slot->object = NULL;
+    handle_lock();
+    const uint64_t generation = (atomic_load_explicit(&slot->word, memory_order_relaxed) >> 32) + 1;
+    atomic_store_explicit(&slot->word, generation << 32, memory_order_release);
+    slot->next_free = 0;
+    if (last_free)
+        slot_at(last_free - 1)->next_free = index + 1;
+    else
+        first_free = index + 1;
+    last_free = index + 1;
+    handle_unlock();
+}
+
+static uint32_t index_of(const void *handle)
+{
+    return (uint32_t)((uintptr_t)handle >> INDEX_SHIFT & (((uintptr_t)1 << INDEX_BITS) - 1));
+}
+
+void handle_release(const void *handle)
+{
+    slot_t *slot = slot_at(index_of(handle));
+    const uint64_t before = atomic_fetch_sub_explicit(&slot->word, 1, memory_order_acq_rel);
+    if ((before & USES) == 1 && !(before & OPEN))
+        retire(slot, index_of(handle));
+}
+
+apr_status_t handle_close(const void *handle, handle_kind_t kind)
+{
+    slot_t *slot;
+    uintptr_t generation;
+    apr_status_t status = find_slot(&slot, &generation, handle, kind);
+    if (status != APR_SUCCESS)
+        return status;
+    uint64_t word = atomic_load_explicit(&slot->word, memory_order_acquire);
+    do {
+        if (!is_open(word, generation))
+            return MPROC_ECLOSED;
+    } while (!atomic_compare_exchange_weak_explicit(&slot->word, &word, word & ~OPEN, memory_order_acq_rel,
+                                                    memory_order_acquire));
+    if ((word & USES) == 0)
+        retire(slot, index_of(handle));
+    return APR_SUCCESS;
+}
+
+void handle_close_all(handle_kind_t kind, int (*approves)(const void *object))
+{
+    handle_lock();
+    const uint32_t count = used;
+    handle_unlock();
+    for (uint32_t index = 0; index < count; index++) {
+        slot_t *slot = slot_at(index);
+        const uint64_t word = atomic_load_explicit(&slot->word, memory_order_acquire);
+        void *handle = compose(index, kind, word >> 32);
+        void *object;
+        if (!(word & OPEN) || handle_acquire(&object, handle, kind) != APR_SUCCESS)
+            continue;
+        if (approves(object))
+            handle_close(handle, kind);
+        handle_release(handle);
+    }
+}

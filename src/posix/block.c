@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "unix.h"
+
+/* From this size on, memory is reserved first: where there is too little, that is a status, and not a SIGBUS while filling it. */
+enum { RESERVE_FROM = 1 << 20 };
+
+/** Make a file without a name. */
+static int open_nameless(void)
+{
+#if defined(MPROC_HAVE_MEMFD_CREATE)
+    unix_making();
+    return unix_made(memfd_create("mproc", MFD_CLOEXEC));
+#else
+    /* The name lives for a moment only; a process that is killed in this moment leaves it. */
+    char name[32];
+    snprintf(name, sizeof name, "/mproc-%ld-%lld", (long)getpid(), (long long)sys_now());
+    unix_making();
+    const int fd = unix_made(shm_open(name, O_RDWR | O_CREAT | O_EXCL, 0600));
+    if (fd >= 0)
+        shm_unlink(name);
+    return fd;
+#endif
+}
+
+/** Give a file its size; going beyond RLIMIT_FSIZE would be a signal, not an error. */
+static int set_size(int fd, size_t size)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY && size > limit.rlim_cur)
+        return EFBIG;
+    if (ftruncate(fd, (off_t)size) != 0)
+        return errno;
+#if defined(MPROC_HAVE_MEMFD_CREATE)
+    if (size >= RESERVE_FROM) {
+        const int error = posix_fallocate(fd, 0, (off_t)size);
+        return error == ENOSPC ? ENOMEM : error;
+    }
+#endif
+    return 0;
+}
+
+static apr_status_t map(sys_block_t *block, int fd, size_t size)
+{
+    const int flags = fd < 0 ? MAP_SHARED | MAP_ANONYMOUS : MAP_SHARED;
+    void *data = mmap(NULL, size, PROT_READ | PROT_WRITE, flags, fd, 0);
+    if (data == MAP_FAILED)
+        return errno;
+    block->data = data;
+    block->size = size;
+    block->handle = fd;
+    return APR_SUCCESS;
+}
+
+apr_status_t sys_block_create(sys_block_t *block, size_t size, int private)
+{
+    *block = (sys_block_t){NULL, 0, SYS_NO_HANDLE};
+    if (private)
+        return map(block, -1, size);
+    const int fd = open_nameless();
+    if (fd < 0)
+        return errno;
+    apr_status_t status = set_size(fd, size);
+    if (status == APR_SUCCESS)
+        status = map(block, fd, size);
+    if (status != APR_SUCCESS)
+        unix_close(fd);
+    return status;
+}
+
+apr_status_t unix_block_map(sys_block_t *block, int fd)
+{
+    struct stat file;
+    *block = (sys_block_t){NULL, 0, SYS_NO_HANDLE};
+    apr_status_t status = fstat(fd, &file) == 0 ? APR_SUCCESS : errno;
+    if (status == APR_SUCCESS && (!S_ISREG(file.st_mode) || file.st_size <= 0))
+        status = APR_EINVAL;
+    if (status == APR_SUCCESS)
+        status = map(block, fd, (size_t)file.st_size);
+    block->handle = SYS_NO_HANDLE;
+    return status;
+}
+
+void sys_block_trim(sys_block_t *block, size_t keep)
+{
+    const size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    keep = (keep + page - 1) & ~(page - 1);
+    if (keep < block->size) {
+        munmap(block->data + keep, block->size - keep);
+        block->size = keep;
+    }
+    unix_close((int)block->handle);
+    block->handle = SYS_NO_HANDLE;
+}
+
+void sys_block_close(sys_block_t *block)
+{
+    if (block->data)
+        munmap(block->data, block->size);
+    unix_close((int)block->handle);
+    *block = (sys_block_t){NULL, 0, SYS_NO_HANDLE};
+}

@@ -1,0 +1,289 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "unix.h"
+
+/*
+ * The list of the library's descriptors: one byte for each number. The lock is held while one is made, so that no fork falls between
+ * its making and its listing.
+ */
+static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+static unsigned char *listed;
+static int capacity;
+
+static _Thread_local const int *kept_in_fork;
+static _Thread_local size_t kept_count;
+
+/** Add to the list, with the lock held; a descriptor that cannot be listed is closed. */
+static int list(int fd)
+{
+    if (fd >= capacity) {
+        const int wanted = fd + 64;
+        unsigned char *larger = realloc(listed, (size_t)wanted);
+        if (!larger) {
+            close(fd);
+            errno = ENOMEM;
+            return -1;
+        }
+        memset(larger + capacity, 0, (size_t)(wanted - capacity));
+        listed = larger;
+        capacity = wanted;
+    }
+    listed[fd] = 1;
+    return fd;
+}
+
+/** Move a new descriptor above the standard streams: where those are closed, it would get their numbers. */
+static int settle(int fd)
+{
+    if (fd >= 0 && fd < 3) {
+        const int low = fd;
+        fd = fcntl(low, F_DUPFD_CLOEXEC, 3);
+        const int error = errno;
+        close(low);
+        errno = error;
+    }
+    return fd < 0 ? -1 : list(fd);
+}
+
+static int settle_pair(int ends[2])
+{
+    for (int i = 0; i < 2; i++) {
+        ends[i] = settle(ends[i]);
+        if (ends[i] >= 0)
+            continue;
+        const int error = errno;
+        const int other = ends[1 - i];
+        if (i == 1 && other >= 0 && other < capacity)
+            listed[other] = 0;
+        close(other);
+        ends[0] = ends[1] = -1;
+        errno = error;
+        return -1;
+    }
+    return 0;
+}
+
+static void set_close_on_exec(int fd)
+{
+    fcntl(fd, F_SETFD, FD_CLOEXEC);
+}
+
+int unix_pipe(int ends[2])
+{
+    pthread_mutex_lock(&mutex);
+#if defined(MPROC_HAVE_PIPE2)
+    int result = pipe2(ends, O_CLOEXEC);
+#else
+    int result = pipe(ends);
+    if (result == 0) {
+        set_close_on_exec(ends[0]);
+        set_close_on_exec(ends[1]);
+    }
+#endif
+    result = result < 0 ? -1 : settle_pair(ends);
+    pthread_mutex_unlock(&mutex);
+    return result;
+}
+
+int unix_socketpair(int ends[2], int type)
+{
+    pthread_mutex_lock(&mutex);
+#if defined(MPROC_HAVE_SOCK_CLOEXEC)
+    int result = socketpair(AF_UNIX, type | SOCK_CLOEXEC, 0, ends);
+#else
+    int result = socketpair(AF_UNIX, type, 0, ends);
+    if (result == 0) {
+        set_close_on_exec(ends[0]);
+        set_close_on_exec(ends[1]);
+    }
+#endif
+    result = result < 0 ? -1 : settle_pair(ends);
+    pthread_mutex_unlock(&mutex);
+    return result;
+}
+
+int unix_open(const char *path, int flags)
+{
+    pthread_mutex_lock(&mutex);
+    const int fd = settle(open(path, flags | O_CLOEXEC));
+    pthread_mutex_unlock(&mutex);
+    return fd;
+}
+
+int unix_duplicate(int fd)
+{
+    pthread_mutex_lock(&mutex);
+    const int copy = settle(fcntl(fd, F_DUPFD_CLOEXEC, 3));
+    pthread_mutex_unlock(&mutex);
+    return copy;
+}
+
+void unix_making(void)
+{
+    pthread_mutex_lock(&mutex);
+}
+
+int unix_made(int fd)
+{
+    if (fd >= 0)
+        set_close_on_exec(fd);
+    fd = settle(fd);
+    pthread_mutex_unlock(&mutex);
+    return fd;
+}
+
+void unix_disown(int fd)
+{
+    pthread_mutex_lock(&mutex);
+    if (fd >= 0 && fd < capacity)
+        listed[fd] = 0;
+    pthread_mutex_unlock(&mutex);
+}
+
+void unix_close(int fd)
+{
+    const int error = errno;
+    if (fd < 0)
+        return;
+    /* Closed under the lock: else the number could be in use and listed again by another thread before it is unlisted. */
+    pthread_mutex_lock(&mutex);
+    if (fd < capacity)
+        listed[fd] = 0;
+    close(fd);
+    pthread_mutex_unlock(&mutex);
+    errno = error;
+}
+
+/* ---- Forks ------------------------------------------------------------------------------------------------------------- */
+
+static int is_kept(int fd)
+{
+    for (size_t i = 0; i < kept_count; i++)
+        if (kept_in_fork[i] == fd)
+            return 1;
+    return 0;
+}
+
+static void before_fork(void)
+{
+    pthread_mutex_lock(&mutex);
+}
+
+static void after_fork_in_parent(void)
+{
+    pthread_mutex_unlock(&mutex);
+}
+
+static void after_fork_in_child(void)
+{
+    for (int fd = 3; fd < capacity; fd++) {
+        if (!listed[fd] || is_kept(fd))
+            continue;
+        close(fd);
+        listed[fd] = 0;
+    }
+    pthread_mutex_unlock(&mutex);
+}
+
+int unix_watch_forks(void)
+{
+    static int watched;
+    if (watched)
+        return 0;
+    /* What is registered later is locked earlier: the fork server's lock is held while descriptors are made. */
+    if (pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child) != 0 ||
+        unix_forkserver_watch_forks() != 0)
+        return -1;
+    watched = 1;
+    return 0;
+}
+
+void unix_keep_in_fork(const int *keep, size_t count)
+{
+    kept_in_fork = keep;
+    kept_count = count;
+}
+
+/* ---- In a new process, after vfork: no locks, no memory ------------------------------------------------------------------ */
+
+void unix_close_others_on_exec(const int *keep, size_t count)
+{
+#if defined(MPROC_HAVE_CLOSE_RANGE) && defined(CLOSE_RANGE_CLOEXEC)
+    const int marked = close_range(3, ~0U, CLOSE_RANGE_CLOEXEC) == 0;
+#else
+    const int marked = 0;
+#endif
+    if (!marked) {
+        struct rlimit limit;
+        rlim_t end = 65536;
+        if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < end)
+            end = limit.rlim_cur;
+        for (int fd = 3; fd < (int)end; fd++)
+            set_close_on_exec(fd);
+    }
+    for (size_t i = 0; i < count; i++)
+        fcntl(keep[i], F_SETFD, 0);
+}
+
+int unix_place_stdio(const int stdio[3])
+{
+    for (int i = 0; i < 3; i++) {
+        const int from = stdio[i] == UNIX_STDIO_AS_STDOUT ? 1 : stdio[i];
+        if (from != UNIX_STDIO_LEAVE && dup2(from, i) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+/* ---- Standard streams ------------------------------------------------------------------------------------------------------ */
+
+int unix_plan_stdio(int plan[3], int *null, const sys_stdio_t stdio[3], int need_inherited)
+{
+    *null = -1;
+    for (int i = 0; i < 3; i++) {
+        plan[i] = UNIX_STDIO_LEAVE;
+        /* A closed stream becomes the null device: left closed, the child's next file would get its number. */
+        const int is_closed = stdio[i].kind == SYS_STDIO_INHERIT && fcntl(i, F_GETFD) < 0;
+        if (stdio[i].kind == SYS_STDIO_HANDLE) {
+            plan[i] = (int)stdio[i].handle;
+        } else if (stdio[i].kind == SYS_STDIO_STDOUT) {
+            plan[i] = UNIX_STDIO_AS_STDOUT;
+        } else if (stdio[i].kind == SYS_STDIO_NULL || is_closed) {
+            if (*null < 0)
+                *null = unix_open("/dev/null", O_RDWR);
+            if (*null < 0)
+                return -1;
+            plan[i] = *null;
+        } else if (need_inherited) {
+            plan[i] = i;
+        }
+    }
+    return 0;
+}
+
+/* ---- The seam's handles -------------------------------------------------------------------------------------------------------- */
+
+apr_status_t sys_handle_duplicate(sys_handle_t *copy, sys_handle_t handle)
+{
+    *copy = SYS_NO_HANDLE;
+    if (handle < 0 || handle > INT32_MAX)
+        return APR_EBADF;
+    const int fd = unix_duplicate((int)handle);
+    if (fd < 0)
+        return errno;
+    *copy = fd;
+    return APR_SUCCESS;
+}
+
+void sys_handle_close(sys_handle_t handle)
+{
+    unix_close((int)handle);
+}

@@ -1,0 +1,285 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The creators' side of the fork server. The first process starts it when it is first needed; children of the fork server use the
+ * same one. Requests are datagrams with descriptors; answers come on each child's own pipe.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <mproc/status.h>
+
+#include "unix.h"
+
+static struct {
+    int socket;   /* where requests go; -1: there is none */
+    int lifeline; /* held as long as it is to live; -1 if this process did not start it */
+    int sentinel;
+    pid_t pid;
+    int answered; /* it has been seen to work */
+} server = {-1, -1, -1, 0, 0};
+
+/* Guards the above. Held while a server is started or a datagram is sent, never while waiting for an answer. */
+static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+
+static void before_fork(void)
+{
+    pthread_mutex_lock(&mutex);
+}
+
+static void after_fork_in_parent(void)
+{
+    pthread_mutex_unlock(&mutex);
+}
+
+/* The descriptors were closed with all others of the library; here they are forgotten. */
+static void after_fork_in_child(void)
+{
+    server.socket = server.lifeline = server.sentinel = -1;
+    server.pid = 0;
+    server.answered = 0;
+    pthread_mutex_unlock(&mutex);
+}
+
+int unix_forkserver_watch_forks(void)
+{
+    return pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
+}
+
+void unix_forkserver_join(int socket)
+{
+    pthread_mutex_lock(&mutex);
+    server.socket = socket;
+    server.answered = 1;
+    pthread_mutex_unlock(&mutex);
+}
+
+/* ---- The server's life, with the lock held --------------------------------------------------------------------------------- */
+
+/** Have this program started as the fork server. */
+static apr_status_t start_server(const char **failed)
+{
+    char marker[64];
+    int sockets[2], line[2];
+    if (unix_socketpair(sockets, SOCK_DGRAM) != 0)
+        return errno;
+    if (unix_pipe(line) != 0) {
+        const apr_status_t status = errno;
+        unix_close(sockets[0]);
+        unix_close(sockets[1]);
+        return status;
+    }
+    const int keep[] = {sockets[0], sockets[1], line[0]};
+    unix_spawn_t spawn = {.marker = marker, .directory = -1, .stdio = {-1, -1, -1}, .keep = keep, .keep_count = 3};
+    snprintf(marker, sizeof marker, "--mproc=forkserver:%d,%d,%d", sockets[0], sockets[1], line[0]);
+    apr_status_t status = unix_spawn(&server.pid, &spawn);
+    *failed = spawn.failed;
+    unix_close(sockets[0]);
+    unix_close(line[0]);
+    if (status == APR_SUCCESS) {
+        server.socket = sockets[1];
+        server.lifeline = line[1];
+        server.sentinel = unix_sentinel_open(server.pid);
+        server.answered = 0;
+        return status;
+    }
+    unix_close(sockets[1]);
+    unix_close(line[1]);
+    return status;
+}
+
+/** Let the server go, and wait for its end, which is near: it kills its children and leaves. */
+static void end_server(int by_force)
+{
+    if (by_force)
+        kill(server.pid, SIGKILL);
+    unix_close(server.socket);
+    unix_close(server.lifeline);
+    while (waitpid(server.pid, NULL, 0) < 0 && errno == EINTR) {}
+    unix_close(server.sentinel);
+    server.socket = server.lifeline = server.sentinel = -1;
+    server.pid = 0;
+}
+
+static int has_ended(void)
+{
+    return server.sentinel >= 0 && sys_wait(server.sentinel, 0) == APR_SUCCESS;
+}
+
+void unix_forkserver_shutdown(void)
+{
+    pthread_mutex_lock(&mutex);
+    if (server.lifeline >= 0)
+        end_server(0);
+    pthread_mutex_unlock(&mutex);
+}
+
+/* ---- Requests ---------------------------------------------------------------------------------------------------------------- */
+
+/** Send one datagram without waiting: 0, or an errno value. */
+static int send_now(const unix_request_t *request, const int *fds, size_t count)
+{
+    /* A union, so that the buffer is aligned as its header wants. */
+    union {
+        struct cmsghdr header;
+        char bytes[CMSG_SPACE(UNIX_PASS_MAX * sizeof(int))];
+    } control;
+    struct iovec part = {(void *)(uintptr_t)request, sizeof *request};
+    struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
+    if (count > 0) {
+        message.msg_control = &control;
+        message.msg_controllen = CMSG_SPACE(count * sizeof(int));
+        memset(&control, 0, message.msg_controllen);
+        control.header.cmsg_level = SOL_SOCKET;
+        control.header.cmsg_type = SCM_RIGHTS;
+        control.header.cmsg_len = CMSG_LEN(count * sizeof(int));
+        memcpy(CMSG_DATA(&control.header), fds, count * sizeof(int));
+    }
+    ssize_t sent;
+    do {
+        sent = sendmsg(server.socket, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+    } while (sent < 0 && errno == EINTR);
+    return sent < 0 ? errno : 0;
+}
+
+static int means_gone(int error)
+{
+    return error == ECONNREFUSED || error == ECONNRESET || error == EPIPE || error == ENOTCONN;
+}
+
+/** Send a start request, starting the server if there is none, or none any more. */
+static apr_status_t send_request(const unix_request_t *request, const int *fds, size_t count, sys_start_t *start)
+{
+    for (;;) {
+        pthread_mutex_lock(&mutex);
+        if (server.lifeline >= 0 && has_ended() && server.answered)
+            end_server(0);
+        apr_status_t status = server.socket < 0 ? start_server(&start->failed) : APR_SUCCESS;
+        if (status == APR_SUCCESS)
+            status = send_now(request, fds, count);
+        if (means_gone(status))
+            status = MPROC_ESTATE;
+        pthread_mutex_unlock(&mutex);
+        if (status != EAGAIN && status != EWOULDBLOCK && status != ENOBUFS)
+            return status;
+        if (sys_now() >= start->deadline)
+            return APR_TIMEUP;
+        poll(NULL, 0, 1); /* its queue is full: it is at work */
+    }
+}
+
+/** Read the answer to a start request; MPROC_ESTATE if the server ended instead. */
+static apr_status_t receive_answer(pid_t *pid, int status_pipe, sys_time_t deadline)
+{
+    unix_record_t record;
+    apr_status_t status = sys_wait(status_pipe, deadline);
+    if (status != APR_SUCCESS)
+        return status;
+    const ssize_t length = read(status_pipe, &record, sizeof record);
+    if (length != sizeof record)
+        return MPROC_ESTATE;
+    if (record.kind != UNIX_RECORD_STARTED)
+        return record.value ? record.value : APR_EGENERAL;
+    *pid = record.value;
+    return APR_SUCCESS;
+}
+
+/** Ask once: MPROC_ESTATE if the server is gone, and with it the request. */
+static apr_status_t ask(pid_t *pid, int *status_pipe, const unix_request_t *request, int *fds, size_t count,
+                        sys_start_t *start)
+{
+    int ends[2];
+    if (unix_pipe(ends) != 0)
+        return errno;
+    fds[UNIX_PASS_STATUS] = ends[1];
+    apr_status_t status = send_request(request, fds, count, start);
+    unix_close(ends[1]);
+    if (status == APR_SUCCESS)
+        status = receive_answer(pid, ends[0], start->deadline);
+    if (status == APR_SUCCESS)
+        *status_pipe = ends[0];
+    else
+        unix_close(ends[0]);
+    return status;
+}
+
+/** Judge a server that did not answer: it is only worth another try if it ever did. */
+static apr_status_t judge(apr_status_t status, sys_start_t *start)
+{
+    pthread_mutex_lock(&mutex);
+    if (status == APR_SUCCESS) {
+        server.answered = 1;
+    } else if ((status == MPROC_ESTATE || status == APR_TIMEUP) && !server.answered && server.lifeline >= 0) {
+        start->failed = "the fork server (this program, started anew)";
+        end_server(1);
+        status = MPROC_EINIT;
+    }
+    pthread_mutex_unlock(&mutex);
+    return status;
+}
+
+static apr_status_t start_with(pid_t *pid, int *status_pipe, const unix_request_t *request, int *fds, size_t count,
+                               sys_start_t *start)
+{
+    for (int attempt = 0;; attempt++) {
+        apr_status_t status = judge(ask(pid, status_pipe, request, fds, count, start), start);
+        if (status != MPROC_ESTATE)
+            return status;
+        start->failed = "the fork server was killed";
+        /* Once more, by a new server; in a child of the old one there is nothing more to do than to end with it. */
+        if (attempt > 0 || server.lifeline < 0)
+            return APR_EGENERAL;
+    }
+}
+
+apr_status_t unix_forkserver_start(pid_t *pid, int *status_pipe, sys_start_t *start)
+{
+    int fds[UNIX_PASS_MAX];
+    int directory, null;
+    *status_pipe = -1;
+    apr_status_t status = unix_open_directory(&directory, start->directory ? start->directory : ".", &start->failed);
+    if (status != APR_SUCCESS)
+        return status;
+    int stdio[3];
+    unix_request_t request = {.operation = UNIX_REQUEST_START, .creator = getpid()};
+    if (unix_plan_stdio(stdio, &null, start->stdio, 1) != 0)
+        status = errno;
+    if (status == APR_SUCCESS) {
+        request.as_stdout = stdio[2] == UNIX_STDIO_AS_STDOUT;
+        request.handle_count = (uint32_t)start->handle_count;
+        fds[UNIX_PASS_BLOCK] = (int)start->block->handle;
+        fds[UNIX_PASS_DIRECTORY] = directory;
+        for (int i = 0; i < 3; i++)
+            fds[UNIX_PASS_STDIN + i] = stdio[i] < 0 ? stdio[1] : stdio[i];
+        for (size_t i = 0; i < start->handle_count; i++)
+            fds[UNIX_PASS_HANDLES + i] = (int)start->handles[i];
+        status = start_with(pid, status_pipe, &request, fds, UNIX_PASS_HANDLES + start->handle_count, start);
+    }
+    unix_close(directory);
+    unix_close(null);
+    return status;
+}
+
+apr_status_t unix_forkserver_signal(pid_t pid, int sig)
+{
+    const unix_request_t request = {.operation = UNIX_REQUEST_SIGNAL, .creator = getpid(), .pid = pid, .sig = sig};
+    const sys_time_t deadline = sys_now() + 1000000;
+    for (;;) {
+        pthread_mutex_lock(&mutex);
+        const int error = server.socket < 0 ? EPIPE : send_now(&request, NULL, 0);
+        pthread_mutex_unlock(&mutex);
+        /* Without its server the child is about to end as well. */
+        if (error == 0 || means_gone(error))
+            return APR_SUCCESS;
+        if ((error != EAGAIN && error != EWOULDBLOCK && error != ENOBUFS) || sys_now() >= deadline)
+            return error;
+        poll(NULL, 0, 1);
+    }
+}

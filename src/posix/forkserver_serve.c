@@ -1,0 +1,285 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The fork server: this program, stopped inside mproc_initialize(). It has one thread and little memory, forks children on request,
+ * reaps them, and tells each one's end on the pipe that came with the request. It ends all of them when its creator is gone,
+ * and a child's children when that child has ended.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "unix.h"
+
+/** A child that runs. */
+typedef struct entry_t {
+    pid_t pid;
+    pid_t creator;
+    int status; /* where its end is told */
+} entry_t;
+
+static entry_t *entries;
+static size_t entry_count, entry_capacity;
+
+static int server_socket, client_socket, lifeline;
+static pid_t creator; /* of the server */
+static int wake[2];   /* written to by the signal handler */
+static struct rlimit file_limit;
+
+/* Signals that a terminal sends to all of its programs: the creator decides what they mean. */
+static const int shielded[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGPIPE};
+enum { SHIELDED = sizeof shielded / sizeof shielded[0] };
+static struct sigaction dispositions[SHIELDED], child_disposition;
+
+static void on_child(int sig)
+{
+    const int error = errno;
+    (void)sig;
+    /* A full pipe will wake the server as well. */
+    if (write(wake[1], "", 1) < 0)
+        errno = error;
+    errno = error;
+}
+
+/* ---- Signals and limits: the server's own, and its children's --------------------------------------------------------------- */
+
+static void take_signals(void)
+{
+    struct sigaction action;
+    memset(&action, 0, sizeof action);
+    action.sa_handler = SIG_IGN;
+    for (int i = 0; i < SHIELDED; i++)
+        sigaction(shielded[i], &action, &dispositions[i]);
+    action.sa_handler = on_child;
+    action.sa_flags = SA_RESTART | SA_NOCLDSTOP;
+    sigaction(SIGCHLD, &action, &child_disposition);
+}
+
+static void give_signals_back(void)
+{
+    for (int i = 0; i < SHIELDED; i++)
+        sigaction(shielded[i], &dispositions[i], NULL);
+    sigaction(SIGCHLD, &child_disposition, NULL);
+}
+
+/** The server holds a descriptor for each child of the family: it takes what the system allows, its children do not. */
+static void raise_file_limit(void)
+{
+    if (getrlimit(RLIMIT_NOFILE, &file_limit) != 0)
+        return;
+    struct rlimit raised = file_limit;
+    raised.rlim_cur = raised.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &raised);
+}
+
+/* ---- Ends ----------------------------------------------------------------------------------------------------------------------- */
+
+static void tell(int status, int32_t kind, int32_t value)
+{
+    const unix_record_t record = {kind, value};
+    while (write(status, &record, sizeof record) < 0 && errno == EINTR) {}
+}
+
+/** A process is gone: its children, which nobody can join any more, end with it. */
+static void end_children_of(pid_t pid)
+{
+    for (size_t i = 0; i < entry_count; i++)
+        if (entries[i].creator == pid)
+            kill(entries[i].pid, SIGKILL);
+}
+
+static void reap(void)
+{
+    int status;
+    pid_t pid;
+    while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+        end_children_of(pid);
+        for (size_t i = 0; i < entry_count; i++) {
+            if (entries[i].pid != pid)
+                continue;
+            tell(entries[i].status, UNIX_RECORD_ENDED, status);
+            unix_close(entries[i].status);
+            entries[i] = entries[--entry_count];
+            break;
+        }
+    }
+}
+
+static void end_all(void)
+{
+    for (size_t i = 0; i < entry_count; i++)
+        kill(entries[i].pid, SIGKILL);
+    while (waitpid(-1, NULL, 0) > 0 || errno == EINTR) {}
+    _exit(0);
+}
+
+/* ---- Requests ------------------------------------------------------------------------------------------------------------------- */
+
+static int make_room(void)
+{
+    if (entry_count < entry_capacity)
+        return 0;
+    const size_t wanted = entry_capacity ? entry_capacity * 2 : 16;
+    entry_t *larger = realloc(entries, wanted * sizeof *larger);
+    if (!larger)
+        return -1;
+    entries = larger;
+    entry_capacity = wanted;
+    return 0;
+}
+
+/** Receive a request and its descriptors; the number of these, or -1. */
+static int receive(unix_request_t *request, int *fds)
+{
+    union {
+        struct cmsghdr header;
+        char bytes[CMSG_SPACE(UNIX_PASS_MAX * sizeof(int))];
+    } control;
+    struct iovec part = {request, sizeof *request};
+    struct msghdr message = {
+        .msg_iov = &part, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
+#if defined(MSG_CMSG_CLOEXEC)
+    const ssize_t length = recvmsg(server_socket, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+#else
+    const ssize_t length = recvmsg(server_socket, &message, MSG_DONTWAIT);
+#endif
+    int count = 0;
+    if (length < 0)
+        return -1;
+    for (struct cmsghdr *header = CMSG_FIRSTHDR(&message); header; header = CMSG_NXTHDR(&message, header)) {
+        if (header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS)
+            continue;
+        count = (int)((header->cmsg_len - CMSG_LEN(0)) / sizeof(int));
+        memcpy(fds, CMSG_DATA(header), (size_t)count * sizeof(int));
+    }
+    for (int i = 0; i < count; i++) {
+        unix_making();
+        fds[i] = unix_made(fds[i]);
+    }
+    /* Descriptors were lost: this process has no room for them. */
+    if (length != sizeof *request || (message.msg_flags & MSG_CTRUNC))
+        request->operation = 0;
+    return count;
+}
+
+static void close_all(const int *fds, int count)
+{
+    for (int i = 0; i < count; i++)
+        unix_close(fds[i]);
+}
+
+/** In a new child: leave everything of the server's behind, and become what the request says. */
+static void become(unix_served_t *child, const unix_request_t *request, int *fds, int count)
+{
+    int stdio[3] = {fds[UNIX_PASS_STDIN], fds[UNIX_PASS_STDOUT], fds[UNIX_PASS_STDERR]};
+    give_signals_back();
+    setrlimit(RLIMIT_NOFILE, &file_limit);
+    unix_forkserver_join(client_socket);
+    if (request->as_stdout)
+        stdio[2] = UNIX_STDIO_AS_STDOUT;
+    if (fchdir(fds[UNIX_PASS_DIRECTORY]) != 0 || unix_place_stdio(stdio) != 0)
+        _exit(127);
+    unix_close(fds[UNIX_PASS_STATUS]);
+    for (int i = UNIX_PASS_DIRECTORY; i <= UNIX_PASS_STDERR; i++)
+        unix_close(fds[i]);
+    child->block = fds[UNIX_PASS_BLOCK];
+    child->handle_count = (size_t)(count - UNIX_PASS_HANDLES);
+    memcpy(child->handles, fds + UNIX_PASS_HANDLES, child->handle_count * sizeof *fds);
+    free(entries);
+    entries = NULL;
+}
+
+/** Fork a child. Returns 1 in it. */
+static int start(unix_served_t *child, const unix_request_t *request, int *fds, int count)
+{
+    unix_lifeline_t line;
+    int keep[UNIX_PASS_MAX + 1];
+    if (make_room() != 0 || unix_lifeline_create(&line) != 0) {
+        tell(fds[UNIX_PASS_STATUS], UNIX_RECORD_REFUSED, errno);
+        close_all(fds, count);
+        return 0;
+    }
+    memcpy(keep, fds, (size_t)count * sizeof *fds);
+    keep[count] = client_socket;
+    unix_keep_in_fork(keep, (size_t)count + 1);
+    const pid_t pid = fork();
+    unix_keep_in_fork(NULL, 0);
+    if (pid == 0) {
+        if (unix_lifeline_follow(&line) != 0)
+            _exit(127);
+        become(child, request, fds, count);
+        return 1;
+    }
+    if (pid < 0) {
+        tell(fds[UNIX_PASS_STATUS], UNIX_RECORD_REFUSED, errno);
+        close_all(fds, count);
+        return 0;
+    }
+    tell(fds[UNIX_PASS_STATUS], UNIX_RECORD_STARTED, pid);
+    entries[entry_count++] = (entry_t){pid, request->creator, fds[UNIX_PASS_STATUS]};
+    close_all(fds + 1, count - 1);
+    return 0;
+}
+
+/** Only a creator may send signals to its children, and only to those that were not reaped. */
+static void send_signal(const unix_request_t *request)
+{
+    for (size_t i = 0; i < entry_count; i++)
+        if (entries[i].pid == request->pid && entries[i].creator == request->creator)
+            kill(request->pid, request->sig);
+}
+
+/** Carry out one request, if there is one. Returns 1 in a new child. */
+static int serve_one(unix_served_t *child)
+{
+    unix_request_t request;
+    int fds[UNIX_PASS_MAX];
+    const int count = receive(&request, fds);
+    if (count < 0)
+        return 0;
+    if (request.operation == UNIX_REQUEST_START && count == (int)(UNIX_PASS_HANDLES + request.handle_count))
+        return start(child, &request, fds, count);
+    if (request.operation == UNIX_REQUEST_SIGNAL)
+        send_signal(&request);
+    else if (count > 0)
+        tell(fds[UNIX_PASS_STATUS], UNIX_RECORD_REFUSED, EMFILE);
+    close_all(fds, count);
+    return 0;
+}
+
+void unix_forkserver_serve(unix_served_t *child, int server, int client, int line)
+{
+    server_socket = server;
+    client_socket = client;
+    lifeline = line;
+    creator = getppid();
+    if (unix_pipe(wake) != 0)
+        _exit(127);
+    for (int i = 0; i < 2; i++)
+        fcntl(wake[i], F_SETFL, O_NONBLOCK);
+    take_signals();
+    raise_file_limit();
+    fflush(NULL);
+    struct pollfd items[] = {
+        {.fd = wake[0], .events = POLLIN}, {.fd = lifeline, .events = POLLIN}, {.fd = server, .events = POLLIN}};
+    for (;;) {
+        char bytes[64];
+        if (poll(items, 3, -1) < 0 && errno != EINTR)
+            end_all();
+        if (items[1].revents || getppid() != creator)
+            end_all();
+        if (items[0].revents) {
+            while (read(wake[0], bytes, sizeof bytes) > 0) {}
+            reap();
+        }
+        if (items[2].revents && serve_one(child))
+            return;
+    }
+}

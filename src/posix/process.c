@@ -1,0 +1,318 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "unix.h"
+
+/** Who has to be asked about a process. */
+typedef enum kind_t {
+    OWN,    /* our child: the kernel tells */
+    SERVED, /* the fork server's child: its records tell */
+    OTHER   /* only whether it lives */
+} kind_t;
+
+struct sys_process_t {
+    kind_t kind;
+    pid_t pid;
+    int sentinel; /* a sentinel of the kernel, or the reading end of the fork server's records */
+    unix_lifeline_t lifeline;
+};
+
+apr_status_t sys_method_check(sys_method_t method)
+{
+    (void)method;
+    return APR_SUCCESS;
+}
+
+static apr_status_t make(sys_process_t **process, kind_t kind)
+{
+    *process = calloc(1, sizeof **process);
+    if (!*process)
+        return APR_ENOMEM;
+    (*process)->kind = kind;
+    (*process)->sentinel = -1;
+    (*process)->lifeline = (unix_lifeline_t){0, -1, -1};
+    return APR_SUCCESS;
+}
+
+void sys_process_close(sys_process_t *process)
+{
+    if (!process)
+        return;
+    unix_close(process->sentinel);
+    unix_lifeline_close(&process->lifeline);
+    free(process);
+}
+
+/** Watch a child that was just made. One that has been reaped by others already has ended: anything that is ready will do. */
+static apr_status_t watch(sys_process_t *process)
+{
+    int ends[2];
+    process->sentinel = unix_sentinel_open(process->pid);
+    if (process->sentinel >= 0)
+        return APR_SUCCESS;
+    if (errno != ESRCH || unix_pipe(ends) != 0)
+        return errno;
+    unix_close(ends[1]);
+    process->sentinel = ends[0];
+    return APR_SUCCESS;
+}
+
+/** A child that cannot be watched must not live on unseen. */
+static void abandon(const sys_process_t *process)
+{
+    kill(process->pid, SIGKILL);
+    while (waitpid(process->pid, NULL, 0) < 0 && errno == EINTR) {}
+}
+
+/* ---- Fork ------------------------------------------------------------------------------------------------------------------ */
+
+/** Whether this process has one thread, so that no other holds the lock of a stream. */
+static int is_single_threaded(void)
+{
+    return sys_thread_count() == 1;
+}
+
+/** Write out what is buffered, so that it is not written twice; without waiting for a stream that another thread is using. */
+static void flush_before_fork(int single_threaded)
+{
+    FILE *const streams[] = {stdout, stderr};
+    if (single_threaded) {
+        fflush(NULL);
+        return;
+    }
+    for (int i = 0; i < 2; i++) {
+        if (ftrylockfile(streams[i]) != 0)
+            continue;
+        fflush(streams[i]);
+        funlockfile(streams[i]);
+    }
+}
+
+/** In the forked child: make it what the start says. */
+static void become(const sys_start_t *start, const unix_lifeline_t *line, int directory, const int stdio[3],
+                   int flush_all)
+{
+    if (unix_lifeline_follow(line) != 0)
+        _exit(127);
+    if (directory >= 0 && fchdir(directory) != 0)
+        _exit(127);
+    if (unix_place_stdio(stdio) != 0)
+        _exit(127);
+    unix_close(directory);
+    for (int i = 0; i < 3; i++)
+        if (stdio[i] > 2)
+            unix_close(stdio[i]);
+    for (size_t i = 0; i < start->handle_count; i++)
+        unix_disown((int)start->handles[i]);
+    unix_set_forked(flush_all);
+}
+
+static apr_status_t start_by_fork(sys_process_t *process, sys_start_t *start)
+{
+    int keep[UNIX_PASS_MAX];
+    size_t count = 0;
+    int stdio[3];
+    int null = -1;
+    int directory = -1;
+    apr_status_t status = APR_SUCCESS;
+    if (start->directory)
+        status = unix_open_directory(&directory, start->directory, &start->failed);
+    if (status == APR_SUCCESS && unix_plan_stdio(stdio, &null, start->stdio, 0) != 0)
+        status = errno;
+    if (status == APR_SUCCESS && unix_lifeline_create(&process->lifeline) != 0)
+        status = errno;
+    if (status == APR_SUCCESS) {
+        for (size_t i = 0; i < start->handle_count; i++)
+            keep[count++] = (int)start->handles[i];
+        for (int i = 0; i < 3; i++)
+            keep[count++] = stdio[i];
+        keep[count++] = directory;
+        keep[count++] = process->lifeline.followed;
+        const int single_threaded = is_single_threaded();
+        flush_before_fork(single_threaded);
+        unix_keep_in_fork(keep, count);
+        process->pid = fork();
+        const int error = errno;
+        unix_keep_in_fork(NULL, 0);
+        if (process->pid == 0) {
+            become(start, &process->lifeline, directory, stdio, single_threaded);
+            return APR_INCHILD;
+        }
+        status = process->pid < 0 ? error : watch(process);
+        if (status != APR_SUCCESS && process->pid > 0)
+            abandon(process);
+    }
+    unix_close(directory);
+    unix_close(null);
+    return status;
+}
+
+/* ---- Spawn ----------------------------------------------------------------------------------------------------------------- */
+
+static apr_status_t start_by_spawn(sys_process_t *process, sys_start_t *start)
+{
+    char marker[64];
+    int keep[UNIX_PASS_MAX];
+    size_t count = 0;
+    int null = -1;
+    unix_spawn_t spawn = {.marker = marker, .environment = start->environment, .directory = -1, .keep = keep};
+    apr_status_t status = APR_SUCCESS;
+    if (start->directory)
+        status = unix_open_directory(&spawn.directory, start->directory, &spawn.failed);
+    if (status == APR_SUCCESS && unix_plan_stdio(spawn.stdio, &null, start->stdio, 0) != 0)
+        status = errno;
+    if (status == APR_SUCCESS && unix_lifeline_create(&process->lifeline) != 0)
+        status = errno;
+    if (status == APR_SUCCESS) {
+        for (size_t i = 0; i < start->handle_count; i++)
+            keep[count++] = (int)start->handles[i];
+        keep[count++] = (int)start->block->handle;
+        if (process->lifeline.followed >= 0)
+            keep[count++] = process->lifeline.followed;
+        spawn.keep_count = count;
+        spawn.lifeline = &process->lifeline;
+        snprintf(marker, sizeof marker, "--mproc=spawn:%d,%d", (int)start->block->handle, process->lifeline.followed);
+        status = unix_spawn(&process->pid, &spawn);
+        if (status == APR_SUCCESS) {
+            status = watch(process);
+            if (status != APR_SUCCESS)
+                abandon(process);
+        }
+    }
+    start->failed = spawn.failed;
+    unix_close(spawn.directory);
+    unix_close(null);
+    return status;
+}
+
+/* ---- The seam -------------------------------------------------------------------------------------------------------------- */
+
+apr_status_t sys_process_start(sys_process_t **process, sys_method_t method, sys_start_t *start)
+{
+    apr_status_t status = make(process, method == SYS_FORKSERVER ? SERVED : OWN);
+    if (status != APR_SUCCESS)
+        return status;
+    switch (method) {
+    case SYS_FORK:
+        status = start_by_fork(*process, start);
+        break;
+    case SYS_SPAWN:
+        status = start_by_spawn(*process, start);
+        break;
+    case SYS_FORKSERVER:
+        status = unix_forkserver_start(&(*process)->pid, &(*process)->sentinel, start);
+        break;
+    }
+    if (status == APR_SUCCESS) {
+        /* The child has its end of the lifeline. */
+        unix_close((*process)->lifeline.followed);
+        (*process)->lifeline.followed = -1;
+        return status;
+    }
+    sys_process_close(*process);
+    *process = NULL;
+    return status;
+}
+
+apr_status_t sys_process_open(sys_process_t **process, int pid, uint64_t birth)
+{
+    uint64_t now;
+    apr_status_t status = make(process, OTHER);
+    if (status != APR_SUCCESS)
+        return status;
+    (*process)->pid = pid;
+    (*process)->sentinel = unix_sentinel_open(pid);
+    if ((*process)->sentinel < 0)
+        status = errno == ESRCH ? APR_ENOENT : errno;
+    /* Only now, since the number could have passed to another process before. */
+    else if (sys_birth(&now, pid) != APR_SUCCESS || (birth && now && birth != now))
+        status = APR_ENOENT;
+    if (status == APR_SUCCESS)
+        return status;
+    sys_process_close(*process);
+    *process = NULL;
+    return status;
+}
+
+int sys_process_pid(const sys_process_t *process)
+{
+    return process->pid;
+}
+
+sys_handle_t sys_process_sentinel(const sys_process_t *process)
+{
+    return process->sentinel;
+}
+
+/** Put a wait status into the terms of exit codes. */
+static void translate(sys_exit_t *end, int status)
+{
+    end->known = 1;
+    end->native = status;
+    end->code = WIFSIGNALED(status) ? -WTERMSIG(status) : WEXITSTATUS(status);
+}
+
+static apr_status_t reap_own(sys_exit_t *end, sys_process_t *process)
+{
+    int status;
+    pid_t pid;
+    do {
+        pid = waitpid(process->pid, &status, WNOHANG);
+    } while (pid < 0 && errno == EINTR);
+    if (pid == 0)
+        return APR_TIMEUP;
+    if (pid == process->pid)
+        translate(end, status);
+    else if (unix_sentinel_status(process->sentinel, &status) == 0)
+        translate(end, status);
+    return APR_SUCCESS;
+}
+
+static apr_status_t reap_served(sys_exit_t *end, sys_process_t *process)
+{
+    unix_record_t record;
+    const ssize_t length = read(process->sentinel, &record, sizeof record);
+    if (length == sizeof record && record.kind == UNIX_RECORD_ENDED)
+        translate(end, record.value);
+    else /* The fork server was killed, and with it its children were. */
+        translate(end, SIGKILL);
+    return APR_SUCCESS;
+}
+
+apr_status_t sys_process_reap(sys_exit_t *end, sys_process_t *process)
+{
+    *end = (sys_exit_t){0, 0, 0};
+    if (sys_wait(process->sentinel, 0) != APR_SUCCESS)
+        return APR_TIMEUP;
+    switch (process->kind) {
+    case OWN:
+        return reap_own(end, process);
+    case SERVED:
+        return reap_served(end, process);
+    default:
+        return APR_SUCCESS;
+    }
+}
+
+apr_status_t sys_process_signal(sys_process_t *process, sys_signal_t sig)
+{
+    if (process->kind == SERVED)
+        return unix_forkserver_signal(process->pid, (int)sig);
+    if (unix_sentinel_signal(process->sentinel, process->pid, (int)sig) == 0 || errno == ESRCH || errno == EBADF)
+        return APR_SUCCESS;
+    return errno;
+}
+
+void sys_process_shutdown(void)
+{
+    unix_forkserver_shutdown();
+}

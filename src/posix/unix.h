@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/**
+ * @file unix.h
+ * @brief What the files of this backend share. All of it is private to src/posix.
+ */
+#ifndef MPROC_UNIX_H
+#define MPROC_UNIX_H
+
+#include <sys/types.h>
+
+#include "mproc_config.h"
+#include "sys.h"
+
+/* ---- descriptor.c: the library's own descriptors ------------------------------------------------------------------- */
+
+/*
+ * The library's descriptors are close-on-exec from their first moment, lie above the standard streams, and are listed, so that a
+ * forked child can close those that are not meant for it. Each function here returns -1 and sets errno on failure.
+ */
+
+int unix_pipe(int ends[2]);
+int unix_socketpair(int ends[2], int type);
+int unix_open(const char *path, int flags);
+int unix_duplicate(int fd);
+
+/**
+ * For descriptors that other calls make: between these two, no fork can happen. The second lists the descriptor and moves it
+ * above the standard streams; it takes -1 for a call that failed.
+ */
+void unix_making(void);
+int unix_made(int fd);
+
+/** Give one away to the program: it is no longer the library's. */
+void unix_disown(int fd);
+
+/** Close and unlist; -1 is harmless, and errno stays. */
+void unix_close(int fd);
+
+/**
+ * Have forks, ours and others', treated right: the child closes what is on the list, but not what the forking thread named by
+ * unix_keep_in_fork().
+ */
+int unix_watch_forks(void);
+void unix_keep_in_fork(const int *keep, size_t count);
+
+/** Make all descriptors from 3 on close-on-exec but those listed. Safe after vfork. */
+void unix_close_others_on_exec(const int *keep, size_t count);
+
+/** Put descriptors in place of the standard streams: -1 leaves one, -2 makes stderr go where stdout goes. Safe after vfork. */
+enum { UNIX_STDIO_LEAVE = -1, UNIX_STDIO_AS_STDOUT = -2 };
+int unix_place_stdio(const int stdio[3]);
+
+/** Find descriptors for what a start says of standard streams. `null` is opened if need be, and to be closed. */
+int unix_plan_stdio(int plan[3], int *null, const sys_stdio_t stdio[3], int need_inherited);
+
+/* ---- sentinel_*.c: what becomes ready when a process ends ------------------------------------------------------------ */
+
+/** Open one for a process that exists; -1 and ESRCH if it does not. */
+int unix_sentinel_open(int pid);
+
+/** Send a signal to the very process of a sentinel: 0, or -1 and errno. */
+int unix_sentinel_signal(int sentinel, int pid, int sig);
+
+/** The wait status of a process that somebody else has waited for: 0, or -1 if the system no longer knows. */
+int unix_sentinel_status(int sentinel, int *status);
+
+/* ---- lifeline_*.c: children end with their creator -------------------------------------------------------------------- */
+
+/** What ties one child to its creator's life. */
+typedef struct unix_lifeline_t {
+    int parent;   /**< the creator's process id */
+    int held;     /**< a descriptor that the creator holds as long as it wants the child to live, or -1 */
+    int followed; /**< the descriptor that the child follows, or -1 */
+} unix_lifeline_t;
+
+int unix_lifeline_create(unix_lifeline_t *line);
+
+/** In the new child, before anything else of it runs: 0, or -1 if the creator is gone already. Safe after vfork. */
+int unix_lifeline_follow(const unix_lifeline_t *line);
+
+/** In a child that was executed, for mechanisms that do not pass through it. */
+int unix_lifeline_renew(int parent);
+
+void unix_lifeline_close(unix_lifeline_t *line);
+
+/* ---- program_*.c: how this program is started again --------------------------------------------------------------------- */
+
+/** Note at the start what cannot be found out later. */
+void unix_program_remember(const char *argv0);
+
+/** What to execute: the very file that is running, also if its name is gone. */
+apr_status_t unix_program_path(const char **path, const char **failed);
+
+/** The name to pass as argv[0]. */
+const char *unix_program_name(void);
+
+/* ---- spawn.c: execute this program in a new process ----------------------------------------------------------------------- */
+
+typedef struct unix_spawn_t {
+    const char *marker;             /**< its argument: what it is to be */
+    const char *const *environment; /**< NULL: this process's */
+    int directory;                  /**< -1: this process's */
+    int stdio[3];                   /**< as for unix_place_stdio() */
+    const int *keep;                /**< the descriptors from 3 on that it gets, under the same numbers */
+    size_t keep_count;
+    const unix_lifeline_t *lifeline; /**< NULL: it lives on its own */
+    const char *failed;              /**< out: what failed */
+} unix_spawn_t;
+
+apr_status_t unix_spawn(pid_t *pid, unix_spawn_t *spawn);
+
+/** Open a child's working folder. */
+apr_status_t unix_open_directory(int *fd, const char *path, const char **failed);
+
+/* ---- forkserver.c, forkserver_serve.c ---------------------------------------------------------------------------------------- */
+
+/** Start a child by the fork server: `status` is where its end will be told. */
+apr_status_t unix_forkserver_start(pid_t *pid, int *status, sys_start_t *start);
+
+/** Have a signal sent to a child of the fork server. */
+apr_status_t unix_forkserver_signal(pid_t pid, int sig);
+
+/** End the fork server if this process started it. */
+void unix_forkserver_shutdown(void);
+
+/** Use the fork server that this process is a child of. */
+void unix_forkserver_join(int socket);
+
+/** Part of unix_watch_forks(): a forked child does not share its creator's server. */
+int unix_forkserver_watch_forks(void);
+
+/** What the fork server says on a child's status pipe. */
+typedef struct unix_record_t {
+    int32_t kind;
+    int32_t value;
+} unix_record_t;
+
+enum { UNIX_RECORD_STARTED = 1, UNIX_RECORD_REFUSED, UNIX_RECORD_ENDED };
+
+/** Requests to the fork server: one datagram each. */
+typedef struct unix_request_t {
+    uint32_t operation;
+    int32_t creator;
+    int32_t pid;
+    int32_t sig;
+    int32_t as_stdout; /**< stderr goes where stdout goes */
+    uint32_t handle_count;
+} unix_request_t;
+
+enum { UNIX_REQUEST_START = 1, UNIX_REQUEST_SIGNAL };
+
+/** The descriptors of a start request, in order; the given handles follow. */
+enum {
+    UNIX_PASS_STATUS,
+    UNIX_PASS_BLOCK,
+    UNIX_PASS_DIRECTORY,
+    UNIX_PASS_STDIN,
+    UNIX_PASS_STDOUT,
+    UNIX_PASS_STDERR,
+    UNIX_PASS_HANDLES,
+    UNIX_PASS_MAX = 220
+};
+
+/** Be the fork server, until its creator is gone; returns in its children, with what they were sent. */
+typedef struct unix_served_t {
+    int block;
+    int handles[UNIX_PASS_MAX];
+    size_t handle_count;
+} unix_served_t;
+
+void unix_forkserver_serve(unix_served_t *child, int server, int client, int lifeline);
+
+/* ---- block.c --------------------------------------------------------------------------------------------------------------------- */
+
+/** Map a block that another process made; the descriptor is closed. */
+apr_status_t unix_block_map(sys_block_t *block, int fd);
+
+/* ---- process.c ------------------------------------------------------------------------------------------------------------------- */
+
+/** Whether this process was forked, not executed, by the library. */
+void unix_set_forked(int flush_all);
+
+#endif

@@ -1,0 +1,434 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "process.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include <apr_general.h>
+#include <apr_strings.h>
+#include <apr_thread_mutex.h>
+
+#include "environment.h"
+#include "handle.h"
+#include "initialize.h"
+#include "log.h"
+#include "start_method.h"
+#include "target.h"
+
+static apr_thread_mutex_t *mutex;
+static process_t *current;                      /* the process itself */
+static process_t *parent;                       /* its creator */
+static _Thread_local process_t *thread_process; /* on a thread that is a child */
+
+/* ---- The lock, and who is who ------------------------------------------------------------------------------------ */
+
+apr_status_t process_initialize(void)
+{
+    /* A pool of our own, outside of APR's tree: that one locks up in a child that is forked while another thread allocates. */
+    apr_pool_t *pool;
+    if (mutex)
+        return APR_SUCCESS;
+    apr_status_t status = apr_pool_create_unmanaged_ex(&pool, NULL, NULL);
+    if (status == APR_SUCCESS)
+        status = apr_thread_mutex_create(&mutex, APR_THREAD_MUTEX_UNNESTED, pool);
+    return status == APR_SUCCESS ? status : mproc_fail(status, "mproc_initialize: no memory");
+}
+
+void process_lock(void)
+{
+    apr_thread_mutex_lock(mutex);
+}
+
+void process_unlock(void)
+{
+    apr_thread_mutex_unlock(mutex);
+}
+
+process_t *process_current(void)
+{
+    return thread_process ? thread_process : current;
+}
+
+process_t *process_main(void)
+{
+    return current;
+}
+
+process_t *process_parent(void)
+{
+    return parent;
+}
+
+void process_enter_thread(process_t *process)
+{
+    thread_process = process;
+}
+
+const char *process_current_name(void)
+{
+    const process_t *process = process_current();
+    return process && process->name ? process->name : "MainProcess";
+}
+
+int process_creator_pid(void)
+{
+    if (thread_process)
+        return sys_getpid();
+    if (!parent)
+        return sys_getppid();
+    return process_wait(parent, 0) == APR_SUCCESS ? 0 : parent->pid;
+}
+
+/* ---- Making and unmaking ------------------------------------------------------------------------------------------ */
+
+static void destroy(void *object)
+{
+    process_t *process = object;
+    sys_process_close(process->os);
+    if (process->thread)
+        thread_close(process);
+    if (process->state == PROCESS_CREATED && process->role == ROLE_CHILD)
+        process_drop_given(process);
+    sys_block_close(&process->block);
+    free(process->name);
+    free(process->directory);
+    free(process->environment);
+    free(process->verdict_text);
+    free(process);
+}
+
+static process_t *make(process_role_t role)
+{
+    process_t *process = calloc(1, sizeof *process);
+    if (!process)
+        return NULL;
+    process->role = role;
+    process->owner = sys_getpid();
+    process->block.handle = SYS_NO_HANDLE;
+    for (int i = 0; i < 3; i++)
+        process->stdio[i].handle = SYS_NO_HANDLE;
+    return process;
+}
+
+/** Give an object its handle, or destroy it. */
+static apr_status_t publish(process_t *process)
+{
+    process->handle = handle_open(HANDLE_PROCESS, process, destroy);
+    if (process->handle)
+        return APR_SUCCESS;
+    destroy(process);
+    return mproc_fail(APR_ENOMEM, "no memory for another process object");
+}
+
+static apr_status_t make_named(process_t **process, process_role_t role, const char *name, int pid)
+{
+    *process = make(role);
+    if (*process)
+        (*process)->name = strdup(name);
+    if (!*process || !(*process)->name) {
+        free(*process);
+        *process = NULL;
+        return mproc_fail(APR_ENOMEM, "no memory for the process object of %s", name);
+    }
+    (*process)->pid = pid;
+    (*process)->state = PROCESS_RUNNING;
+    apr_status_t status = publish(*process);
+    if (status != APR_SUCCESS)
+        *process = NULL;
+    return status;
+}
+
+apr_status_t process_become(const boot_t *boot)
+{
+    if (!boot && current && current->owner == sys_getpid())
+        return APR_SUCCESS;
+    /* In a forked child these were the creator's: they stay behind, as all else that it had. */
+    current = parent = thread_process = NULL;
+    apr_status_t status = make_named(&current, ROLE_CURRENT, boot ? boot->name : "MainProcess", sys_getpid());
+    if (status != APR_SUCCESS || !boot)
+        return status;
+    current->method = (mproc_start_method_t)boot->method;
+    current->daemon = boot->daemon;
+    apr_cpystrn(current->identity, boot->identity, sizeof current->identity);
+    memcpy(current->authkey, boot->authkey, sizeof current->authkey);
+    current->authkey_size = boot->authkey_size <= MPROC_AUTHKEY_MAX ? boot->authkey_size : 0;
+    status = make_named(&parent, ROLE_PARENT, boot->creator_name, boot->creator_pid);
+    if (status != APR_SUCCESS)
+        return status;
+    parent->birth = boot->creator_birth;
+    if (sys_process_open(&parent->os, parent->pid, parent->birth) != APR_SUCCESS)
+        parent->state = PROCESS_ENDED;
+    return APR_SUCCESS;
+}
+
+static int may_be_closed(const void *object)
+{
+    const process_t *process = object;
+    return process->owner == sys_getpid() && !(process->role == ROLE_CHILD && process->state == PROCESS_RUNNING);
+}
+
+void process_close_all(void)
+{
+    handle_close_all(HANDLE_PROCESS, may_be_closed);
+    current = parent = NULL;
+}
+
+void process_forked(void)
+{
+    if (current) {
+        current->owner = current->pid = sys_getpid();
+        thread_process = NULL;
+    }
+}
+
+void process_drop_given(process_t *process)
+{
+    for (int i = 0; i < 3; i++) {
+        sys_handle_close(process->stdio[i].handle);
+        process->stdio[i].handle = SYS_NO_HANDLE;
+    }
+    if (!process->block.data)
+        return;
+    boot_t *boot = boot_of(&process->block);
+    int64_t *handles = boot_at(boot, boot->handles);
+    for (size_t i = 0; handles && i < boot->handles.size / sizeof *handles; i++) {
+        sys_handle_close((sys_handle_t)handles[i]);
+        handles[i] = SYS_NO_HANDLE;
+    }
+}
+
+/* ---- Options ------------------------------------------------------------------------------------------------------- */
+
+/** Check what can be checked without asking the system. */
+static apr_status_t check_options(const mproc_process_opts_t *opts, mproc_start_method_t method)
+{
+    const mproc_stdio_t *streams[3] = {&opts->standard_input, &opts->standard_output, &opts->standard_error};
+    if ((opts->data == NULL) != (opts->size == 0))
+        return mproc_fail(APR_EINVAL, "options: data is %s, but its size is %zu", opts->data ? "set" : "NULL",
+                          opts->size);
+    if ((opts->arg_count && !opts->args) || (opts->handle_count && !opts->handles) || (opts->cpu_count && !opts->cpus))
+        return mproc_fail(APR_EINVAL, "options: args, handles or cpus is NULL, but its count is not 0");
+    if (opts->handle_count > MPROC_HANDLES_MAX)
+        return mproc_fail(APR_EINVAL, "options: %zu handles, but %d is the most", opts->handle_count,
+                          MPROC_HANDLES_MAX);
+    for (size_t i = 0; i < opts->arg_count && i <= SIZE_MAX / sizeof *opts->args; i++)
+        if (!opts->args[i].data && opts->args[i].size)
+            return mproc_fail(APR_EINVAL, "options: argument %zu is NULL, but its size is %zu", i, opts->args[i].size);
+    if (opts->name && (!*opts->name || strlen(opts->name) >= BOOT_NAME_MAX))
+        return mproc_fail(APR_EINVAL, "options: a name has 1 to %d bytes", BOOT_NAME_MAX - 1);
+    if (opts->cpus && opts->cpu_count == 0)
+        return mproc_fail(APR_EINVAL, "options: cpus is set, but cpu_count is 0: a process needs a CPU to run on");
+    for (int i = 0; i < 3; i++) {
+        if (streams[i]->kind < MPROC_STDIO_INHERIT || streams[i]->kind > MPROC_STDIO_STDOUT ||
+            (streams[i]->kind == MPROC_STDIO_STDOUT && i != 2))
+            return mproc_fail(APR_EINVAL, "options: standard stream %d has kind %d", i, (int)streams[i]->kind);
+        if (method == MPROC_THREAD && streams[i]->kind != MPROC_STDIO_INHERIT)
+            return mproc_fail(APR_ENOTIMPL, "options: a thread cannot have standard streams of its own");
+    }
+    if (method == MPROC_THREAD && (opts->directory || opts->environment || opts->environment_changes || opts->cpus))
+        return mproc_fail(APR_ENOTIMPL, "options: a thread cannot have a folder, an environment or CPUs of its own");
+    for (size_t i = 0; i < opts->cpu_count; i++)
+        if (sys_check_cpu(opts->cpus[i]) != APR_SUCCESS)
+            return mproc_fail(APR_EINVAL, "options: CPU %d does not exist, or is not for this process", opts->cpus[i]);
+    return APR_SUCCESS;
+}
+
+/** Duplicate the handles that the child is to get, so that the program may close its own at once. */
+static apr_status_t duplicate_given(process_t *process, const mproc_process_opts_t *opts)
+{
+    const mproc_stdio_t *streams[3] = {&opts->standard_input, &opts->standard_output, &opts->standard_error};
+    boot_t *boot = boot_of(&process->block);
+    int64_t *handles = boot_at(boot, boot->handles);
+    for (size_t i = 0; i < opts->handle_count; i++)
+        handles[i] = SYS_NO_HANDLE;
+    for (size_t i = 0; i < opts->handle_count; i++) {
+        sys_handle_t copy;
+        apr_status_t status = sys_handle_duplicate(&copy, (sys_handle_t)opts->handles[i]);
+        if (status != APR_SUCCESS)
+            return mproc_fail(status, "options: handle %zu (%lld) cannot be given to a child", i,
+                              (long long)opts->handles[i]);
+        handles[i] = copy;
+    }
+    for (int i = 0; i < 3; i++) {
+        process->stdio[i].kind = (sys_stdio_kind_t)streams[i]->kind;
+        if (streams[i]->kind != MPROC_STDIO_HANDLE)
+            continue;
+        apr_status_t status = sys_handle_duplicate(&process->stdio[i].handle, (sys_handle_t)streams[i]->handle);
+        if (status != APR_SUCCESS)
+            return mproc_fail(status, "options: standard stream %d: handle %lld cannot be given to a child", i,
+                              (long long)streams[i]->handle);
+    }
+    return APR_SUCCESS;
+}
+
+/** Build the block: everything that the child needs to know. */
+static apr_status_t build_block(process_t *process, const mproc_process_opts_t *opts)
+{
+    const int by_address = process->method == MPROC_FORK || process->method == MPROC_THREAD;
+    sys_place_t *place = NULL;
+    boot_contents_t contents = {opts, NULL, NULL};
+    apr_status_t status = APR_SUCCESS;
+    if (!by_address) {
+        place = malloc(sizeof *place);
+        if (!place)
+            return mproc_fail(APR_ENOMEM, "no memory for the target's place");
+        status = target_locate(place, process->target);
+        contents.place = place;
+    }
+    /* A program that is started anew gets its environment from the start; the others take it from the block. */
+    if (process->environment && process->method != MPROC_SPAWN)
+        contents.environment = (const char *const *)process->environment;
+    if (status == APR_SUCCESS)
+        status = boot_create(&process->block, &contents, by_address);
+    free(place);
+    if (status != APR_SUCCESS)
+        return status;
+    uintptr_t address;
+    memcpy(&address, &process->target, sizeof address);
+    boot_of(&process->block)->target_address = address;
+    return duplicate_given(process, opts);
+}
+
+/** Name a child after its creator and its number: "Process-1:2" is the second child of Process-1. */
+static apr_status_t name_child(process_t *process, process_t *creator, const char *name)
+{
+    process_lock();
+    const unsigned number = ++creator->created;
+    process_unlock();
+    /* However deep the nesting, the last parts tell most. */
+    const char *of = creator->identity;
+    if (strlen(of) > BOOT_IDENTITY_MAX - 16)
+        of += strlen(of) - (BOOT_IDENTITY_MAX - 16);
+    apr_snprintf(process->identity, sizeof process->identity, "%s%s%u", of, *of ? ":" : "", number);
+    char default_name[BOOT_NAME_MAX];
+    apr_snprintf(default_name, sizeof default_name, "Process-%s", process->identity);
+    process->name = strdup(name ? name : default_name);
+    return process->name ? APR_SUCCESS : mproc_fail(APR_ENOMEM, "no memory for a name");
+}
+
+static apr_status_t fill(process_t *process, const mproc_process_opts_t *opts)
+{
+    process_t *creator = process_current();
+    process->daemon = opts->daemon != 0;
+    process->grace = opts->grace ? opts->grace : MPROC_SECONDS(1);
+    apr_status_t status = name_child(process, creator, opts->name);
+    if (status == APR_SUCCESS && opts->directory) {
+        process->directory = strdup(opts->directory);
+        if (!process->directory)
+            status = mproc_fail(APR_ENOMEM, "no memory for a folder's name");
+    }
+    if (status == APR_SUCCESS &&
+        (opts->environment || opts->environment_changes || process->method == MPROC_FORKSERVER))
+        status = environment_build(&process->environment, opts->environment, opts->environment_changes);
+    if (status == APR_SUCCESS)
+        status = build_block(process, opts);
+    return status;
+}
+
+/** A pool that is cleared ends and closes its process; if it was closed before, its handle says so. */
+static apr_status_t clear_with_pool(void *data)
+{
+    process_t *process;
+    if (process_acquire(&process, data, "pool cleanup") != APR_SUCCESS)
+        return APR_SUCCESS;
+    if (process->state == PROCESS_RUNNING)
+        process_stop(process, process->grace);
+    process_release(process);
+    mproc_process_close(data);
+    return APR_SUCCESS;
+}
+
+apr_status_t mproc_process_create_sized(mproc_process_t **handle, mproc_target_t target,
+                                        const mproc_process_opts_t *opts, size_t opts_size)
+{
+    mproc_process_opts_t complete;
+    if (!handle)
+        return mproc_fail(APR_EINVAL, "mproc_process_create: nowhere to store the process: it is NULL");
+    *handle = NULL;
+    if (!library_is_initialized())
+        return mproc_fail(MPROC_EINIT, "mproc_process_create: mproc_initialize was not called in this process's main");
+    if (!target)
+        return mproc_fail(APR_EINVAL, "mproc_process_create: the target is NULL");
+    if (opts_size > sizeof complete)
+        return mproc_fail(MPROC_EBUILD, "mproc_process_create: the program was built for a newer libmproc than %s",
+                          mproc_version());
+    memset(&complete, 0, sizeof complete);
+    if (opts)
+        memcpy(&complete, opts, opts_size);
+    mproc_start_method_t method = complete.start_method;
+    apr_status_t status = start_method_resolve(&method);
+    if (status == APR_SUCCESS)
+        status = check_options(&complete, method);
+    if (status != APR_SUCCESS)
+        return status;
+    process_t *process = make(ROLE_CHILD);
+    if (!process)
+        return mproc_fail(APR_ENOMEM, "mproc_process_create: no memory");
+    process->target = target;
+    process->method = method;
+    status = fill(process, &complete);
+    if (status != APR_SUCCESS) {
+        destroy(process);
+        return status;
+    }
+    status = publish(process);
+    if (status != APR_SUCCESS)
+        return status;
+    *handle = process->handle;
+    if (complete.pool)
+        apr_pool_cleanup_register(complete.pool, process->handle, clear_with_pool, apr_pool_cleanup_null);
+    return APR_SUCCESS;
+}
+
+/* ---- Using handles -------------------------------------------------------------------------------------------------- */
+
+apr_status_t process_acquire(process_t **process, mproc_process_t *handle, const char *call)
+{
+    void *object;
+    apr_status_t status = handle_acquire(&object, handle, HANDLE_PROCESS);
+    *process = object;
+    if (status == APR_EINVAL)
+        return mproc_fail(status, "%s: the process is NULL", call);
+    if (status != APR_SUCCESS)
+        return mproc_fail(status, "%s: %p is not an open process: closed before, or never one", call, (void *)handle);
+    if ((*process)->owner != sys_getpid()) {
+        mproc_fail(MPROC_EFOREIGN, "%s: %s was created by process %d, this is process %d", call, (*process)->name,
+                   (*process)->owner, sys_getpid());
+        handle_release(handle);
+        *process = NULL;
+        return MPROC_EFOREIGN;
+    }
+    return APR_SUCCESS;
+}
+
+void process_release(process_t *process)
+{
+    handle_release(process->handle);
+}
+
+apr_status_t process_wrong_state(const process_t *process, const char *call)
+{
+    static const char *const roles[] = {NULL, "is the current process", "is this process's creator"};
+    static const char *const states[] = {"was not started", "is being started", "still runs", "has ended"};
+    return mproc_fail(MPROC_ESTATE, "%s: %s %s", call, process->name,
+                      roles[process->role] ? roles[process->role] : states[process->state]);
+}
+
+apr_status_t mproc_process_close(mproc_process_t *handle)
+{
+    process_t *process;
+    if (!handle)
+        return APR_SUCCESS;
+    apr_status_t status = process_acquire(&process, handle, "mproc_process_close");
+    if (status != APR_SUCCESS)
+        return status;
+    process_lock();
+    process_settle(process);
+    if (process->role != ROLE_CHILD || process->state == PROCESS_RUNNING || process->state == PROCESS_LAUNCHING)
+        status = process_wrong_state(process, "mproc_process_close");
+    process_unlock();
+    if (status == APR_SUCCESS)
+        status = handle_close(handle, HANDLE_PROCESS);
+    process_release(process);
+    return status;
+}

@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/**
+ * @file process.h
+ * @brief Process objects, and what the files that make up their life share.
+ *
+ * process.c makes and describes them, process_start.c starts them, process_wait.c sees their end, children.c keeps the list of
+ * those that run, child.c is the child's side.
+ */
+#ifndef MPROC_PROCESS_INTERNAL_H
+#define MPROC_PROCESS_INTERNAL_H
+
+#include <apr_thread_proc.h>
+
+#include <mproc/process.h>
+
+#include "boot.h"
+#include "error.h"
+#include "sys.h"
+
+/** Where a process object stands between this process and the system. */
+typedef enum process_role_t {
+    ROLE_CHILD,   /**< created here */
+    ROLE_CURRENT, /**< this process itself */
+    ROLE_PARENT   /**< its creator */
+} process_role_t;
+
+typedef enum process_state_t {
+    PROCESS_CREATED,
+    PROCESS_LAUNCHING, /**< one thread is starting it, without the lock */
+    PROCESS_RUNNING,
+    PROCESS_ENDED
+} process_state_t;
+
+/**
+ * A process. What can change after it was created is guarded by process_lock(), except by the thread that launches it.
+ */
+typedef struct process_t {
+    mproc_process_t *handle;
+    int owner; /* the process that made the object: a copy in a forked child is not to be used */
+    process_role_t role;
+    process_state_t state;
+
+    /* What it is to be. */
+    mproc_target_t target;
+    mproc_start_method_t method;
+    int daemon;
+    apr_interval_time_t grace;
+    char *name;
+    char identity[BOOT_IDENTITY_MAX];
+    unsigned created; /* children so far, for their names */
+    unsigned char authkey[MPROC_AUTHKEY_MAX];
+    size_t authkey_size;
+    char *directory;
+    char **environment;
+    sys_stdio_t stdio[3];
+    sys_block_t block;
+
+    /* What it is. */
+    int pid;
+    uint64_t birth;          /* ROLE_PARENT: when it started */
+    sys_process_t *os;       /* NULL for threads, and for the current process */
+    struct thread_t *thread; /* MPROC_THREAD only */
+
+    /* How it ended. */
+    sys_exit_t end;
+    apr_status_t verdict; /* what join returns */
+    char *verdict_text;
+    int verdict_native;
+
+    /* The list of running children. */
+    struct process_t *next;
+    struct process_t **link;
+} process_t;
+
+/* ---- process.c ---- */
+
+/** Guards all process objects of this process. Held briefly: never while waiting or starting. */
+void process_lock(void);
+void process_unlock(void);
+
+/** Make the lock. It lives as long as the process. */
+apr_status_t process_initialize(void);
+
+/** Set up the current process and its parent: from a block in a child, NULL in the first process. */
+apr_status_t process_become(const boot_t *boot);
+
+/** Get the object behind a handle for the public function `call`; the status has its text. */
+apr_status_t process_acquire(process_t **process, mproc_process_t *handle, const char *call);
+
+/** Give back what process_acquire() got. */
+void process_release(process_t *process);
+
+/** Fail because a process is not in the state that `call` needs. */
+apr_status_t process_wrong_state(const process_t *process, const char *call);
+
+/** Close the handles that it was to give to its child. */
+void process_drop_given(process_t *process);
+
+/** The object of the current process, or of the thread that is a child; NULL before mproc_initialize(). */
+process_t *process_current(void);
+
+/** Make a thread the process that it runs. */
+void process_enter_thread(process_t *process);
+
+/** The object of the current process, also on a thread that is a child; NULL before mproc_initialize(). */
+process_t *process_main(void);
+
+/** Close all handles of this process's objects, except of daemon threads that still run. */
+void process_close_all(void);
+
+/** In a child that somebody's fork made: this process is now the copy. */
+void process_forked(void);
+
+/** The object of the creator; NULL if there is none. */
+process_t *process_parent(void);
+
+const char *process_current_name(void);
+
+int process_creator_pid(void);
+
+/* ---- process_start.c ---- */
+
+/** Start a created process; the status has its text. */
+apr_status_t process_launch(process_t *process);
+
+/** Whether this program has been seen to reach mproc_initialize() as a child. */
+void process_set_proven(void);
+
+/* ---- process_thread.c ---- */
+
+apr_status_t thread_launch(process_t *process);
+
+/** What is ready when the thread has ended. */
+sys_handle_t thread_sentinel(const process_t *process);
+
+/** Take the exit code if it has ended; with the lock held. */
+apr_status_t thread_reap(process_t *process);
+
+/** Free what belongs to a thread that was reaped. */
+void thread_close(process_t *process);
+
+/* ---- process_wait.c ---- */
+
+/** Notice the end of a process if it has ended; with the lock held. */
+void process_settle(process_t *process);
+
+/** Wait for the end: APR_SUCCESS or APR_TIMEUP, without a text. */
+apr_status_t process_wait(process_t *process, sys_time_t deadline);
+
+/** When a timeout that starts now runs out. */
+sys_time_t process_deadline(apr_interval_time_t timeout);
+
+/** Terminate a process, and kill it if it has not ended after its grace: APR_SUCCESS, or why it still runs. */
+apr_status_t process_stop(process_t *process, apr_interval_time_t grace);
+
+/** Send a signal; with the lock not held. */
+apr_status_t process_signal(process_t *process, sys_signal_t sig);
+
+/* ---- children.c ---- */
+
+/** Add to, or remove from, the running children; with the lock held. */
+void children_add(process_t *process);
+void children_remove(process_t *process);
+
+/** The orderly end of all children: daemons are stopped, the others joined. */
+void children_end(void);
+
+/** Forget them: they are a forked child's siblings. */
+void children_forget(void);
+
+/* ---- child.c ---- */
+
+/** Live the life of the child that this block describes, and leave. */
+void child_run(sys_block_t *block);
+
+/** Call a target, in a child, a thread, or here. */
+int child_call_target(process_t *process, boot_t *boot, mproc_target_t target);
+
+#endif

@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <apr_strings.h>
+
+#include "initialize.h"
+#include "log.h"
+#include "process.h"
+#include "start_method.h"
+
+/* How long a program may take to reach mproc_initialize(), and a fork server to answer. */
+#define STARTUP_TIMEOUT MPROC_SECONDS(30)
+
+/*
+ * Whether this program is known to reach mproc_initialize() when it is started anew. The first start waits to see it, so that
+ * a program which does not is told at once; all later ones go on without waiting.
+ */
+static _Atomic int proven;
+
+void process_set_proven(void)
+{
+    atomic_store(&proven, 1);
+}
+
+/** Write into the block what may have changed since the process was created. */
+static apr_status_t complete_block(process_t *process)
+{
+    /* The birth never changes, and reading it takes longer than the rest of a start; forked children find another pid. */
+    static _Thread_local int birth_of;
+    static _Thread_local uint64_t birth;
+    boot_t *boot = boot_of(&process->block);
+    const process_t *creator = process_current();
+    const int self = sys_getpid();
+    if (birth_of != self) {
+        apr_status_t status = sys_birth(&birth, self);
+        if (status != APR_SUCCESS)
+            return mproc_fail(status, "%s cannot be started: the start time of this process cannot be read",
+                              process->name);
+        birth_of = self;
+    }
+    boot->creator_birth = birth;
+    boot->creator_pid = self;
+    boot->method = (int32_t)process->method;
+    boot->chosen_method = (int32_t)start_method_chosen();
+    boot->log_level = (int32_t)log_inherited_level();
+    boot->daemon = process->daemon;
+    apr_cpystrn(boot->name, process->name, sizeof boot->name);
+    apr_cpystrn(boot->creator_name, creator->name, sizeof boot->creator_name);
+    apr_cpystrn(boot->identity, process->identity, sizeof boot->identity);
+    boot->authkey_size = 0;
+    const process_t *key_of = process->authkey_size ? process : process_current();
+    if (key_of->authkey_size) {
+        memcpy(boot->authkey, key_of->authkey, key_of->authkey_size);
+        boot->authkey_size = (uint32_t)key_of->authkey_size;
+    }
+    boot->failure_text[0] = '\0';
+    atomic_store(&boot->stage, BOOT_CREATED);
+    return APR_SUCCESS;
+}
+
+/** Wait until a newly started program reaches mproc_initialize(); end it and fail if it does not. */
+static apr_status_t see_it_attach(process_t *process)
+{
+    const boot_t *boot = boot_of(&process->block);
+    const sys_time_t deadline = sys_now() + STARTUP_TIMEOUT;
+    while (atomic_load(&boot->stage) == BOOT_CREATED) {
+        const sys_time_t now = sys_now();
+        if (sys_wait(sys_process_sentinel(process->os), now + 1000) == APR_SUCCESS || now >= deadline)
+            break;
+    }
+    if (atomic_load(&boot->stage) != BOOT_CREATED) {
+        process_set_proven();
+        return APR_SUCCESS;
+    }
+    sys_exit_t end = {0, 0, 0};
+    if (sys_wait(sys_process_sentinel(process->os), 0) != APR_SUCCESS) {
+        sys_process_signal(process->os, SYS_KILL);
+        sys_wait(sys_process_sentinel(process->os), SYS_NEVER);
+        sys_process_reap(&end, process->os);
+        return mproc_fail(MPROC_EINIT, "%s cannot be started: its main did not reach mproc_initialize() in %d seconds",
+                          process->name, (int)apr_time_sec(STARTUP_TIMEOUT));
+    }
+    sys_process_reap(&end, process->os);
+    return mproc_fail(MPROC_EINIT,
+                      "%s cannot be started: its main ended with exit code %d before it reached mproc_initialize()",
+                      process->name, end.code);
+}
+
+static apr_status_t start_with_system(process_t *process)
+{
+    static const sys_method_t methods[] = {
+        [MPROC_FORKSERVER] = SYS_FORKSERVER, [MPROC_FORK] = SYS_FORK, [MPROC_SPAWN] = SYS_SPAWN};
+    boot_t *boot = boot_of(&process->block);
+    sys_start_t start = {
+        .block = &process->block,
+        .slots = boot->slots,
+        .handles = boot_at(boot, boot->handles),
+        .handle_count = (size_t)boot->handles.size / sizeof(int64_t),
+        .directory = process->directory,
+        .environment = process->method == MPROC_SPAWN ? (const char *const *)process->environment : NULL,
+        .deadline = sys_now() + STARTUP_TIMEOUT,
+    };
+    memcpy(start.stdio, process->stdio, sizeof start.stdio);
+    if (process->method == MPROC_FORK && sys_thread_count() > 1)
+        mproc_log(MPROC_LOG_WARNING,
+                  "%s is forked while this process has %d threads: a lock that one of them holds now stays "
+                  "locked in the child",
+                  process->name, sys_thread_count());
+    apr_status_t status = sys_process_start(&process->os, methods[process->method], &start);
+    if (status == APR_INCHILD) {
+        sys_block_t block = process->block;
+        child_run(&block);
+    }
+    if (status == MPROC_EINIT)
+        return mproc_fail(status, "%s cannot be started: %s ended before it reached mproc_initialize() in its main",
+                          process->name, start.failed ? start.failed : "the program");
+    if (status != APR_SUCCESS)
+        return mproc_fail(status, "%s cannot be started by %s%s%s", process->name,
+                          mproc_start_method_name(process->method), start.failed ? ": " : "",
+                          start.failed ? start.failed : "");
+    process->pid = sys_process_pid(process->os);
+    if (process->method == MPROC_SPAWN && !atomic_load(&proven)) {
+        status = see_it_attach(process);
+        if (status != APR_SUCCESS) {
+            sys_process_close(process->os);
+            process->os = NULL;
+            process->pid = 0;
+        }
+    }
+    return status;
+}
+
+apr_status_t process_launch(process_t *process)
+{
+    process_lock();
+    apr_status_t status = APR_SUCCESS;
+    if (process->role != ROLE_CHILD || process->state != PROCESS_CREATED)
+        status = process_wrong_state(process, "mproc_process_launch");
+    else
+        process->state = PROCESS_LAUNCHING;
+    process_unlock();
+    if (status != APR_SUCCESS)
+        return status;
+    status = complete_block(process);
+    if (status == APR_SUCCESS)
+        status = process->method == MPROC_THREAD ? thread_launch(process) : start_with_system(process);
+    process_lock();
+    process->state = status == APR_SUCCESS ? PROCESS_RUNNING : PROCESS_CREATED;
+    if (status == APR_SUCCESS)
+        children_add(process);
+    process_unlock();
+    if (status != APR_SUCCESS)
+        return status;
+    /* The child has it all now. Where handles are pipes, nobody must wait for an end that this process still holds open. */
+    if (process->method != MPROC_THREAD) {
+        process_drop_given(process);
+        sys_block_trim(&process->block, sizeof(boot_t));
+    }
+    mproc_log(MPROC_LOG_DEBUG, "%s started by %s with pid %d", process->name, mproc_start_method_name(process->method),
+              process->pid);
+    return APR_SUCCESS;
+}
+
+apr_status_t mproc_process_launch(mproc_process_t *handle)
+{
+    process_t *process;
+    apr_status_t status = process_acquire(&process, handle, "mproc_process_launch");
+    if (status != APR_SUCCESS)
+        return status;
+    status = process_launch(process);
+    process_release(process);
+    return status;
+}
+
+apr_status_t mproc_process_start_sized(mproc_process_t **handle, mproc_target_t target,
+                                       const mproc_process_opts_t *opts, size_t opts_size)
+{
+    apr_status_t status = mproc_process_create_sized(handle, target, opts, opts_size);
+    if (status != APR_SUCCESS)
+        return status;
+    status = mproc_process_launch(*handle);
+    if (status != APR_SUCCESS) {
+        mproc_process_close(*handle);
+        *handle = NULL;
+    }
+    return status;
+}
+
+apr_status_t mproc_process_run(mproc_process_t *handle, int *exitcode)
+{
+    process_t *process;
+    apr_status_t status = process_acquire(&process, handle, "mproc_process_run");
+    if (status != APR_SUCCESS)
+        return status;
+    if (process->role != ROLE_CHILD || process->state != PROCESS_CREATED) {
+        status = process_wrong_state(process, "mproc_process_run");
+    } else {
+        boot_t *boot = boot_of(&process->block);
+        apr_cpystrn(boot->name, process->name, sizeof boot->name);
+        const int code = child_call_target(NULL, boot, process->target);
+        if (exitcode)
+            *exitcode = code;
+    }
+    process_release(process);
+    return status;
+}

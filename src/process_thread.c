@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <stdatomic.h>
+#include <stdlib.h>
+
+#include <apr_thread_proc.h>
+
+#include "process.h"
+
+/** The thread behind a process of the start method thread. */
+typedef struct thread_t {
+    apr_pool_t *pool; /* outside of APR's tree; touched by one thread at a time */
+    apr_thread_t *thread;
+    sys_event_t ended;
+    process_t *process;
+    _Atomic int has_ended;
+    int exitcode;
+} thread_t;
+
+static void *APR_THREAD_FUNC run(apr_thread_t *self, void *data)
+{
+    thread_t *thread = data;
+    process_t *process = thread->process;
+    (void)self;
+    process_enter_thread(process);
+    thread->exitcode = child_call_target(process, boot_of(&process->block), process->target);
+    process_enter_thread(NULL);
+    /* The last two things that it does: whoever sees them may join the thread and free all of this. */
+    atomic_store(&thread->has_ended, 1);
+    sys_event_set(&thread->ended);
+    return NULL;
+}
+
+static void free_thread(thread_t *thread)
+{
+    sys_event_close(&thread->ended);
+    if (thread->pool)
+        apr_pool_destroy(thread->pool);
+    free(thread);
+}
+
+apr_status_t thread_launch(process_t *process)
+{
+    thread_t *thread = calloc(1, sizeof *thread);
+    if (!thread)
+        return mproc_fail(APR_ENOMEM, "%s cannot be started: no memory", process->name);
+    thread->process = process;
+    thread->ended.sentinel = thread->ended.setter = SYS_NO_HANDLE;
+    apr_status_t status = apr_pool_create_unmanaged_ex(&thread->pool, NULL, NULL);
+    if (status == APR_SUCCESS)
+        status = sys_event_create(&thread->ended);
+    process->pid = sys_getpid();
+    process->thread = thread;
+    if (status == APR_SUCCESS)
+        status = apr_thread_create(&thread->thread, NULL, run, thread, thread->pool);
+    if (status != APR_SUCCESS) {
+        process->thread = NULL;
+        process->pid = 0;
+        free_thread(thread);
+        return mproc_fail(status, "%s cannot be started by thread", process->name);
+    }
+    return APR_SUCCESS;
+}
+
+sys_handle_t thread_sentinel(const process_t *process)
+{
+    return process->thread->ended.sentinel;
+}
+
+apr_status_t thread_reap(process_t *process)
+{
+    thread_t *thread = process->thread;
+    apr_status_t result;
+    /* The flag alone is not enough: the thread still has to set its event. */
+    if (!atomic_load(&thread->has_ended) || sys_wait(thread->ended.sentinel, 0) != APR_SUCCESS)
+        return APR_TIMEUP;
+    apr_thread_join(&result, thread->thread);
+    process->end = (sys_exit_t){1, thread->exitcode, thread->exitcode};
+    return APR_SUCCESS;
+}
+
+void thread_close(process_t *process)
+{
+    free_thread(process->thread);
+}

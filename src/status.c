@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "error.h"
+
+/** One row of MPROC_STATUS_MAP. */
+typedef struct row_t {
+    const char *name;
+    const char *text;
+} row_t;
+
+static const row_t rows[] = {
+#define ROW(name, text) {"MPROC_" #name, text},
+    MPROC_STATUS_MAP(ROW)
+#undef ROW
+};
+
+/* Per thread, and without an allocation that could fail while a failure is being recorded. */
+static _Thread_local char last_text[MPROC_ERROR_TEXT];
+static _Thread_local mproc_error_t last = {APR_SUCCESS, 0, ""};
+
+static const row_t *find_row(apr_status_t status)
+{
+    if (status <= MPROC_STATUS_START || status >= MPROC_STATUS_END)
+        return NULL;
+    return &rows[status - MPROC_STATUS_START - 1];
+}
+
+const char *mproc_status_name(apr_status_t status)
+{
+    const row_t *row = find_row(status);
+    return row ? row->name : NULL;
+}
+
+const char *mproc_strerror(apr_status_t status, char *buffer, size_t size)
+{
+    if (!buffer || size == 0)
+        return "";
+    const row_t *row = find_row(status);
+    if (row)
+        snprintf(buffer, size, "%s", row->text);
+    else if (status == APR_SUCCESS)
+        snprintf(buffer, size, "success");
+    else
+        apr_strerror(status, buffer, size);
+    return buffer;
+}
+
+apr_status_t mproc_canonical(apr_status_t status)
+{
+    if (status == APR_SUCCESS || find_row(status))
+        return status;
+/* On Unix each test is a comparison with itself; on Windows it gathers several codes into one. */
+#define CANONICAL(name)                                                                                                \
+    if (APR_STATUS_IS_##name(status))                                                                                  \
+        return APR_##name;
+    CANONICAL(ENOENT)
+    CANONICAL(EACCES)
+    CANONICAL(EEXIST)
+    CANONICAL(ENOTDIR)
+    CANONICAL(ENOSPC)
+    CANONICAL(ENOMEM)
+    CANONICAL(EMFILE)
+    CANONICAL(ENFILE)
+    CANONICAL(EBADF)
+    CANONICAL(EINVAL)
+    CANONICAL(ENAMETOOLONG)
+    CANONICAL(EPIPE)
+    CANONICAL(TIMEUP)
+    CANONICAL(EAGAIN)
+#undef CANONICAL
+    return status;
+}
+
+/** Whether a status is a code of the system, whose own words say more than ours. */
+static int is_of_system(apr_status_t status)
+{
+    return status != APR_SUCCESS && status != APR_EINVAL && !find_row(status) && !APR_STATUS_IS_TIMEUP(status) &&
+           (status < APR_OS_START_ERROR || status >= APR_OS_START_SYSERR);
+}
+
+/** Record a failure, and return how long its text has become. */
+static size_t record(apr_status_t status, int native, const char *format, va_list values)
+{
+    const int length = vsnprintf(last_text, sizeof last_text, format, values);
+    last.text = last_text;
+    last.status = mproc_canonical(status);
+    last.native = native;
+    return length > 0 ? (size_t)length : 0;
+}
+
+apr_status_t mproc_fail(apr_status_t status, const char *format, ...)
+{
+    const int of_system = is_of_system(status);
+    va_list values;
+    va_start(values, format);
+    const size_t length = record(status, of_system ? (int)APR_TO_OS_ERROR(status) : 0, format, values);
+    va_end(values);
+    if (of_system && length + 3 < sizeof last_text) {
+        memcpy(last_text + length, ": ", 3);
+        apr_strerror(status, last_text + length + 2, sizeof last_text - length - 2);
+    }
+    return last.status;
+}
+
+apr_status_t mproc_fail_native(apr_status_t status, int native, const char *format, ...)
+{
+    va_list values;
+    va_start(values, format);
+    record(status, native, format, values);
+    va_end(values);
+    return last.status;
+}
+
+void mproc_forget_error(void)
+{
+    last.status = APR_SUCCESS;
+    last.native = 0;
+    last.text = "";
+}
+
+const mproc_error_t *mproc_last_error(void)
+{
+    return &last;
+}

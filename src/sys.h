@@ -1,0 +1,238 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/**
+ * @file sys.h
+ * @brief The seam: the only door between the portable core and an operating system.
+ *
+ * Two backends stand behind it, src/posix and src/win32, file by file the same names. What APR does well is not here.
+ *
+ * What holds for every function, stated once:
+ * - Outputs come first. After a failure they are empty (NULL, SYS_NO_HANDLE), and nothing is retained.
+ * - A failure is an apr_status_t as the system gave it; the core makes it canonical and adds the words.
+ * - Nothing calls upward: no callbacks into the core, no logging, no error texts.
+ * - Deadlines are absolute, in microseconds of sys_now(); SYS_NEVER waits for good.
+ * - What a platform lacks returns APR_ENOTIMPL.
+ * - Every handle that is made here stays out of programs that other threads start.
+ * - Pointers are not NULL unless that is said.
+ */
+#ifndef MPROC_SYS_H
+#define MPROC_SYS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include <apr_errno.h>
+
+/** A file descriptor or a HANDLE. */
+typedef intptr_t sys_handle_t;
+
+#define SYS_NO_HANDLE ((sys_handle_t)-1)
+
+/** A point in time of sys_now(). */
+typedef int64_t sys_time_t;
+
+#define SYS_NEVER INT64_MAX
+
+/* ---- info: facts about the machine and this process ------------------------------------------------------------- */
+
+/** The monotonic clock, in microseconds. */
+sys_time_t sys_now(void);
+
+int sys_getpid(void);
+
+/** The system's own parent of this process. */
+int sys_getppid(void);
+
+/** When a process started, in units of the system: tells two processes apart that had the same id one after the other. */
+apr_status_t sys_birth(uint64_t *birth, int pid);
+
+/** CPUs granted by affinity and by control group or job; at least 1. */
+int sys_cpu_count(void);
+
+/** Whether this process may be bound to a CPU: APR_EINVAL if the machine has no such one or it is forbidden. */
+apr_status_t sys_check_cpu(int cpu);
+
+/** Bind this process to some CPUs. */
+apr_status_t sys_bind_cpus(const int *cpus, size_t count);
+
+/** How many threads this process has, as far as that is cheap to know; 1 if it is not. */
+int sys_thread_count(void);
+
+/**
+ * This process's command line, for programs that do not have it: one allocation for free(), `argv[argc]` is NULL.
+ */
+apr_status_t sys_command_line(char ***argv, int *argc);
+
+/** This process's environment, "NAME=value" in UTF-8 with NULL at the end: one allocation for free(). */
+apr_status_t sys_environment(char ***list);
+
+/** Replace this process's environment. The list is used in place and must stay. */
+apr_status_t sys_set_environment(char **list);
+
+/** Compare the first `length` bytes of two names of variables: 0 if they are the same to the system. */
+int sys_environment_compare(const char *a, const char *b, size_t length);
+
+/** Have functions called around every fork of this process, ours and others': call it once. */
+apr_status_t sys_at_fork(void (*prepare)(void), void (*parent)(void), void (*child)(void));
+
+/** Show a name for this process in process lists, as far as the system lets it. */
+void sys_set_process_title(const char *name);
+
+/* ---- image: functions as places in modules ---------------------------------------------------------------------- */
+
+enum { SYS_IMAGE_ID_MAX = 32, SYS_PATH_MAX = 4096 };
+
+/** Where a function lies, in terms that hold in another process. */
+typedef struct sys_place_t {
+    uint64_t offset;                    /**< from the module's base */
+    uint32_t is_program;                /**< the module is the program itself, wherever its file is */
+    uint32_t id_size;                   /**< how much of `id` counts */
+    unsigned char id[SYS_IMAGE_ID_MAX]; /**< the module's identity: equal only for the same build */
+    char path[SYS_PATH_MAX];            /**< the module's file, in UTF-8 */
+} sys_place_t;
+
+/** Find the place of a function; APR_ENOENT if it lies in no module's code. */
+apr_status_t sys_image_locate(sys_place_t *place, uintptr_t address);
+
+/** Find a place in this process; APR_ENOENT if its module is not loaded, MPROC_EBUILD if it is another build. */
+apr_status_t sys_image_find(uintptr_t *address, const sys_place_t *place);
+
+/* ---- block: memory that a creator fills and its child maps ------------------------------------------------------- */
+
+typedef struct sys_block_t {
+    unsigned char *data;
+    size_t size;
+    sys_handle_t handle; /**< what a child finds it by; SYS_NO_HANDLE if it only passes through fork */
+} sys_block_t;
+
+/** Make a zeroed block. `private` ones pass through fork only. */
+apr_status_t sys_block_create(sys_block_t *block, size_t size, int private);
+
+/** Unmap all but the first `keep` bytes: the child has the rest. Rounded up to pages. */
+void sys_block_trim(sys_block_t *block, size_t keep);
+
+/** Unmap and close; a closed block again is harmless. */
+void sys_block_close(sys_block_t *block);
+
+/* ---- handle ------------------------------------------------------------------------------------------------------ */
+
+/** Duplicate a handle of the program's; APR_EBADF if it is not open. */
+apr_status_t sys_handle_duplicate(sys_handle_t *copy, sys_handle_t handle);
+
+/** Close a handle; SYS_NO_HANDLE is harmless. */
+void sys_handle_close(sys_handle_t handle);
+
+/* ---- wait -------------------------------------------------------------------------------------------------------- */
+
+/** Wait until a sentinel or an event is ready: APR_SUCCESS, or APR_TIMEUP. */
+apr_status_t sys_wait(sys_handle_t handle, sys_time_t deadline);
+
+/** Something that is set once and can be waited for by sys_wait() and the system's own means. */
+typedef struct sys_event_t {
+    sys_handle_t sentinel;
+    sys_handle_t setter;
+} sys_event_t;
+
+apr_status_t sys_event_create(sys_event_t *event);
+
+void sys_event_set(sys_event_t *event);
+
+/** Close; a closed event again is harmless. */
+void sys_event_close(sys_event_t *event);
+
+/* ---- process ----------------------------------------------------------------------------------------------------- */
+
+/** The ways to start that need the system. */
+typedef enum sys_method_t { SYS_FORK, SYS_FORKSERVER, SYS_SPAWN } sys_method_t;
+
+/** Signals, by the numbers that exit codes use. */
+typedef enum sys_signal_t { SYS_INTERRUPT = 2, SYS_KILL = 9, SYS_TERMINATE = 15 } sys_signal_t;
+
+typedef enum sys_stdio_kind_t {
+    SYS_STDIO_INHERIT,
+    SYS_STDIO_NULL,
+    SYS_STDIO_HANDLE,
+    SYS_STDIO_STDOUT
+} sys_stdio_kind_t;
+
+typedef struct sys_stdio_t {
+    sys_stdio_kind_t kind;
+    sys_handle_t handle;
+} sys_stdio_t;
+
+/** How many numbers of its own a backend can leave in the block for its other half in the child. */
+enum { SYS_SLOTS = 4 };
+
+typedef struct sys_start_t {
+    sys_block_t *block;
+    int64_t *slots;   /**< in the block, SYS_SLOTS of them */
+    int64_t *handles; /**< in the block: what the child gets duplicates of; a backend may renumber them */
+    size_t handle_count;
+    const char *directory;          /**< NULL: the creator's */
+    const char *const *environment; /**< complete; NULL: the creator's */
+    sys_stdio_t stdio[3];
+    sys_time_t deadline; /**< for the answer of a fork server */
+    const char *failed;  /**< out: what failed, in words; NULL if the status says it all */
+} sys_start_t;
+
+typedef struct sys_exit_t {
+    int known;      /**< 0: other code of the program took it */
+    int code;       /**< 0 to 255, or minus a signal */
+    int64_t native; /**< in the system's own terms */
+} sys_exit_t;
+
+/** A child, or another process to wait for. */
+typedef struct sys_process_t sys_process_t;
+
+/** Whether the platform has a method: APR_SUCCESS or APR_ENOTIMPL. */
+apr_status_t sys_method_check(sys_method_t method);
+
+/** The platform's default method. */
+sys_method_t sys_default_method(void);
+
+/**
+ * Start a child. SYS_FORK returns twice: APR_INCHILD in the child, with *process NULL.
+ *
+ * MPROC_EINIT: the program that was started for it ended before it reached sys_child_attach().
+ */
+apr_status_t sys_process_start(sys_process_t **process, sys_method_t method, sys_start_t *start);
+
+/** Open a process that is not a child, for waiting; APR_ENOENT if it is gone. */
+apr_status_t sys_process_open(sys_process_t **process, int pid, uint64_t birth);
+
+int sys_process_pid(const sys_process_t *process);
+
+/** What becomes ready when the process has ended; it stays the process's own. */
+sys_handle_t sys_process_sentinel(const sys_process_t *process);
+
+/** Take the exit code if the process has ended: APR_SUCCESS, or APR_TIMEUP. One thread at a time, and once. */
+apr_status_t sys_process_reap(sys_exit_t *end, sys_process_t *process);
+
+/** Send a signal to a process that was not reaped. One thread at a time with sys_process_reap(). */
+apr_status_t sys_process_signal(sys_process_t *process, sys_signal_t sig);
+
+/** Let go of a process, ended or not; NULL is allowed. */
+void sys_process_close(sys_process_t *process);
+
+/** End what was started behind the scenes (the fork server), and wait for its end. */
+void sys_process_shutdown(void);
+
+/* ---- child: the other half of a start ----------------------------------------------------------------------------- */
+
+/**
+ * Find out whether this process was started as a child, and map its block.
+ *
+ * @return APR_ENOENT if it was not; APR_SUCCESS; anything else: the command line says so, but no parent stands behind it.
+ *         A fork server stays inside; in the children that it forks the call returns.
+ */
+apr_status_t sys_child_attach(sys_block_t *block, int argc, const char *const *argv);
+
+/** Set up what the start left for the child to do (standard streams, die with the creator). */
+apr_status_t sys_child_setup(const int64_t *slots);
+
+/** Get hold of the given handle at `index`, which its creator called *handle. */
+apr_status_t sys_child_take(int64_t *handle, size_t index);
+
+/** End a child: flush what it wrote, and leave. */
+void sys_child_leave(int code);
+
+#endif
