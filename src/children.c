@@ -96,7 +96,7 @@ void children_end(void)
         mproc_log(MPROC_LOG_DEBUG, "waiting for daemon %s to end", process->name);
         if (process_wait(process, process->grace < 0 ? SYS_NEVER : start + process->grace) != APR_TIMEUP)
             continue;
-        process_signal(process, SYS_KILL);
+        process_signal(process, SYS_KILL, "mproc_terminate");
         process_wait(process, SYS_NEVER);
     }
     for (process_t *process; (process = next_child(is_no_daemon)) != NULL; process_release(process)) {

@@ -87,8 +87,7 @@ static void destroy(void *object)
     sys_process_close(process->os);
     if (process->thread)
         thread_close(process);
-    if (process->state == PROCESS_CREATED && process->role == ROLE_CHILD)
-        process_drop_given(process);
+    process_drop_given(process);
     sys_block_close(&process->block);
     free(process->name);
     free(process->directory);
@@ -187,14 +186,11 @@ void process_drop_given(process_t *process)
         sys_handle_close(process->stdio[i].handle);
         process->stdio[i].handle = SYS_NO_HANDLE;
     }
-    if (!process->block.data)
-        return;
-    boot_t *boot = boot_of(&process->block);
-    int64_t *handles = boot_at(boot, boot->handles);
-    for (size_t i = 0; handles && i < boot->handles.size / sizeof *handles; i++) {
-        sys_handle_close((sys_handle_t)handles[i]);
-        handles[i] = SYS_NO_HANDLE;
-    }
+    for (size_t i = 0; i < process->given_count; i++)
+        sys_handle_close(process->given[i]);
+    free(process->given);
+    process->given = NULL;
+    process->given_count = 0;
 }
 
 /* ---- Options ------------------------------------------------------------------------------------------------------- */
@@ -238,16 +234,19 @@ static apr_status_t duplicate_given(process_t *process, const mproc_process_opts
 {
     const mproc_stdio_t *streams[3] = {&opts->standard_input, &opts->standard_output, &opts->standard_error};
     boot_t *boot = boot_of(&process->block);
-    int64_t *handles = boot_at(boot, boot->handles);
-    for (size_t i = 0; i < opts->handle_count; i++)
-        handles[i] = SYS_NO_HANDLE;
+    int64_t *child_handles = boot_at(boot, boot->handles);
+    if (opts->handle_count > 0) {
+        process->given = calloc(opts->handle_count, sizeof *process->given);
+        if (!process->given)
+            return mproc_fail(APR_ENOMEM, "options: no memory for %zu handles", opts->handle_count);
+    }
     for (size_t i = 0; i < opts->handle_count; i++) {
-        sys_handle_t copy;
-        apr_status_t status = sys_handle_duplicate(&copy, (sys_handle_t)opts->handles[i]);
+        apr_status_t status = sys_handle_duplicate(&process->given[i], (sys_handle_t)opts->handles[i]);
         if (status != APR_SUCCESS)
             return mproc_fail(status, "options: handle %zu (%lld) cannot be given to a child", i,
                               (long long)opts->handles[i]);
-        handles[i] = copy;
+        process->given_count = i + 1;
+        child_handles[i] = process->given[i];
     }
     for (int i = 0; i < 3; i++) {
         process->stdio[i].kind = (sys_stdio_kind_t)streams[i]->kind;
@@ -309,6 +308,7 @@ static apr_status_t name_child(process_t *process, process_t *creator, const cha
 static apr_status_t fill(process_t *process, const mproc_process_opts_t *opts)
 {
     process_t *creator = process_current();
+    process->creator = creator->handle;
     process->daemon = opts->daemon != 0;
     process->grace = opts->grace ? opts->grace : MPROC_SECONDS(1);
     apr_status_t status = name_child(process, creator, opts->name);

@@ -39,6 +39,7 @@ typedef struct process_t {
     int owner; /* the process that made the object: a copy in a forked child is not to be used */
     process_role_t role;
     process_state_t state;
+    mproc_process_t *creator; /* ROLE_CHILD: whose child it is; that may be a thread */
 
     /* What it is to be. */
     mproc_target_t target;
@@ -53,6 +54,8 @@ typedef struct process_t {
     char *directory;
     char **environment;
     sys_stdio_t stdio[3];
+    sys_handle_t *given; /* our duplicates of the handles that it gets */
+    size_t given_count;
     sys_block_t block;
 
     /* What it is. */
@@ -154,7 +157,7 @@ sys_time_t process_deadline(apr_interval_time_t timeout);
 apr_status_t process_stop(process_t *process, apr_interval_time_t grace);
 
 /** Send a signal; with the lock not held. */
-apr_status_t process_signal(process_t *process, sys_signal_t sig);
+apr_status_t process_signal(process_t *process, sys_signal_t sig, const char *call);
 
 /* ---- children.c ---- */
 

@@ -155,7 +155,7 @@ apr_status_t mproc_process_sentinel(mproc_process_t *handle, mproc_os_handle_t *
 /** Get the process whose key is to be read or set; with the lock held. A thread has its process's. */
 static apr_status_t check_key_access(const process_t *process, const char *call)
 {
-    return process->role == ROLE_CURRENT ? APR_SUCCESS : check_created(process, call);
+    return process->role == ROLE_CURRENT || process == process_current() ? APR_SUCCESS : check_created(process, call);
 }
 
 apr_status_t mproc_process_authkey(mproc_process_t *handle, void *buffer, size_t size, size_t *length)
@@ -225,9 +225,11 @@ mproc_process_t *mproc_parent_process(void)
         mproc_fail(MPROC_EINIT, "mproc_parent_process: mproc_initialize was not called in this process's main");
         return NULL;
     }
-    const process_t *process = process_current() == process_main() ? process_parent() : process_main();
-    if (process)
-        return process->handle;
+    /* A thread that is a child knows its creator, which can be a thread as well. */
+    if (process_current() != process_main())
+        return process_current()->creator;
+    if (process_parent())
+        return process_parent()->handle;
     mproc_fail(APR_ENOENT, "mproc_parent_process: this is the first process");
     return NULL;
 }

@@ -50,10 +50,10 @@ static apr_status_t complete_block(process_t *process)
     apr_cpystrn(boot->creator_name, creator->name, sizeof boot->creator_name);
     apr_cpystrn(boot->identity, process->identity, sizeof boot->identity);
     boot->authkey_size = 0;
-    const process_t *key_of = process->authkey_size ? process : process_current();
-    if (key_of->authkey_size) {
-        memcpy(boot->authkey, key_of->authkey, key_of->authkey_size);
-        boot->authkey_size = (uint32_t)key_of->authkey_size;
+    const process_t *const keys[] = {process, creator, process_main()};
+    for (size_t i = 0; i < 3 && boot->authkey_size == 0; i++) {
+        memcpy(boot->authkey, keys[i]->authkey, keys[i]->authkey_size);
+        boot->authkey_size = (uint32_t)keys[i]->authkey_size;
     }
     boot->failure_text[0] = '\0';
     atomic_store(&boot->stage, BOOT_CREATED);
@@ -96,8 +96,9 @@ static apr_status_t start_with_system(process_t *process)
     sys_start_t start = {
         .block = &process->block,
         .slots = boot->slots,
-        .handles = boot_at(boot, boot->handles),
-        .handle_count = (size_t)boot->handles.size / sizeof(int64_t),
+        .handles = process->given,
+        .handle_count = process->given_count,
+        .child_handles = boot_at(boot, boot->handles),
         .directory = process->directory,
         .environment = process->method == MPROC_SPAWN ? (const char *const *)process->environment : NULL,
         .deadline = sys_now() + STARTUP_TIMEOUT,

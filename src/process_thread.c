@@ -50,6 +50,9 @@ apr_status_t thread_launch(process_t *process)
         status = sys_event_create(&thread->ended);
     process->pid = sys_getpid();
     process->thread = thread;
+    /* They belong to the target from now on, which closes them. */
+    for (size_t i = 0; i < process->given_count; i++)
+        sys_handle_give(process->given[i]);
     if (status == APR_SUCCESS)
         status = apr_thread_create(&thread->thread, NULL, run, thread, thread->pool);
     if (status != APR_SUCCESS) {
@@ -58,6 +61,7 @@ apr_status_t thread_launch(process_t *process)
         free_thread(thread);
         return mproc_fail(status, "%s cannot be started by thread", process->name);
     }
+    process->given_count = 0;
     return APR_SUCCESS;
 }
 

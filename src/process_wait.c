@@ -196,20 +196,20 @@ int mproc_process_is_alive(mproc_process_t *handle)
 
 /* ---- Ending ---------------------------------------------------------------------------------------------------------- */
 
-apr_status_t process_signal(process_t *process, sys_signal_t sig)
+apr_status_t process_signal(process_t *process, sys_signal_t sig, const char *call)
 {
     apr_status_t status = APR_SUCCESS;
     process_lock();
     process_settle(process);
-    if (process->role == ROLE_CHILD && process->method == MPROC_THREAD)
-        status = mproc_fail(APR_ENOTIMPL, "%s is a thread, which cannot be ended from outside", process->name);
-    else if (process->role != ROLE_CHILD || process->state == PROCESS_CREATED || process->state == PROCESS_LAUNCHING)
-        status = process_wrong_state(process, "ending a process");
+    if (process->role != ROLE_CHILD || process->state == PROCESS_CREATED || process->state == PROCESS_LAUNCHING)
+        status = process_wrong_state(process, call);
+    else if (process->method == MPROC_THREAD)
+        status = mproc_fail(APR_ENOTIMPL, "%s: %s is a thread, which cannot be ended from outside", call, process->name);
     else if (process->state == PROCESS_RUNNING) {
         status = sys_process_signal(process->os, sig);
         if (status != APR_SUCCESS)
             status =
-                mproc_fail(status, "signal %d cannot be sent to %s (pid %d)", (int)sig, process->name, process->pid);
+                mproc_fail(status, "%s: signal %d cannot be sent to %s (pid %d)", call, (int)sig, process->name, process->pid);
     }
     process_unlock();
     return status;
@@ -221,7 +221,7 @@ static apr_status_t signal_handle(mproc_process_t *handle, sys_signal_t sig, con
     apr_status_t status = process_acquire(&process, handle, call);
     if (status != APR_SUCCESS)
         return status;
-    status = process_signal(process, sig);
+    status = process_signal(process, sig, call);
     process_release(process);
     return status;
 }
@@ -243,13 +243,13 @@ apr_status_t mproc_process_interrupt(mproc_process_t *handle)
 
 apr_status_t process_stop(process_t *process, apr_interval_time_t grace)
 {
-    apr_status_t status = process_signal(process, SYS_TERMINATE);
+    apr_status_t status = process_signal(process, SYS_TERMINATE, "mproc_process_stop");
     if (status != APR_SUCCESS)
         return status;
     status = process_wait(process, process_deadline(grace));
     if (status != APR_TIMEUP)
         return status;
-    status = process_signal(process, SYS_KILL);
+    status = process_signal(process, SYS_KILL, "mproc_process_stop");
     return status == APR_SUCCESS ? process_wait(process, SYS_NEVER) : status;
 }
 

@@ -118,6 +118,9 @@ void sys_block_close(sys_block_t *block);
 /** Duplicate a handle of the program's; APR_EBADF if it is not open. */
 apr_status_t sys_handle_duplicate(sys_handle_t *copy, sys_handle_t handle);
 
+/** Give a handle to the program: from now on it is not the library's any more. */
+void sys_handle_give(sys_handle_t handle);
+
 /** Close a handle; SYS_NO_HANDLE is harmless. */
 void sys_handle_close(sys_handle_t handle);
 
@@ -165,7 +168,8 @@ enum { SYS_SLOTS = 4 };
 typedef struct sys_start_t {
     sys_block_t *block;
     int64_t *slots;   /**< in the block, SYS_SLOTS of them */
-    int64_t *handles; /**< in the block: what the child gets duplicates of; a backend may renumber them */
+    const sys_handle_t *handles; /**< what the child gets duplicates of */
+    int64_t *child_handles;      /**< in the block: what the child calls them; the same, unless a backend changes it */
     size_t handle_count;
     const char *directory;          /**< NULL: the creator's */
     const char *const *environment; /**< complete; NULL: the creator's */

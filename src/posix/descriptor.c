@@ -283,6 +283,11 @@ apr_status_t sys_handle_duplicate(sys_handle_t *copy, sys_handle_t handle)
     return APR_SUCCESS;
 }
 
+void sys_handle_give(sys_handle_t handle)
+{
+    unix_disown((int)handle);
+}
+
 void sys_handle_close(sys_handle_t handle)
 {
     unix_close((int)handle);

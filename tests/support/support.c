@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "support.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <apr_general.h>
+#include <apr_portable.h>
+#include <apr_strings.h>
+#include <apr_thread_proc.h>
+
+#include "harness.h"
+#include "sys.h"
+
+mproc_start_method_t method_under_test(void)
+{
+    const char *name = getenv("MPROC_TEST_METHOD");
+    mproc_start_method_t method = MPROC_DEFAULT;
+    if (name)
+        assert_success(mproc_start_method_parse(&method, name));
+    return method == MPROC_DEFAULT ? mproc_get_start_method() : method;
+}
+
+int has_fork(void)
+{
+    mproc_start_method_t method;
+    return mproc_start_method_parse(&method, "fork") == APR_SUCCESS;
+}
+
+mproc_process_opts_t method_options(void)
+{
+    mproc_process_opts_t opts;
+    memset(&opts, 0, sizeof opts);
+    opts.start_method = method_under_test();
+    return opts;
+}
+
+mproc_process_t *start(mproc_target_t target, mproc_process_opts_t opts)
+{
+    mproc_process_t *process = NULL;
+    assert_success(mproc_process_start(&process, target, &opts));
+    assert_non_null(process);
+    return process;
+}
+
+int finish(mproc_process_t *process)
+{
+    int exitcode = -1000;
+    assert_success(mproc_process_join(process, MPROC_SECONDS(30) * slowdown()));
+    assert_success(mproc_process_exitcode(process, &exitcode));
+    assert_success(mproc_process_close(process));
+    return exitcode;
+}
+
+apr_pool_t *test_pool(void)
+{
+    static apr_pool_t *pool;
+    if (!pool)
+        apr_pool_create(&pool, NULL);
+    return pool;
+}
+
+void make_pipe(apr_file_t **reader, apr_file_t **writer)
+{
+    assert_int_equal(apr_file_pipe_create_ex(reader, writer, APR_FULL_BLOCK, test_pool()), APR_SUCCESS);
+}
+
+mproc_os_handle_t handle_of(apr_file_t *file)
+{
+    apr_os_file_t native;
+    apr_os_file_get(&native, file);
+    return (mproc_os_handle_t)native;
+}
+
+apr_file_t *file_of(mproc_os_handle_t handle, apr_pool_t *pool)
+{
+    apr_os_file_t native = (apr_os_file_t)handle;
+    apr_file_t *file = NULL;
+    apr_os_pipe_put_ex(&file, &native, 1, pool);
+    return file;
+}
+
+int write_and_close(mproc_os_handle_t handle, const char *text)
+{
+    apr_pool_t *pool;
+    apr_pool_create(&pool, NULL);
+    apr_status_t status = apr_file_write_full(file_of(handle, pool), text, strlen(text), NULL);
+    apr_pool_destroy(pool);
+    return status == APR_SUCCESS ? 0 : 1;
+}
+
+void read_all(apr_file_t *file, char *text, size_t size)
+{
+    size_t length = 0;
+    apr_status_t status = APR_SUCCESS;
+    while (status == APR_SUCCESS && length + 1 < size) {
+        apr_size_t more = size - 1 - length;
+        status = apr_file_read(file, text + length, &more);
+        length += status == APR_SUCCESS ? more : 0;
+    }
+    text[length] = '\0';
+}
+
+apr_file_t *make_file(char *path, size_t size)
+{
+    const char *folder;
+    apr_file_t *file;
+    assert_int_equal(apr_temp_dir_get(&folder, test_pool()), APR_SUCCESS);
+    snprintf(path, size, "%s/mproc-test-XXXXXX", folder);
+    assert_int_equal(apr_file_mktemp(&file, path, APR_READ | APR_WRITE | APR_CREATE | APR_EXCL, test_pool()), APR_SUCCESS);
+    return file;
+}
+
+void read_file(const char *path, char *text, size_t size)
+{
+    apr_file_t *file;
+    assert_int_equal(apr_file_open(&file, path, APR_READ | APR_BINARY, 0, test_pool()), APR_SUCCESS);
+    read_all(file, text, size);
+    apr_file_close(file);
+}
+
+void run_program(run_t *run, const char *program, const char *const *arguments, int seconds)
+{
+    char path[512];
+    apr_procattr_t *attributes;
+    apr_proc_t process;
+    int code = 0;
+    apr_exit_why_e why = APR_PROC_EXIT;
+    memset(run, 0, sizeof *run);
+    /* A file and no pipe: processes that the program leaves behind would hold a pipe open. */
+    apr_file_t *output = make_file(path, sizeof path);
+    assert_int_equal(apr_procattr_create(&attributes, test_pool()), APR_SUCCESS);
+    assert_int_equal(apr_procattr_cmdtype_set(attributes, APR_PROGRAM_ENV), APR_SUCCESS);
+    assert_int_equal(apr_procattr_child_out_set(attributes, output, NULL), APR_SUCCESS);
+    assert_int_equal(apr_procattr_child_err_set(attributes, output, NULL), APR_SUCCESS);
+    assert_int_equal(apr_proc_create(&process, program, arguments, NULL, attributes, test_pool()), APR_SUCCESS);
+    const apr_time_t end = apr_time_now() + apr_time_from_sec(seconds) * slowdown();
+    while (apr_proc_wait(&process, &code, &why, APR_NOWAIT) != APR_CHILD_DONE) {
+        if (apr_time_now() > end) {
+            run->timed_out = 1;
+            apr_proc_kill(&process, APR_KILL_ALWAYS);
+            apr_proc_wait(&process, &code, &why, APR_WAIT);
+            break;
+        }
+        apr_sleep(2000);
+    }
+    run->exitcode = code;
+    run->by_signal = why != APR_PROC_EXIT;
+    apr_file_close(output);
+    read_file(path, run->output, sizeof run->output);
+    apr_file_remove(path, test_pool());
+}
+
+int lives(int pid)
+{
+    sys_process_t *process;
+    if (sys_process_open(&process, pid, 0) != APR_SUCCESS)
+        return 0;
+    const int alive = sys_wait(sys_process_sentinel(process), 0) != APR_SUCCESS;
+    sys_process_close(process);
+    return alive;
+}
+
+int is_gone_within(int pid, int seconds)
+{
+    const apr_time_t end = apr_time_now() + apr_time_from_sec(seconds) * slowdown();
+    while (lives(pid)) {
+        if (apr_time_now() > end)
+            return 0;
+        apr_sleep(2000);
+    }
+    return 1;
+}
+
+int count_descriptors(void)
+{
+    apr_dir_t *folder;
+    apr_finfo_t entry;
+    apr_pool_t *pool;
+    int count = 0;
+    apr_pool_create(&pool, NULL);
+    if (apr_dir_open(&folder, "/proc/self/fd", pool) != APR_SUCCESS) {
+        apr_pool_destroy(pool);
+        return -1;
+    }
+    while (apr_dir_read(&entry, APR_FINFO_NAME, folder) == APR_SUCCESS)
+        count += entry.name[0] != '.';
+    apr_pool_destroy(pool);
+    return count - 1; /* without the folder's own */
+}
