@@ -331,7 +331,9 @@ static apr_status_t clear_with_pool(void *data)
     process_t *process;
     if (process_acquire(&process, data, "pool cleanup") != APR_SUCCESS)
         return APR_SUCCESS;
-    if (process->state == PROCESS_RUNNING)
+    if (process->method == MPROC_THREAD)
+        mproc_process_join(data, MPROC_FOREVER);
+    else
         process_stop(process, process->grace);
     process_release(process);
     mproc_process_close(data);

@@ -126,6 +126,9 @@ int process_creator_pid(void);
 /** Start a created process; the status has its text. */
 apr_status_t process_launch(process_t *process);
 
+/** Count a process that is being started among the running ones, or take that back. */
+void process_set_started(process_t *process, int started);
+
 /** Whether this program has been seen to reach mproc_initialize() as a child. */
 void process_set_proven(void);
 

@@ -133,6 +133,21 @@ static apr_status_t start_with_system(process_t *process)
     return status;
 }
 
+void process_set_started(process_t *process, int started)
+{
+    process_lock();
+    if (started && process->state == PROCESS_LAUNCHING) {
+        process->state = PROCESS_RUNNING;
+        children_add(process);
+    } else if (!started && process->state == PROCESS_RUNNING) {
+        process->state = PROCESS_CREATED;
+        children_remove(process);
+    } else if (!started) {
+        process->state = PROCESS_CREATED;
+    }
+    process_unlock();
+}
+
 apr_status_t process_launch(process_t *process)
 {
     process_lock();
@@ -147,11 +162,7 @@ apr_status_t process_launch(process_t *process)
     status = complete_block(process);
     if (status == APR_SUCCESS)
         status = process->method == MPROC_THREAD ? thread_launch(process) : start_with_system(process);
-    process_lock();
-    process->state = status == APR_SUCCESS ? PROCESS_RUNNING : PROCESS_CREATED;
-    if (status == APR_SUCCESS)
-        children_add(process);
-    process_unlock();
+    process_set_started(process, status == APR_SUCCESS);
     if (status != APR_SUCCESS)
         return status;
     /* The child has it all now. Where handles are pipes, nobody must wait for an end that this process still holds open. */

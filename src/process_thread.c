@@ -53,9 +53,12 @@ apr_status_t thread_launch(process_t *process)
     /* They belong to the target from now on, which closes them. */
     for (size_t i = 0; i < process->given_count; i++)
         sys_handle_give(process->given[i]);
+    /* Before it runs: it may at once start children that look at it. */
+    process_set_started(process, status == APR_SUCCESS);
     if (status == APR_SUCCESS)
         status = apr_thread_create(&thread->thread, NULL, run, thread, thread->pool);
     if (status != APR_SUCCESS) {
+        process_set_started(process, 0);
         process->thread = NULL;
         process->pid = 0;
         free_thread(thread);

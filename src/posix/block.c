@@ -12,6 +12,21 @@
 /* From this size on, memory is reserved first: where there is too little, that is a status, and not a SIGBUS while filling it. */
 enum { RESERVE_FROM = 1 << 20 };
 
+/** The memory that can still be had, as far as the system tells. */
+static unsigned long long available_memory(void)
+{
+    char line[128];
+    unsigned long long kibibytes;
+    unsigned long long bytes = (unsigned long long)sysconf(_SC_PHYS_PAGES) * (unsigned long long)sysconf(_SC_PAGESIZE);
+    FILE *file = fopen("/proc/meminfo", "r");
+    while (file && fgets(line, sizeof line, file))
+        if (sscanf(line, "MemAvailable: %llu", &kibibytes) == 1)
+            bytes = kibibytes * 1024;
+    if (file)
+        fclose(file);
+    return bytes;
+}
+
 /** Make a file without a name. */
 static int open_nameless(void)
 {
@@ -36,6 +51,9 @@ static int set_size(int fd, size_t size)
     struct rlimit limit;
     if (getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY && size > limit.rlim_cur)
         return EFBIG;
+    /* Reserving more than there is would not fail: it would have the system kill processes until it fits. */
+    if (size >= RESERVE_FROM && size > available_memory())
+        return ENOMEM;
     if (ftruncate(fd, (off_t)size) != 0)
         return errno;
 #if defined(MPROC_HAVE_MEMFD_CREATE)
@@ -63,7 +81,7 @@ apr_status_t sys_block_create(sys_block_t *block, size_t size, int private)
 {
     *block = (sys_block_t){NULL, 0, SYS_NO_HANDLE};
     if (private)
-        return map(block, -1, size);
+        return size >= RESERVE_FROM && size > available_memory() ? ENOMEM : map(block, -1, size);
     const int fd = open_nameless();
     if (fd < 0)
         return errno;

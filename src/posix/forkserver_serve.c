@@ -83,8 +83,10 @@ static void raise_file_limit(void)
 
 static void tell(int status, int32_t kind, int32_t value)
 {
-    const unix_record_t record = {kind, value};
-    while (write(status, &record, sizeof record) < 0 && errno == EINTR) {}
+    /* An end is told twice: one record is read, the other keeps the pipe readable, as a sentinel of what has ended must be. */
+    const unix_record_t records[2] = {{kind, value}, {kind, value}};
+    const size_t size = kind == UNIX_RECORD_ENDED ? sizeof records : sizeof records[0];
+    while (write(status, records, size) < 0 && errno == EINTR) {}
 }
 
 /** A process is gone: its children, which nobody can join any more, end with it. */
