@@ -162,14 +162,17 @@ apr_status_t process_launch(process_t *process)
     status = complete_block(process);
     if (status == APR_SUCCESS)
         status = process->method == MPROC_THREAD ? thread_launch(process) : start_with_system(process);
-    process_set_started(process, status == APR_SUCCESS);
-    if (status != APR_SUCCESS)
-        return status;
-    /* The child has it all now. Where handles are pipes, nobody must wait for an end that this process still holds open. */
-    if (process->method != MPROC_THREAD) {
+    /*
+     * The child has it all now. Where handles are pipes, nobody must wait for an end that this process still holds open. And until the
+     * process is said to run, no other thread looks into its block, which the trim may move.
+     */
+    if (status == APR_SUCCESS && process->method != MPROC_THREAD) {
         process_drop_given(process);
         sys_block_trim(&process->block, sizeof(boot_t));
     }
+    process_set_started(process, status == APR_SUCCESS);
+    if (status != APR_SUCCESS)
+        return status;
     mproc_log(MPROC_LOG_DEBUG, "%s started by %s with pid %d", process->name, mproc_start_method_name(process->method),
               process->pid);
     return APR_SUCCESS;

@@ -107,7 +107,7 @@ typedef struct sys_block_t {
 /** Make a zeroed block. `private` ones pass through fork only. */
 apr_status_t sys_block_create(sys_block_t *block, size_t size, int private);
 
-/** Unmap all but the first `keep` bytes: the child has the rest. Rounded up to pages. */
+/** Let go of the handle, and of all but the first `keep` bytes, rounded up: the child has the rest. The data may move. */
 void sys_block_trim(sys_block_t *block, size_t keep);
 
 /** Unmap and close; a closed block again is harmless. */

@@ -218,6 +218,9 @@ apr_status_t sys_process_start(sys_process_t **process, sys_method_t method, sys
         (*process)->lifeline.followed = -1;
         return status;
     }
+    /* In the child, what it follows stays open as long as it lives. */
+    if (status == APR_INCHILD)
+        (*process)->lifeline.followed = -1;
     sys_process_close(*process);
     *process = NULL;
     return status;

@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <stdlib.h>
+#include <string.h>
+#include <wchar.h>
+
+#include "win32.h"
+
+#include <tlhelp32.h>
+
+sys_time_t sys_now(void)
+{
+    LARGE_INTEGER now, frequency;
+    QueryPerformanceCounter(&now);
+    QueryPerformanceFrequency(&frequency);
+    const sys_time_t seconds = now.QuadPart / frequency.QuadPart;
+    const sys_time_t rest = now.QuadPart % frequency.QuadPart;
+    return seconds * 1000000 + rest * 1000000 / frequency.QuadPart;
+}
+
+/* ---- Processes ----------------------------------------------------------------------------------------------------------- */
+
+int sys_getpid(void)
+{
+    return (int)GetCurrentProcessId();
+}
+
+apr_status_t win32_birth(uint64_t *birth, HANDLE process)
+{
+    FILETIME created, ended, kernel, user;
+    *birth = 0;
+    if (!GetProcessTimes(process, &created, &ended, &kernel, &user))
+        return win32_error();
+    *birth = (uint64_t)created.dwHighDateTime << 32 | created.dwLowDateTime;
+    return APR_SUCCESS;
+}
+
+apr_status_t sys_birth(uint64_t *birth, int pid)
+{
+    *birth = 0;
+    if (pid == sys_getpid())
+        return win32_birth(birth, GetCurrentProcess());
+    HANDLE process = OpenProcess(PROCESS_QUERY_LIMITED_INFORMATION, FALSE, (DWORD)pid);
+    if (!process)
+        return GetLastError() == ERROR_INVALID_PARAMETER ? APR_ENOENT : win32_error();
+    const apr_status_t status = win32_birth(birth, process);
+    win32_close(process);
+    return status;
+}
+
+/** The number of this process's creator, which the system keeps for good; 0 if it does not tell. */
+static BOOL CALLBACK find_parent(INIT_ONCE *once, void *data, void **parent)
+{
+    PROCESSENTRY32W entry = {.dwSize = sizeof entry};
+    const DWORD self = GetCurrentProcessId();
+    DWORD found = 0;
+    (void)once;
+    (void)data;
+    HANDLE snapshot = CreateToolhelp32Snapshot(TH32CS_SNAPPROCESS, 0);
+    if (snapshot == INVALID_HANDLE_VALUE)
+        return FALSE;
+    for (BOOL more = Process32FirstW(snapshot, &entry); more && !found; more = Process32NextW(snapshot, &entry))
+        if (entry.th32ProcessID == self)
+            found = entry.th32ParentProcessID;
+    win32_close(snapshot);
+    /* The lowest bits are the system's, and numbers of processes have none set there. */
+    *parent = (void *)((uintptr_t)found << INIT_ONCE_CTX_RESERVED_BITS);
+    return TRUE;
+}
+
+int sys_getppid(void)
+{
+    static INIT_ONCE once = INIT_ONCE_STATIC_INIT;
+    void *context = NULL;
+    uint64_t own, others;
+    if (!InitOnceExecuteOnce(&once, find_parent, NULL, &context))
+        return 0;
+    const DWORD parent = (DWORD)((uintptr_t)context >> INIT_ONCE_CTX_RESERVED_BITS);
+    HANDLE process = OpenProcess(SYNCHRONIZE | PROCESS_QUERY_LIMITED_INFORMATION, FALSE, parent);
+    /* What belongs to another user is not to be looked at, but it exists. */
+    if (!process)
+        return GetLastError() == ERROR_ACCESS_DENIED ? (int)parent : 0;
+    /* A number passes to another process in time; that one is younger than we are. */
+    const int lives = WaitForSingleObject(process, 0) == WAIT_TIMEOUT &&
+                      win32_birth(&own, GetCurrentProcess()) == APR_SUCCESS &&
+                      win32_birth(&others, process) == APR_SUCCESS && others <= own;
+    win32_close(process);
+    return lives ? (int)parent : 0;
+}
+
+int sys_thread_count(void)
+{
+    return 1;
+}
+
+apr_status_t sys_at_fork(void (*prepare)(void), void (*parent)(void), void (*child)(void))
+{
+    (void)prepare;
+    (void)parent;
+    (void)child;
+    return APR_ENOTIMPL;
+}
+
+void sys_set_process_title(const char *name)
+{
+    (void)name;
+}
+
+/* ---- The command line ------------------------------------------------------------------------------------------------------ */
+
+/*
+ * Split by the rules of the C runtime. The system's own function for it lives in a library that takes longer to load than the rest of
+ * a child's start.
+ */
+
+/** Copy the program's name: it is quoted, or ends at a space; nothing is escaped. */
+static const wchar_t *split_program(wchar_t **to, const wchar_t *from)
+{
+    int quoted = 0;
+    for (; *from && (quoted || (*from != L' ' && *from != L'\t')); from++) {
+        if (*from == L'"')
+            quoted = !quoted;
+        else
+            *(*to)++ = *from;
+    }
+    *(*to)++ = L'\0';
+    return from;
+}
+
+/** Copy one argument. Backslashes count only before quotation marks, where two are one; "" within quotation marks is one. */
+static const wchar_t *split_argument(wchar_t **to, const wchar_t *from)
+{
+    int quoted = 0;
+    while (*from && (quoted || (*from != L' ' && *from != L'\t'))) {
+        size_t slashes = wcsspn(from, L"\\");
+        const int before_quote = from[slashes] == L'"';
+        from += slashes;
+        const int escaped = before_quote && slashes % 2;
+        for (slashes = before_quote ? slashes / 2 : slashes; slashes > 0; slashes--)
+            *(*to)++ = L'\\';
+        if (!before_quote) {
+            if (*from && (quoted || (*from != L' ' && *from != L'\t')))
+                *(*to)++ = *from++;
+        } else if (escaped || (quoted && from[1] == L'"')) {
+            *(*to)++ = L'"';
+            from += escaped ? 1 : 2;
+        } else {
+            quoted = !quoted;
+            from++;
+        }
+    }
+    *(*to)++ = L'\0';
+    return from;
+}
+
+apr_status_t sys_command_line(char ***argv, int *argc)
+{
+    const wchar_t *from = GetCommandLineW();
+    *argv = NULL;
+    *argc = 0;
+    /* Arguments are no longer than what they are written as, and each has a space before it where it gets its end. */
+    wchar_t *strings = malloc((wcslen(from) + 2) * sizeof *strings);
+    if (!strings)
+        return APR_ENOMEM;
+    wchar_t *to = strings;
+    int count = 1;
+    for (from = split_program(&to, from); *(from += wcsspn(from, L" \t")); count++)
+        from = split_argument(&to, from);
+    const apr_status_t status = win32_to_list(argv, strings, (size_t)(to - strings), (size_t)count);
+    if (status == APR_SUCCESS)
+        *argc = count;
+    free(strings);
+    return status;
+}
+
+/* ---- The environment ------------------------------------------------------------------------------------------------------- */
+
+apr_status_t sys_environment(char ***list)
+{
+    size_t count = 0;
+    *list = NULL;
+    wchar_t *strings = GetEnvironmentStringsW();
+    if (!strings)
+        return win32_error();
+    const wchar_t *end = strings;
+    for (; *end; end += wcslen(end) + 1)
+        count++;
+    const apr_status_t status = win32_to_list(list, strings, (size_t)(end - strings), count);
+    FreeEnvironmentStringsW(strings);
+    return status;
+}
+
+apr_status_t sys_set_environment(char **list)
+{
+    (void)list;
+    return APR_ENOTIMPL; /* a child has it from its start */
+}
+
+/** Convert the first bytes of a text: one allocation for free(), NULL if that cannot be. */
+static wchar_t *widen(const char *text, int length)
+{
+    wchar_t *wide = malloc(((size_t)length + 1) * sizeof *wide);
+    if (wide)
+        wide[MultiByteToWideChar(CP_UTF8, 0, text, length, wide, length)] = L'\0';
+    return wide;
+}
+
+int sys_environment_compare(const char *a, const char *b, size_t length)
+{
+    if (memcmp(a, b, length) == 0)
+        return 0;
+    wchar_t *left = widen(a, (int)length);
+    wchar_t *right = widen(b, (int)length);
+    const int order = left && right ? CompareStringOrdinal(left, -1, right, -1, TRUE) - CSTR_EQUAL : 1;
+    free(left);
+    free(right);
+    return order;
+}
