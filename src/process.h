@@ -123,6 +123,9 @@ int process_creator_pid(void);
 
 /* ---- process_start.c ---- */
 
+/** How long a program may take to reach mproc_initialize(), and a fork server to answer. Tests make it shorter. */
+extern apr_interval_time_t process_startup_timeout;
+
 /** Start a created process; the status has its text. */
 apr_status_t process_launch(process_t *process);
 

@@ -10,8 +10,7 @@
 #include "process.h"
 #include "start_method.h"
 
-/* How long a program may take to reach mproc_initialize(), and a fork server to answer. */
-#define STARTUP_TIMEOUT MPROC_SECONDS(30)
+apr_interval_time_t process_startup_timeout = MPROC_SECONDS(30);
 
 /*
  * Whether this program is known to reach mproc_initialize() when it is started anew. The first start waits to see it, so that
@@ -64,7 +63,7 @@ static apr_status_t complete_block(process_t *process)
 static apr_status_t see_it_attach(process_t *process)
 {
     const boot_t *boot = boot_of(&process->block);
-    const sys_time_t deadline = sys_now() + STARTUP_TIMEOUT;
+    const sys_time_t deadline = sys_now() + process_startup_timeout;
     while (atomic_load(&boot->stage) == BOOT_CREATED) {
         const sys_time_t now = sys_now();
         if (sys_wait(sys_process_sentinel(process->os), now + 1000) == APR_SUCCESS || now >= deadline)
@@ -80,7 +79,7 @@ static apr_status_t see_it_attach(process_t *process)
         sys_wait(sys_process_sentinel(process->os), SYS_NEVER);
         sys_process_reap(&end, process->os);
         return mproc_fail(MPROC_EINIT, "%s cannot be started: its main did not reach mproc_initialize() in %d seconds",
-                          process->name, (int)apr_time_sec(STARTUP_TIMEOUT));
+                          process->name, (int)apr_time_sec(process_startup_timeout));
     }
     sys_process_reap(&end, process->os);
     return mproc_fail(MPROC_EINIT,
@@ -101,7 +100,7 @@ static apr_status_t start_with_system(process_t *process)
         .child_handles = boot_at(boot, boot->handles),
         .directory = process->directory,
         .environment = process->method == MPROC_SPAWN ? (const char *const *)process->environment : NULL,
-        .deadline = sys_now() + STARTUP_TIMEOUT,
+        .deadline = sys_now() + process_startup_timeout,
     };
     memcpy(start.stdio, process->stdio, sizeof start.stdio);
     if (process->method == MPROC_FORK && sys_thread_count() > 1)

@@ -161,14 +161,13 @@ static apr_status_t send_request(const unix_request_t *request, const int *fds, 
         pthread_mutex_lock(&mutex);
         if (server.lifeline >= 0 && has_ended() && server.answered)
             end_server(0);
-        apr_status_t status = server.socket < 0 ? start_server(&start->failed) : APR_SUCCESS;
-        if (status == APR_SUCCESS)
-            status = send_now(request, fds, count);
-        if (means_gone(status))
-            status = MPROC_ESTATE;
+        const apr_status_t status = server.socket < 0 ? start_server(&start->failed) : APR_SUCCESS;
+        const int error = status == APR_SUCCESS ? send_now(request, fds, count) : 0;
         pthread_mutex_unlock(&mutex);
-        if (status != EAGAIN && status != EWOULDBLOCK && status != ENOBUFS)
+        if (status != APR_SUCCESS || error == 0)
             return status;
+        if (error != EAGAIN && error != EWOULDBLOCK && error != ENOBUFS)
+            return means_gone(error) ? MPROC_ESTATE : error;
         if (sys_now() >= start->deadline)
             return APR_TIMEUP;
         poll(NULL, 0, 1); /* its queue is full: it is at work */

@@ -1,0 +1,413 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What only Unix has: limits, files that go away, signals, other people's forks, a killed fork server. */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/time.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <apr_thread_proc.h>
+
+#include "process.h"
+#include "support/harness.h"
+#include "support/support.h"
+
+static const char *const methods[] = {"forkserver", "fork", "spawn"};
+enum { METHODS = 3 };
+
+static int return_six(mproc_call_t *call)
+{
+    return call ? 6 : 0;
+}
+
+static mproc_process_opts_t options_for(int method)
+{
+    mproc_process_opts_t opts = {0};
+    assert_success(mproc_start_method_parse(&opts.start_method, methods[method]));
+    return opts;
+}
+
+/** A shell command whose output must hold a text; `%s` stands for the start method. */
+static void expect_from_shell(const char *command, const char *expected)
+{
+    for (int i = 0; i < METHODS; i++) {
+        char line[2048];
+        run_t run;
+        const char *arguments[] = {"/bin/sh", "-c", line, NULL};
+        snprintf(line, sizeof line, "MPROC_METHOD=%s; %s", methods[i], command);
+        run_program(&run, arguments[0], arguments, 60);
+        if (!strstr(run.output, expected))
+            fail_msg("%s\nexit code %d, and not '%s' but:\n%s", line, run.exitcode, expected, run.output);
+    }
+}
+
+/* ---- Limits ------------------------------------------------------------------------------------------------------------------ */
+
+static void test_no_descriptors_left(void **state)
+{
+    struct rlimit limit, before;
+    (void)state;
+    for (int i = 0; i < METHODS; i++) {
+        mproc_process_t *process;
+        mproc_process_opts_t opts = options_for(i);
+        assert_int_equal(finish(start(return_six, opts)), 6);
+        const int used = count_descriptors();
+        const int first_free = dup(0);
+        close(first_free);
+        getrlimit(RLIMIT_NOFILE, &before);
+        int failures = 0;
+        /* Each number of descriptors that is too small fails cleanly at another place. */
+        for (int more = 0; more < 16; more++) {
+            limit = before;
+            limit.rlim_cur = (rlim_t)(first_free + more);
+            setrlimit(RLIMIT_NOFILE, &limit);
+            apr_status_t status = mproc_process_start(&process, return_six, &opts);
+            setrlimit(RLIMIT_NOFILE, &before);
+            if (status == APR_SUCCESS) {
+                assert_int_equal(finish(process), 6);
+            } else {
+                assert_int_equal(status, APR_EMFILE);
+                assert_null(process);
+                failures++;
+            }
+            assert_int_equal(count_descriptors(), used);
+        }
+        assert_true(failures > 0);
+        assert_int_equal(finish(start(return_six, opts)), 6);
+    }
+}
+
+static int try_without_processes(mproc_call_t *call)
+{
+    const int method = *(int *)mproc_call_data(call, sizeof(int));
+    const struct rlimit none = {1, 1};
+    mproc_process_t *process;
+    mproc_process_opts_t opts = {0};
+    mproc_start_method_parse(&opts.start_method, methods[method]);
+    /* The fork server of this process is there first: its forks are refused by its own limit. */
+    if (setgid(65534) != 0 || setuid(65534) != 0 || setrlimit(RLIMIT_NPROC, &none) != 0)
+        return 77;
+    apr_status_t status = mproc_process_start(&process, return_six, &opts);
+    return status == APR_EAGAIN && process == NULL && mproc_last_error()->text[0] ? 0 : 1;
+}
+
+static void test_fork_refused(void **state)
+{
+    (void)state;
+    if (geteuid() != 0)
+        skip_because("only root can become an ordinary user");
+    for (int i = 0; i < METHODS; i++) {
+        mproc_process_opts_t opts = {0};
+        opts.start_method = MPROC_FORK; /* has no fork server of its own yet */
+        opts.data = &i;
+        opts.size = sizeof i;
+        assert_int_equal(finish(start(try_without_processes, opts)), 0);
+    }
+}
+
+static void test_file_size_limit(void **state)
+{
+    struct rlimit limit, before;
+    char *data = calloc(1, 1 << 20);
+    mproc_process_t *process;
+    (void)state;
+    getrlimit(RLIMIT_FSIZE, &before);
+    limit = before;
+    limit.rlim_cur = 100000;
+    mproc_process_opts_t opts = options_for(2);
+    opts.data = data;
+    opts.size = 1 << 20;
+    setrlimit(RLIMIT_FSIZE, &limit);
+    apr_status_t status = mproc_process_start(&process, return_six, &opts);
+    setrlimit(RLIMIT_FSIZE, &before);
+    assert_int_equal(status, EFBIG);
+    assert_int_equal(finish(start(return_six, opts)), 6);
+    free(data);
+}
+
+/* ---- The program's file ------------------------------------------------------------------------------------------------------- */
+
+static void test_program_deleted(void **state)
+{
+    (void)state;
+    expect_from_shell("cp " PROGRAM_PROBE " ./gone && ./gone $MPROC_METHOD delete 2>&1; test ! -e ./gone || echo still there",
+                      "exit code 6");
+}
+
+static void test_program_replaced(void **state)
+{
+    (void)state;
+    expect_from_shell("cp " PROGRAM_PROBE " ./changed && cp /bin/false ./other && ./changed $MPROC_METHOD replace ./other 2>&1; "
+                      "rm -f changed",
+                      "exit code 6");
+}
+
+/** The loader of this program's kind, or NULL. */
+static const char *find_loader(void)
+{
+    static const char *const loaders[] = {"/lib64/ld-linux-x86-64.so.2", "/lib/ld-linux-aarch64.so.1", "/lib/ld-musl-x86_64.so.1"};
+    for (size_t i = 0; i < sizeof loaders / sizeof loaders[0]; i++)
+        if (access(loaders[i], X_OK) == 0)
+            return loaders[i];
+    return NULL;
+}
+
+static void test_started_by_loader(void **state)
+{
+    char command[1024];
+    (void)state;
+    if (!find_loader())
+        skip_because("no loader is known here");
+    snprintf(command, sizeof command, "%s %s $MPROC_METHOD 2>&1", find_loader(), PROGRAM_PROBE);
+    expect_from_shell(command, "exit code 6");
+    snprintf(command, sizeof command, "cp %s ./loaded && %s ./loaded $MPROC_METHOD 2>&1", PROGRAM_PROBE, find_loader());
+    expect_from_shell(command, "exit code 6");
+}
+
+static void test_no_proc(void **state)
+{
+    run_t run;
+    const char *arguments[] = {"/bin/sh", "-c", "unshare -m umount -l /proc", NULL};
+    (void)state;
+    run_program(&run, arguments[0], arguments, 10);
+    if (run.exitcode != 0)
+        skip_because("/proc cannot be unmounted here");
+    expect_from_shell("unshare -m sh -c \"umount -l /proc && " PROGRAM_PROBE " $MPROC_METHOD\" 2>&1", "exit code 6");
+}
+
+static void test_closed_standard_streams(void **state)
+{
+    (void)state;
+    expect_from_shell(PROGRAM_PROBE " $MPROC_METHOD <&- 2>&-", "exit code 6");
+    expect_from_shell(PROGRAM_PROBE " $MPROC_METHOD <&- >&- 2>&-; echo ended with $?", "ended with 0");
+    expect_from_shell(PROGRAM_PROBE " $MPROC_METHOD >/dev/full 2>&1; echo ended with $?", "ended with 0");
+}
+
+/* ---- Signals ------------------------------------------------------------------------------------------------------------------- */
+
+static void test_ignored_sigchld(void **state)
+{
+    (void)state;
+    signal(SIGCHLD, SIG_IGN);
+    for (int i = 0; i < METHODS; i++)
+        for (int j = 0; j < 20; j++)
+            assert_int_equal(finish(start(return_six, options_for(i))), 6);
+}
+
+static volatile sig_atomic_t caught;
+
+static void catch_signal(int sig)
+{
+    (void)sig;
+    caught++;
+}
+
+static void test_waits_go_on_after_signals(void **state)
+{
+    struct sigaction action;
+    (void)state;
+    memset(&action, 0, sizeof action);
+    action.sa_handler = catch_signal;
+    sigaction(SIGALRM, &action, NULL);
+    const struct itimerval often = {{0, 1000}, {0, 1000}};
+    setitimer(ITIMER_REAL, &often, NULL);
+    for (int i = 0; i < METHODS; i++)
+        for (int j = 0; j < 50; j++)
+            assert_int_equal(finish(start(return_six, options_for(i))), 6);
+    assert_true(caught > 0);
+}
+
+/* ---- Fork, ours and others' ----------------------------------------------------------------------------------------------------- */
+
+static void *APR_THREAD_FUNC block_in_stdin(apr_thread_t *self, void *data)
+{
+    char line[16];
+    (void)self;
+    return fgets(line, sizeof line, stdin) ? data : NULL;
+}
+
+static void test_fork_while_a_thread_reads(void **state)
+{
+    int ends[2];
+    apr_thread_t *thread;
+    apr_status_t status;
+    (void)state;
+    assert_int_equal(pipe(ends), 0);
+    dup2(ends[0], 0);
+    apr_thread_create(&thread, NULL, block_in_stdin, NULL, test_pool());
+    apr_sleep(50000);
+    assert_int_equal(finish(start(return_six, options_for(1))), 6);
+    assert_int_equal(write(ends[1], "\n", 1), 1);
+    apr_thread_join(&status, thread);
+}
+
+/** Flushed before the fork, output is not written twice. */
+static void test_fork_writes_nothing_twice(void **state)
+{
+    char path[512], text[64];
+    (void)state;
+    apr_file_close(make_file(path, sizeof path));
+    FILE *file = fopen(path, "w");
+    assert_non_null(file);
+    fprintf(file, "once");
+    assert_int_equal(finish(start(return_six, options_for(1))), 6);
+    fclose(file);
+    read_file(path, text, sizeof text);
+    assert_string_equal(text, "once");
+    apr_file_remove(path, test_pool());
+}
+
+static int sleep_on(mproc_call_t *call)
+{
+    (void)call;
+    sleep(600);
+    return 0;
+}
+
+/** A copy of a process that somebody else's fork made must not keep that process's children alive, or end them. */
+static void test_foreign_fork(void **state)
+{
+    (void)state;
+    for (int i = 0; i < METHODS; i++) {
+        int ends[2];
+        int pid = 0;
+        assert_int_equal(pipe(ends), 0);
+        fflush(NULL);
+        const pid_t root = fork();
+        if (root == 0) {
+            mproc_process_t *process = NULL;
+            mproc_process_opts_t opts = options_for(i);
+            mproc_process_start(&process, sleep_on, &opts);
+            pid = mproc_process_pid(process);
+            const pid_t copy = fork();
+            if (copy == 0) {
+                /* It can have children of its own, and its end is not its creator's. */
+                mproc_process_t *own;
+                int code = 0;
+                if (mproc_process_kill(process) != MPROC_EFOREIGN || mproc_process_start(&own, return_six, &opts) != APR_SUCCESS ||
+                    mproc_process_finish(own, &code) != APR_SUCCESS || code != 6)
+                    pid = -1;
+                if (write(ends[1], &pid, sizeof pid) < 0)
+                    _exit(1);
+                sleep(600);
+                _exit(0);
+            }
+            pause();
+            _exit(0);
+        }
+        assert_int_equal(read(ends[0], &pid, sizeof pid), sizeof pid);
+        close(ends[0]);
+        close(ends[1]);
+        assert_true(pid > 0);
+        assert_true(lives(pid));
+        kill(root, SIGKILL);
+        assert_int_equal(waitpid(root, NULL, 0), root);
+        assert_true(is_gone_within(pid, 10));
+    }
+}
+
+/* ---- The fork server ------------------------------------------------------------------------------------------------------------ */
+
+static int tell_server(mproc_call_t *call)
+{
+    char text[16];
+    snprintf(text, sizeof text, "%d", (int)getppid());
+    write_and_close(mproc_call_handle(call, 0), text);
+    return sleep_on(call);
+}
+
+/** Start a child by the fork server, and tell the server's process id. */
+static mproc_process_t *start_and_find_server(pid_t *server)
+{
+    char text[16] = "";
+    apr_file_t *reader, *writer;
+    make_pipe(&reader, &writer);
+    const mproc_os_handle_t handle = handle_of(writer);
+    mproc_process_opts_t opts = options_for(0);
+    opts.handles = &handle;
+    opts.handle_count = 1;
+    mproc_process_t *process = start(tell_server, opts);
+    apr_file_close(writer);
+    read_all(reader, text, sizeof text);
+    apr_file_close(reader);
+    *server = atoi(text);
+    assert_true(*server > 1 && *server != getpid());
+    return process;
+}
+
+static void test_fork_server_killed(void **state)
+{
+    pid_t first, second;
+    (void)state;
+    mproc_process_t *process = start_and_find_server(&first);
+    kill(first, SIGKILL);
+    assert_int_equal(finish(process), -9);
+    assert_true(is_gone_within(first, 10));
+    process = start_and_find_server(&second);
+    assert_int_not_equal(first, second);
+    assert_success(mproc_process_stop(process, MPROC_SECONDS(10)));
+    assert_int_equal(finish(process), -15);
+    assert_success(mproc_terminate());
+    assert_true(is_gone_within(second, 10));
+}
+
+static void test_fork_server_stopped(void **state)
+{
+    pid_t server;
+    mproc_process_t *other;
+    (void)state;
+    mproc_process_opts_t opts = options_for(0);
+    mproc_process_t *process = start_and_find_server(&server);
+    process_startup_timeout = MPROC_MILLISECONDS(300);
+    kill(server, SIGSTOP);
+    assert_failure(mproc_process_start(&other, return_six, &opts), APR_TIMEUP);
+    assert_failure(mproc_process_join(process, MPROC_MILLISECONDS(20)), APR_TIMEUP);
+    kill(server, SIGCONT);
+    process_startup_timeout = MPROC_SECONDS(30);
+    assert_int_equal(finish(start(return_six, opts)), 6);
+    assert_success(mproc_process_kill(process));
+    assert_int_equal(finish(process), -9);
+}
+
+static void test_fork_server_survives_the_terminals_signals(void **state)
+{
+    pid_t server;
+    (void)state;
+    mproc_process_t *process = start_and_find_server(&server);
+    kill(server, SIGINT);
+    kill(server, SIGTERM);
+    kill(server, SIGHUP);
+    assert_int_equal(finish(start(return_six, options_for(0))), 6);
+    assert_true(mproc_process_is_alive(process));
+    assert_success(mproc_process_terminate(process)); /* but its children have those signals' meaning back */
+    assert_int_equal(finish(process), -15);
+}
+
+int main(int argc, char **argv)
+{
+    static const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_no_descriptors_left),
+        cmocka_unit_test(test_fork_refused),
+        cmocka_unit_test(test_file_size_limit),
+        cmocka_unit_test(test_program_deleted),
+        cmocka_unit_test(test_program_replaced),
+        cmocka_unit_test(test_started_by_loader),
+        cmocka_unit_test(test_no_proc),
+        cmocka_unit_test(test_closed_standard_streams),
+        cmocka_unit_test(test_ignored_sigchld),
+        cmocka_unit_test(test_waits_go_on_after_signals),
+        cmocka_unit_test(test_fork_while_a_thread_reads),
+        cmocka_unit_test(test_fork_writes_nothing_twice),
+        cmocka_unit_test(test_foreign_fork),
+        cmocka_unit_test(test_fork_server_killed),
+        cmocka_unit_test(test_fork_server_stopped),
+        cmocka_unit_test(test_fork_server_survives_the_terminals_signals),
+    };
+    return harness_main(argc, argv, tests, sizeof tests / sizeof tests[0]);
+}
