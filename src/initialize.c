@@ -20,6 +20,19 @@ int library_is_initialized(void)
     return atomic_load(&initialized);
 }
 
+apr_status_t library_get_pool(apr_pool_t **pool)
+{
+    static apr_allocator_t *allocator;
+    static apr_pool_t *permanent;
+    apr_status_t status = APR_SUCCESS;
+    if (!allocator)
+        status = apr_allocator_create(&allocator);
+    if (status == APR_SUCCESS && !permanent)
+        status = apr_pool_create_unmanaged_ex(&permanent, NULL, allocator);
+    *pool = permanent;
+    return status;
+}
+
 /* ---- Forks, ours and others' ----------------------------------------------------------------------------------------- */
 
 /* Both locks are held across the fork, in this order, so that the child finds what they guard in one piece. */

@@ -24,11 +24,10 @@ static _Thread_local process_t *thread_process; /* on a thread that is a child *
 
 apr_status_t process_initialize(void)
 {
-    /* A pool of our own, outside of APR's tree: that one locks up in a child that is forked while another thread allocates. */
     apr_pool_t *pool;
     if (mutex)
         return APR_SUCCESS;
-    apr_status_t status = apr_pool_create_unmanaged_ex(&pool, NULL, NULL);
+    apr_status_t status = library_get_pool(&pool);
     if (status == APR_SUCCESS)
         status = apr_thread_mutex_create(&mutex, APR_THREAD_MUTEX_UNNESTED, pool);
     return status == APR_SUCCESS ? status : mproc_fail(status, "mproc_initialize: no memory");

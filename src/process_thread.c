@@ -8,7 +8,8 @@
 
 /** The thread behind a process of the start method thread. */
 typedef struct thread_t {
-    apr_pool_t *pool; /* outside of APR's tree; touched by one thread at a time */
+    apr_allocator_t *allocator; /* its own, outside of APR's tree of pools */
+    apr_pool_t *pool;           /* touched by one thread at a time */
     apr_thread_t *thread;
     sys_event_t ended;
     process_t *process;
@@ -35,6 +36,8 @@ static void free_thread(thread_t *thread)
     sys_event_close(&thread->ended);
     if (thread->pool)
         apr_pool_destroy(thread->pool);
+    if (thread->allocator)
+        apr_allocator_destroy(thread->allocator);
     free(thread);
 }
 
@@ -45,7 +48,9 @@ apr_status_t thread_launch(process_t *process)
         return mproc_fail(APR_ENOMEM, "%s cannot be started: no memory", process->name);
     thread->process = process;
     thread->ended.sentinel = thread->ended.setter = SYS_NO_HANDLE;
-    apr_status_t status = apr_pool_create_unmanaged_ex(&thread->pool, NULL, NULL);
+    apr_status_t status = apr_allocator_create(&thread->allocator);
+    if (status == APR_SUCCESS)
+        status = apr_pool_create_unmanaged_ex(&thread->pool, NULL, thread->allocator);
     if (status == APR_SUCCESS)
         status = sys_event_create(&thread->ended);
     process->pid = sys_getpid();

@@ -17,6 +17,29 @@ static const row_t rows[] = {
 #undef ROW
 };
 
+/** A code of Windows that APR does not gather, and the status that it means. No other system's statuses have these numbers. */
+typedef struct code_t {
+    int native;
+    apr_status_t canonical;
+} code_t;
+
+static const code_t codes[] = {
+    {50, APR_ENOTIMPL},      /* ERROR_NOT_SUPPORTED */
+    {111, APR_ENAMETOOLONG}, /* ERROR_BUFFER_OVERFLOW */
+    {123, APR_ENOENT},       /* ERROR_INVALID_NAME: no file can have it */
+    {1113, APR_EINVAL},      /* ERROR_NO_UNICODE_TRANSLATION: not UTF-8 */
+    {1130, APR_ENOMEM},      /* ERROR_NOT_ENOUGH_SERVER_MEMORY */
+    {1314, APR_EACCES},      /* ERROR_PRIVILEGE_NOT_HELD */
+    {1450, APR_ENOMEM},      /* ERROR_NO_SYSTEM_RESOURCES */
+    {1451, APR_ENOMEM},      /* ERROR_NONPAGED_SYSTEM_RESOURCES */
+    {1452, APR_ENOMEM},      /* ERROR_PAGED_SYSTEM_RESOURCES */
+    {1453, APR_ENOMEM},      /* ERROR_WORKING_SET_QUOTA */
+    {1454, APR_ENOMEM},      /* ERROR_PAGEFILE_QUOTA */
+    {1455, APR_ENOMEM},      /* ERROR_COMMITMENT_LIMIT */
+    {10024, APR_EMFILE},     /* WSAEMFILE */
+    {10055, APR_ENOMEM},     /* WSAENOBUFS */
+};
+
 /* Per thread, and without an allocation that could fail while a failure is being recorded. */
 static _Thread_local char last_text[MPROC_ERROR_TEXT];
 static _Thread_local mproc_error_t last = {APR_SUCCESS, 0, ""};
@@ -70,7 +93,11 @@ apr_status_t mproc_canonical(apr_status_t status)
     CANONICAL(EPIPE)
     CANONICAL(TIMEUP)
     CANONICAL(EAGAIN)
+    CANONICAL(EFTYPE)
 #undef CANONICAL
+    for (size_t i = 0; i < sizeof codes / sizeof codes[0]; i++)
+        if (status == APR_OS_START_SYSERR + codes[i].native)
+            return codes[i].canonical;
     return status;
 }
 
@@ -79,6 +106,15 @@ static int is_of_system(apr_status_t status)
 {
     return status != APR_SUCCESS && status != APR_EINVAL && !find_row(status) && !APR_STATUS_IS_TIMEUP(status) &&
            (status < APR_OS_START_ERROR || status >= APR_OS_START_SYSERR);
+}
+
+/** The system's own code of a status, or 0. Some systems' codes are statuses as they are, others' lie in a range of their own. */
+static int native_of(apr_status_t status)
+{
+    const int has_range = APR_FROM_OS_ERROR(1) != 1;
+    if (!is_of_system(status) || (has_range && status < APR_OS_START_SYSERR))
+        return 0;
+    return (int)APR_TO_OS_ERROR(status);
 }
 
 /** Record a failure, and return how long its text has become. */
@@ -96,11 +132,14 @@ apr_status_t mproc_fail(apr_status_t status, const char *format, ...)
     const int of_system = is_of_system(status);
     va_list values;
     va_start(values, format);
-    const size_t length = record(status, of_system ? (int)APR_TO_OS_ERROR(status) : 0, format, values);
+    const size_t length = record(status, native_of(status), format, values);
     va_end(values);
     if (of_system && length + 3 < sizeof last_text) {
         memcpy(last_text + length, ": ", 3);
         apr_strerror(status, last_text + length + 2, sizeof last_text - length - 2);
+        /* Windows ends its texts with a line. */
+        for (size_t end = strlen(last_text); end > 0 && strchr(" \r\n", last_text[end - 1]); end--)
+            last_text[end - 1] = '\0';
     }
     return last.status;
 }

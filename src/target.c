@@ -7,6 +7,7 @@
 #include <apr_pools.h>
 
 #include "error.h"
+#include "initialize.h"
 
 /* A function pointer and a number of the same size hold the same bits wherever this library runs. */
 _Static_assert(sizeof(mproc_target_t) == sizeof(uintptr_t), "a code address is no wider than a data address");
@@ -33,7 +34,7 @@ static apr_status_t load(const char *path)
 {
     apr_pool_t *pool;
     apr_dso_handle_t *module;
-    apr_status_t status = apr_pool_create_unmanaged_ex(&pool, NULL, NULL);
+    apr_status_t status = library_get_pool(&pool);
     if (status != APR_SUCCESS)
         return mproc_fail(status, "no memory to load %s", path);
     status = apr_dso_load(&module, path, pool);
@@ -41,7 +42,6 @@ static apr_status_t load(const char *path)
         char why[256];
         mproc_fail(MPROC_ETARGET, "the target's module %s cannot be loaded in the child: %s", path,
                    apr_dso_error(module, why, sizeof why));
-        apr_pool_destroy(pool);
         return MPROC_ETARGET;
     }
     return APR_SUCCESS;

@@ -174,16 +174,22 @@ static int is_kept(int fd)
 
 static void before_fork(void)
 {
+    if (unix_is_spawning())
+        return;
     pthread_mutex_lock(&mutex);
 }
 
 static void after_fork_in_parent(void)
 {
+    if (unix_is_spawning())
+        return;
     pthread_mutex_unlock(&mutex);
 }
 
 static void after_fork_in_child(void)
 {
+    if (unix_is_spawning())
+        return;
     for (int fd = 3; fd < capacity; fd++) {
         if (!listed[fd] || is_kept(fd))
             continue;

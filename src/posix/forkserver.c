@@ -31,17 +31,23 @@ static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 
 static void before_fork(void)
 {
+    if (unix_is_spawning())
+        return;
     pthread_mutex_lock(&mutex);
 }
 
 static void after_fork_in_parent(void)
 {
+    if (unix_is_spawning())
+        return;
     pthread_mutex_unlock(&mutex);
 }
 
 /* The descriptors were closed with all others of the library; here they are forgotten. */
 static void after_fork_in_child(void)
 {
+    if (unix_is_spawning())
+        return;
     server.socket = server.lifeline = server.sentinel = -1;
     server.pid = 0;
     server.answered = 0;

@@ -67,6 +67,13 @@ static void become(order_t *order)
     fail(order, "the program's file");
 }
 
+static _Thread_local int spawning;
+
+int unix_is_spawning(void)
+{
+    return spawning;
+}
+
 /* Apart, so that nothing of the caller lives in registers that the child could change. */
 static pid_t __attribute__((noinline)) start(order_t *order)
 {
@@ -93,7 +100,9 @@ apr_status_t unix_spawn(pid_t *pid, unix_spawn_t *spawn)
     order.argv[1] = (char *)(uintptr_t)spawn->marker;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
+    spawning = 1;
     *pid = start(&order);
+    spawning = 0;
     status = *pid < 0 ? errno : order.error;
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (status == APR_SUCCESS)

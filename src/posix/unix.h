@@ -109,6 +109,12 @@ typedef struct unix_spawn_t {
 
 apr_status_t unix_spawn(pid_t *pid, unix_spawn_t *spawn);
 
+/**
+ * Whether this thread is between vfork and exec. Where vfork is fork (under sanitizers, for instance) the handlers of forks run there,
+ * but have nothing to do: the child executes a program at once, and its creator may hold their locks.
+ */
+int unix_is_spawning(void);
+
 /** Open a child's working folder. */
 apr_status_t unix_open_directory(int *fd, const char *path, const char **failed);
 

@@ -20,7 +20,7 @@ typedef struct identity_t {
 
 enum { NOTES_SIZE = 16, HASHED_SIZE = NOTES_SIZE + 8, GUID_SIZE = NOTES_SIZE + 16 };
 
-_Static_assert(GUID_SIZE <= SYS_IMAGE_ID_MAX, "an identity fits into a place");
+_Static_assert((int)GUID_SIZE <= (int)SYS_IMAGE_ID_MAX, "an identity fits into a place");
 
 /* ---- Reading images ------------------------------------------------------------------------------------------------------ */
 

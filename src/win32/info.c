@@ -5,6 +5,7 @@
 
 #include "win32.h"
 
+#include <shellapi.h>
 #include <tlhelp32.h>
 
 sys_time_t sys_now(void)
@@ -105,74 +106,35 @@ void sys_set_process_title(const char *name)
     (void)name;
 }
 
-/* ---- The command line ------------------------------------------------------------------------------------------------------ */
-
-/*
- * Split by the rules of the C runtime. The system's own function for it lives in a library that takes longer to load than the rest of
- * a child's start.
- */
-
-/** Copy the program's name: it is quoted, or ends at a space; nothing is escaped. */
-static const wchar_t *split_program(wchar_t **to, const wchar_t *from)
-{
-    int quoted = 0;
-    for (; *from && (quoted || (*from != L' ' && *from != L'\t')); from++) {
-        if (*from == L'"')
-            quoted = !quoted;
-        else
-            *(*to)++ = *from;
-    }
-    *(*to)++ = L'\0';
-    return from;
-}
-
-/** Copy one argument. Backslashes count only before quotation marks, where two are one; "" within quotation marks is one. */
-static const wchar_t *split_argument(wchar_t **to, const wchar_t *from)
-{
-    int quoted = 0;
-    while (*from && (quoted || (*from != L' ' && *from != L'\t'))) {
-        size_t slashes = wcsspn(from, L"\\");
-        const int before_quote = from[slashes] == L'"';
-        from += slashes;
-        const int escaped = before_quote && slashes % 2;
-        for (slashes = before_quote ? slashes / 2 : slashes; slashes > 0; slashes--)
-            *(*to)++ = L'\\';
-        if (!before_quote) {
-            if (*from && (quoted || (*from != L' ' && *from != L'\t')))
-                *(*to)++ = *from++;
-        } else if (escaped || (quoted && from[1] == L'"')) {
-            *(*to)++ = L'"';
-            from += escaped ? 1 : 2;
-        } else {
-            quoted = !quoted;
-            from++;
-        }
-    }
-    *(*to)++ = L'\0';
-    return from;
-}
+/* ---- The command line and the environment ---------------------------------------------------------------------------------- */
 
 apr_status_t sys_command_line(char ***argv, int *argc)
 {
-    const wchar_t *from = GetCommandLineW();
+    int count;
+    size_t length = 0;
     *argv = NULL;
     *argc = 0;
-    /* Arguments are no longer than what they are written as, and each has a space before it where it gets its end. */
-    wchar_t *strings = malloc((wcslen(from) + 2) * sizeof *strings);
-    if (!strings)
-        return APR_ENOMEM;
+    wchar_t **list = CommandLineToArgvW(GetCommandLineW(), &count);
+    if (!list)
+        return win32_error();
+    for (int i = 0; i < count; i++)
+        length += wcslen(list[i]) + 1;
+    apr_status_t status = APR_ENOMEM;
+    wchar_t *strings = malloc(length * sizeof *strings);
     wchar_t *to = strings;
-    int count = 1;
-    for (from = split_program(&to, from); *(from += wcsspn(from, L" \t")); count++)
-        from = split_argument(&to, from);
-    const apr_status_t status = win32_to_list(argv, strings, (size_t)(to - strings), (size_t)count);
+    for (int i = 0; strings && i < count; i++) {
+        const size_t size = wcslen(list[i]) + 1;
+        wmemcpy(to, list[i], size);
+        to += size;
+    }
+    if (strings)
+        status = win32_to_list(argv, strings, length, (size_t)count);
     if (status == APR_SUCCESS)
         *argc = count;
     free(strings);
+    LocalFree(list);
     return status;
 }
-
-/* ---- The environment ------------------------------------------------------------------------------------------------------- */
 
 apr_status_t sys_environment(char ***list)
 {

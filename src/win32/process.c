@@ -129,6 +129,14 @@ apr_status_t sys_process_start(sys_process_t **process, sys_method_t method, sys
     return status;
 }
 
+/** Open another process for waiting, and, where that is allowed, for ending it. */
+static HANDLE open_other(DWORD pid)
+{
+    const DWORD access = SYNCHRONIZE | PROCESS_QUERY_LIMITED_INFORMATION;
+    HANDLE process = OpenProcess(access | PROCESS_TERMINATE, FALSE, pid);
+    return process || GetLastError() != ERROR_ACCESS_DENIED ? process : OpenProcess(access, FALSE, pid);
+}
+
 apr_status_t sys_process_open(sys_process_t **process, int pid, uint64_t birth)
 {
     uint64_t found;
@@ -136,7 +144,7 @@ apr_status_t sys_process_open(sys_process_t **process, int pid, uint64_t birth)
     if (status != APR_SUCCESS)
         return status;
     (*process)->pid = (DWORD)pid;
-    (*process)->handle = OpenProcess(SYNCHRONIZE | PROCESS_QUERY_LIMITED_INFORMATION, FALSE, (DWORD)pid);
+    (*process)->handle = open_other((DWORD)pid);
     if (!(*process)->handle)
         status = GetLastError() == ERROR_INVALID_PARAMETER ? APR_ENOENT : win32_error();
     else if (win32_birth(&found, (*process)->handle) != APR_SUCCESS || (birth && birth != found))

@@ -52,10 +52,10 @@ static apr_status_t check_directory(const wchar_t *path)
     const DWORD attributes = GetFileAttributesW(path);
     if (attributes == INVALID_FILE_ATTRIBUTES) {
         const apr_status_t status = win32_error();
-        return leads_through_file(path) ? APR_ENOTDIR : status;
+        return leads_through_file(path) ? APR_FROM_OS_ERROR(ERROR_DIRECTORY) : status;
     }
     if (!(attributes & FILE_ATTRIBUTE_DIRECTORY))
-        return APR_ENOTDIR;
+        return APR_FROM_OS_ERROR(ERROR_DIRECTORY);
     HANDLE folder = CreateFileW(path, FILE_TRAVERSE, FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE, NULL,
                                 OPEN_EXISTING, FILE_FLAG_BACKUP_SEMANTICS, NULL);
     if (folder == INVALID_HANDLE_VALUE)
@@ -69,7 +69,7 @@ static apr_status_t find_directory(wchar_t **path, const char *directory)
     wchar_t *given;
     *path = NULL;
     if (!*directory)
-        return APR_ENOENT;
+        return APR_FROM_OS_ERROR(ERROR_PATH_NOT_FOUND);
     apr_status_t status = win32_to_utf16(&given, directory);
     if (status == APR_SUCCESS)
         status = make_absolute(path, given);
@@ -247,11 +247,9 @@ static const char *blame(apr_status_t status)
 {
     switch (APR_TO_OS_ERROR(status)) {
     case ERROR_DIRECTORY:
-    case ERROR_FILENAME_EXCED_RANGE:
         return "the working folder";
     case ERROR_FILE_NOT_FOUND:
     case ERROR_PATH_NOT_FOUND:
-    case ERROR_ACCESS_DENIED:
     case ERROR_SHARING_VIOLATION:
         return "the program's file";
     default:
