@@ -115,12 +115,37 @@ static void test_module_that_was_replaced(void **state)
     apr_file_remove(path, test_pool());
 }
 
+/** Run a program that starts a child by the method under test. */
+static void check_probe(const char *program)
+{
+    run_t run;
+    const char *arguments[] = {program, mproc_start_method_name(method_under_test()), NULL};
+    run_program(&run, arguments[0], arguments, 30);
+    if (!strstr(run.output, "exit code 6"))
+        fail_msg("%s %s: exit code %d\n%s", program, arguments[1], run.exitcode, run.output);
+}
+
+static void test_shared_library(void **state)
+{
+    (void)state;
+    check_probe(PROBE_SHARED);
+}
+
+static void test_static_program(void **state)
+{
+    (void)state;
+    if (PROBE_STATIC[0] == '\0' || slowdown() > 1)
+        skip_because("the toolchain makes no static programs here");
+    check_probe(PROBE_STATIC);
+}
+
 int main(int argc, char **argv)
 {
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_static_and_visible_functions), cmocka_unit_test(test_module_that_was_loaded_later),
         cmocka_unit_test(test_module_that_was_unloaded),     cmocka_unit_test(test_module_that_was_deleted),
-        cmocka_unit_test(test_module_that_was_replaced),
+        cmocka_unit_test(test_module_that_was_replaced),     cmocka_unit_test(test_shared_library),
+        cmocka_unit_test(test_static_program),
     };
     return harness_main(argc, argv, tests, sizeof tests / sizeof tests[0]);
 }
