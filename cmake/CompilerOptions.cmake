@@ -21,6 +21,10 @@ function(mproc_set_compiler_options target)
       -Wall -Wextra -Wpedantic
       -Wstrict-prototypes -Wmissing-prototypes -Wshadow -Wvla
       $<$<BOOL:${MPROC_WERROR}>:-Werror>)
+    if(MINGW)
+      # APR's formats for 64-bit numbers are Microsoft's there.
+      target_compile_options(${target} PRIVATE -Wno-pedantic-ms-format)
+    endif()
   endif()
 
   # A strict dialect hides what is not ISO C; ask for the system's own names.

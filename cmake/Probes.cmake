@@ -26,6 +26,13 @@ if(NOT WIN32)
   probe(PIDFD_OPEN         SYS_pidfd_open       sys/syscall.h)
   probe(POSIX_SPAWN_FILE_ACTIONS_ADDCHDIR_NP posix_spawn_file_actions_addchdir_np spawn.h)
   probe(SCHED_GETAFFINITY  sched_getaffinity    sched.h)
+  probe(SIGRTMAX           SIGRTMAX             signal.h)
+  probe(NSGETENVIRON       _NSGetEnviron        crt_externs.h)
+  # Whether a vfork child works in its creator's memory cannot be seen by trying
+  # to compile something: OpenBSD's has a copy.
+  if(CMAKE_SYSTEM_NAME MATCHES "^(Linux|FreeBSD|NetBSD)$")
+    set(MPROC_HAVE_SHARING_VFORK 1)
+  endif()
 
   # Descriptors
   probe(PIPE2              pipe2                fcntl.h unistd.h)
@@ -34,10 +41,15 @@ if(NOT WIN32)
   probe(ACCEPT4            accept4              sys/types.h sys/socket.h)
   probe(CLOSE_RANGE        close_range          unistd.h)
   probe(CLOSE_RANGE_CLOEXEC CLOSE_RANGE_CLOEXEC unistd.h)
+  probe(SYS_CLOSE_RANGE    SYS_close_range      sys/syscall.h)
+  probe(F_MAXFD            F_MAXFD              fcntl.h)
+  probe(SO_NOSIGPIPE       SO_NOSIGPIPE         sys/types.h sys/socket.h)
   probe(O_PATH             O_PATH               fcntl.h)
+  probe(O_SEARCH           O_SEARCH             fcntl.h)
 
   # Memory
   probe(MEMFD_CREATE       memfd_create         sys/mman.h)
+  probe(POSIX_FALLOCATE    posix_fallocate      fcntl.h)
 
   probe(SHM_OPEN           shm_open             sys/mman.h fcntl.h)
   if(NOT MPROC_HAVE_SHM_OPEN)

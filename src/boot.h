@@ -3,8 +3,8 @@
  * @file boot.h
  * @brief The block that carries everything from a creator to its child, and the child's report back.
  *
- * Creator and child map the same memory: a header of fixed layout, then what it refers to by offsets. The creator fills it
- * before the child exists; afterwards only the child writes, and only to its report.
+ * Creator and child map the same memory: a header of fixed layout, then what it refers to by offsets. The creator fills
+ * it before the child exists; afterwards only the child writes, and only to its report.
  */
 #ifndef MPROC_BOOT_H
 #define MPROC_BOOT_H

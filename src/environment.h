@@ -19,7 +19,10 @@
  */
 apr_status_t environment_build(char ***list, const char *const *base, const char *const *changes);
 
-/** Make a list of strings that lie back to back and end with an empty one, in place: one allocation, NULL without memory. */
+/**
+ * Make a list of strings that lie back to back and end with an empty one, in place: one allocation, NULL without
+ * memory.
+ */
 char **environment_list(char *strings, size_t size);
 
 #endif

@@ -3,9 +3,9 @@
  * @file handle.h
  * @brief Handles: what the program holds instead of pointers to our objects.
  *
- * A handle looks like a pointer of an opaque type but is a number: a place in a table, and the place's generation. So NULL,
- * closed, stale and foreign values are told apart from open ones without ever being dereferenced, a close can race
- * with a use, and a pool's cleanup may close what was closed long before.
+ * A handle looks like a pointer of an opaque type but is a number: a place in a table, and the place's generation. So
+ * NULL, closed, stale and foreign values are told apart from open ones without ever being dereferenced, a close can
+ * race with a use, and a pool's cleanup may close what was closed long before.
  */
 #ifndef MPROC_HANDLE_H
 #define MPROC_HANDLE_H

@@ -33,7 +33,7 @@ apr_status_t library_get_pool(apr_pool_t **pool)
     return status;
 }
 
-/* ---- Forks, ours and others' ----------------------------------------------------------------------------------------- */
+/* ---- Forks, ours and others' -------------------- */
 
 /* Both locks are held across the fork, in this order, so that the child finds what they guard in one piece. */
 static void before_fork(void)
@@ -56,7 +56,7 @@ static void after_fork_in_child(void)
     process_unlock();
 }
 
-/* ---- Beginning --------------------------------------------------------------------------------------------------------- */
+/* ---- Beginning -------------------- */
 
 /** What the first process and children have in common. */
 static apr_status_t initialize(const boot_t *boot)
@@ -166,7 +166,7 @@ apr_status_t mproc_initialize_version(int argc, const char *const *argv, int ver
     return APR_SUCCESS;
 }
 
-/* ---- End ----------------------------------------------------------------------------------------------------------------- */
+/* ---- End -------------------- */
 
 apr_status_t mproc_terminate(void)
 {

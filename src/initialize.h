@@ -17,8 +17,8 @@ int library_is_initialized(void);
 apr_status_t library_become_child(const boot_t *boot);
 
 /**
- * Get the pool for what stays as long as the process, made at the first call. It lies outside of APR's tree of pools, which
- * locks up in a child that is forked while another thread allocates. To be used while there is one thread.
+ * Get the pool for what stays as long as the process, made at the first call. It lies outside of APR's tree of pools,
+ * which locks up in a child that is forked while another thread allocates. To be used while there is one thread.
  */
 apr_status_t library_get_pool(apr_pool_t **pool);
 

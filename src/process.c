@@ -78,7 +78,7 @@ int process_creator_pid(void)
     return process_wait(parent, 0) == APR_SUCCESS ? 0 : parent->pid;
 }
 
-/* ---- Making and unmaking ------------------------------------------------------------------------------------------ */
+/* ---- Making and unmaking ----------------------------------------------------------------------------------------- */
 
 static void destroy(void *object)
 {
@@ -192,7 +192,7 @@ void process_drop_given(process_t *process)
     process->given_count = 0;
 }
 
-/* ---- Options ------------------------------------------------------------------------------------------------------- */
+/* ---- Options ----------------------------------------------------------------------------------------------------- */
 
 /** Check what can be checked without asking the system. */
 static apr_status_t check_options(const mproc_process_opts_t *opts, mproc_start_method_t method)
@@ -222,9 +222,13 @@ static apr_status_t check_options(const mproc_process_opts_t *opts, mproc_start_
     }
     if (method == MPROC_THREAD && (opts->directory || opts->environment || opts->environment_changes || opts->cpus))
         return mproc_fail(APR_ENOTIMPL, "options: a thread cannot have a folder, an environment or CPUs of its own");
-    for (size_t i = 0; i < opts->cpu_count; i++)
-        if (sys_check_cpu(opts->cpus[i]) != APR_SUCCESS)
+    for (size_t i = 0; i < opts->cpu_count; i++) {
+        const apr_status_t status = sys_check_cpu(opts->cpus[i]);
+        if (status == APR_ENOTIMPL)
+            return mproc_fail(status, "options: processes cannot be bound to CPUs on this platform");
+        if (status != APR_SUCCESS)
             return mproc_fail(APR_EINVAL, "options: CPU %d does not exist, or is not for this process", opts->cpus[i]);
+    }
     return APR_SUCCESS;
 }
 
@@ -381,7 +385,7 @@ apr_status_t mproc_process_create_sized(mproc_process_t **handle, mproc_target_t
     return APR_SUCCESS;
 }
 
-/* ---- Using handles -------------------------------------------------------------------------------------------------- */
+/* ---- Using handles ----------------------------------------------------------------------------------------------- */
 
 apr_status_t process_acquire(process_t **process, mproc_process_t *handle, const char *call)
 {

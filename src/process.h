@@ -3,8 +3,8 @@
  * @file process.h
  * @brief Process objects, and what the files that make up their life share.
  *
- * process.c makes and describes them, process_start.c starts them, process_wait.c sees their end, children.c keeps the list of
- * those that run, child.c is the child's side.
+ * process.c makes and describes them, process_start.c starts them, process_wait.c sees their end, children.c keeps the
+ * list of those that run, child.c is the child's side.
  */
 #ifndef MPROC_PROCESS_INTERNAL_H
 #define MPROC_PROCESS_INTERNAL_H
@@ -75,7 +75,7 @@ typedef struct process_t {
     struct process_t **link;
 } process_t;
 
-/* ---- process.c ---- */
+/* ---- process.c --------------------------------------------------------------------------------------------------- */
 
 /** Guards all process objects of this process. Held briefly: never while waiting or starting. */
 void process_lock(void);
@@ -121,7 +121,7 @@ const char *process_current_name(void);
 
 int process_creator_pid(void);
 
-/* ---- process_start.c ---- */
+/* ---- process_start.c --------------------------------------------------------------------------------------------- */
 
 /** How long a program may take to reach mproc_initialize(), and a fork server to answer. Tests make it shorter. */
 extern apr_interval_time_t process_startup_timeout;
@@ -135,7 +135,7 @@ void process_set_started(process_t *process, int started);
 /** Whether this program has been seen to reach mproc_initialize() as a child. */
 void process_set_proven(void);
 
-/* ---- process_thread.c ---- */
+/* ---- process_thread.c -------------------------------------------------------------------------------------------- */
 
 apr_status_t thread_launch(process_t *process);
 
@@ -148,7 +148,7 @@ apr_status_t thread_reap(process_t *process);
 /** Free what belongs to a thread that was reaped. */
 void thread_close(process_t *process);
 
-/* ---- process_wait.c ---- */
+/* ---- process_wait.c ---------------------------------------------------------------------------------------------- */
 
 /** Notice the end of a process if it has ended; with the lock held. */
 void process_settle(process_t *process);
@@ -165,7 +165,7 @@ apr_status_t process_stop(process_t *process, apr_interval_time_t grace);
 /** Send a signal; with the lock not held. */
 apr_status_t process_signal(process_t *process, sys_signal_t sig, const char *call);
 
-/* ---- children.c ---- */
+/* ---- children.c -------------------------------------------------------------------------------------------------- */
 
 /** Add to, or remove from, the running children; with the lock held. */
 void children_add(process_t *process);
@@ -177,7 +177,7 @@ void children_end(void);
 /** Forget them: they are a forked child's siblings. */
 void children_forget(void);
 
-/* ---- child.c ---- */
+/* ---- child.c ----------------------------------------------------------------------------------------------------- */
 
 /** Live the life of the child that this block describes, and leave. */
 void child_run(sys_block_t *block);

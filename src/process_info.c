@@ -150,7 +150,7 @@ apr_status_t mproc_process_sentinel(mproc_process_t *handle, mproc_os_handle_t *
     return status;
 }
 
-/* ---- Authentication keys --------------------------------------------------------------------------------------------- */
+/* ---- Authentication keys ----------------------------------------------------------------------------------------- */
 
 /** Get the process whose key is to be read or set; with the lock held. A thread has its process's. */
 static apr_status_t check_key_access(const process_t *process, const char *call)
@@ -208,7 +208,7 @@ apr_status_t mproc_process_set_authkey(mproc_process_t *handle, const void *key,
     return status;
 }
 
-/* ---- Who is who ------------------------------------------------------------------------------------------------------ */
+/* ---- Who is who -------------------------------------------------------------------------------------------------- */
 
 mproc_process_t *mproc_current_process(void)
 {

@@ -13,8 +13,8 @@
 apr_interval_time_t process_startup_timeout = MPROC_SECONDS(30);
 
 /*
- * Whether this program is known to reach mproc_initialize() when it is started anew. The first start waits to see it, so that
- * a program which does not is told at once; all later ones go on without waiting.
+ * Whether this program is known to reach mproc_initialize() when it is started anew. The first start waits to see it,
+ * so that a program which does not is told at once; all later ones go on without waiting.
  */
 static _Atomic int proven;
 
@@ -26,7 +26,9 @@ void process_set_proven(void)
 /** Write into the block what may have changed since the process was created. */
 static apr_status_t complete_block(process_t *process)
 {
-    /* The birth never changes, and reading it takes longer than the rest of a start; forked children find another pid. */
+    /*
+     * The birth never changes, and reading it takes longer than the rest of a start; forked children find another pid.
+     */
     static _Thread_local int birth_of;
     static _Thread_local uint64_t birth;
     boot_t *boot = boot_of(&process->block);
@@ -162,8 +164,8 @@ apr_status_t process_launch(process_t *process)
     if (status == APR_SUCCESS)
         status = process->method == MPROC_THREAD ? thread_launch(process) : start_with_system(process);
     /*
-     * The child has it all now. Where handles are pipes, nobody must wait for an end that this process still holds open. And until the
-     * process is said to run, no other thread looks into its block, which the trim may move.
+     * The child has it all now. Where handles are pipes, nobody must wait for an end that this process still holds
+     * open. And until the process is said to run, no other thread looks into its block, which the trim may move.
      */
     if (status == APR_SUCCESS && process->method != MPROC_THREAD) {
         process_drop_given(process);

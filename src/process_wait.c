@@ -194,7 +194,7 @@ int mproc_process_is_alive(mproc_process_t *handle)
     return alive;
 }
 
-/* ---- Ending ---------------------------------------------------------------------------------------------------------- */
+/* ---- Ending ------------------------------------------------------------------------------------------------------ */
 
 apr_status_t process_signal(process_t *process, sys_signal_t sig, const char *call)
 {
@@ -204,12 +204,13 @@ apr_status_t process_signal(process_t *process, sys_signal_t sig, const char *ca
     if (process->role != ROLE_CHILD || process->state == PROCESS_CREATED || process->state == PROCESS_LAUNCHING)
         status = process_wrong_state(process, call);
     else if (process->method == MPROC_THREAD)
-        status = mproc_fail(APR_ENOTIMPL, "%s: %s is a thread, which cannot be ended from outside", call, process->name);
+        status =
+            mproc_fail(APR_ENOTIMPL, "%s: %s is a thread, which cannot be ended from outside", call, process->name);
     else if (process->state == PROCESS_RUNNING) {
         status = sys_process_signal(process->os, sig);
         if (status != APR_SUCCESS)
-            status =
-                mproc_fail(status, "%s: signal %d cannot be sent to %s (pid %d)", call, (int)sig, process->name, process->pid);
+            status = mproc_fail(status, "%s: signal %d cannot be sent to %s (pid %d)", call, (int)sig, process->name,
+                                process->pid);
     }
     process_unlock();
     return status;

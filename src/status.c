@@ -17,7 +17,10 @@ static const row_t rows[] = {
 #undef ROW
 };
 
-/** A code of Windows that APR does not gather, and the status that it means. No other system's statuses have these numbers. */
+/**
+ * A code of Windows that APR does not gather, and the status that it means. No other system's statuses have these
+ * numbers.
+ */
 typedef struct code_t {
     int native;
     apr_status_t canonical;
@@ -108,7 +111,10 @@ static int is_of_system(apr_status_t status)
            (status < APR_OS_START_ERROR || status >= APR_OS_START_SYSERR);
 }
 
-/** The system's own code of a status, or 0. Some systems' codes are statuses as they are, others' lie in a range of their own. */
+/**
+ * The system's own code of a status, or 0. Some systems' codes are statuses as they are, others' lie in a range of
+ * their own.
+ */
 static int native_of(apr_status_t status)
 {
     const int has_range = APR_FROM_OS_ERROR(1) != 1;

@@ -32,7 +32,7 @@ typedef int64_t sys_time_t;
 
 #define SYS_NEVER INT64_MAX
 
-/* ---- info: facts about the machine and this process ------------------------------------------------------------- */
+/* ---- info: facts about the machine and this process -------------------------------------------------------------- */
 
 /** The monotonic clock, in microseconds. */
 sys_time_t sys_now(void);
@@ -42,7 +42,9 @@ int sys_getpid(void);
 /** The system's own parent of this process. */
 int sys_getppid(void);
 
-/** When a process started, in units of the system: tells two processes apart that had the same id one after the other. */
+/**
+ * When a process started, in units of the system: tells two processes apart that had the same id one after the other.
+ */
 apr_status_t sys_birth(uint64_t *birth, int pid);
 
 /** CPUs granted by affinity and by control group or job; at least 1. */
@@ -77,7 +79,7 @@ apr_status_t sys_at_fork(void (*prepare)(void), void (*parent)(void), void (*chi
 /** Show a name for this process in process lists, as far as the system lets it. */
 void sys_set_process_title(const char *name);
 
-/* ---- image: functions as places in modules ---------------------------------------------------------------------- */
+/* ---- image: functions as places in modules ----------------------------------------------------------------------- */
 
 enum { SYS_IMAGE_ID_MAX = 32, SYS_PATH_MAX = 4096 };
 
@@ -107,7 +109,9 @@ typedef struct sys_block_t {
 /** Make a zeroed block. `private` ones pass through fork only. */
 apr_status_t sys_block_create(sys_block_t *block, size_t size, int private);
 
-/** Let go of the handle, and of all but the first `keep` bytes, rounded up: the child has the rest. The data may move. */
+/**
+ * Let go of the handle, and of all but the first `keep` bytes, rounded up: the child has the rest. The data may move.
+ */
 void sys_block_trim(sys_block_t *block, size_t keep);
 
 /** Unmap and close; a closed block again is harmless. */
@@ -167,7 +171,7 @@ enum { SYS_SLOTS = 4 };
 
 typedef struct sys_start_t {
     sys_block_t *block;
-    int64_t *slots;   /**< in the block, SYS_SLOTS of them */
+    int64_t *slots;              /**< in the block, SYS_SLOTS of them */
     const sys_handle_t *handles; /**< what the child gets duplicates of */
     int64_t *child_handles;      /**< in the block: what the child calls them; the same, unless a backend changes it */
     size_t handle_count;
@@ -220,13 +224,13 @@ void sys_process_close(sys_process_t *process);
 /** End what was started behind the scenes (the fork server), and wait for its end. */
 void sys_process_shutdown(void);
 
-/* ---- child: the other half of a start ----------------------------------------------------------------------------- */
+/* ---- child: the other half of a start ---------------------------------------------------------------------------- */
 
 /**
  * Find out whether this process was started as a child, and map its block.
  *
- * @return APR_ENOENT if it was not; APR_SUCCESS; anything else: the command line says so, but no parent stands behind it.
- *         A fork server stays inside; in the children that it forks the call returns.
+ * @return APR_ENOENT if it was not; APR_SUCCESS; anything else: the command line says so, but no parent stands behind
+ *         it. A fork server stays inside; in the children that it forks the call returns.
  */
 apr_status_t sys_child_attach(sys_block_t *block, int argc, const char *const *argv);
 

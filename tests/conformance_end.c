@@ -99,7 +99,8 @@ static void test_stop(void **state)
     assert_int_equal(finish(process), -15);
     process = start_and_hear(run_on_ignoring, method_options());
     assert_success(mproc_process_stop(process, MPROC_MILLISECONDS(50)));
-    assert_int_equal(finish(process), has_fork() ? -9 : -15); /* where signals cannot be ignored, the first one does it */
+    assert_int_equal(finish(process),
+                     has_fork() ? -9 : -15); /* where signals cannot be ignored, the first one does it */
 }
 
 static void test_terminate_with_signals_blocked(void **state)
@@ -155,7 +156,7 @@ static void test_sentinel(void **state)
     assert_int_equal(finish(process), -9);
 }
 
-/* ---- R6: what grandchildren inherited does not matter --------------------------------------------------------------------- */
+/* ---- R6: what grandchildren inherited does not matter ------------------------------------------------------------ */
 
 static char own_path[1024];
 
@@ -189,7 +190,7 @@ static void test_grandchild_holds_everything(void **state)
     assert_int_equal(finish(process), 0);
 }
 
-/* ---- Others wait for our children ------------------------------------------------------------------------------------------ */
+/* ---- Others wait for our children -------------------------------------------------------------------------------- */
 
 static int return_seven(mproc_call_t *call)
 {
@@ -208,8 +209,7 @@ static void test_foreign_wait(void **state)
         apr_exit_why_e why;
         mproc_process_t *process = start(return_seven, method_options());
         while (apr_proc_wait_all_procs(&any, &code, &why, APR_NOWAIT, test_pool()) != APR_CHILD_DONE &&
-               mproc_process_join(process, 1000) == APR_TIMEUP) {
-        }
+               mproc_process_join(process, 1000) == APR_TIMEUP) {}
         assert_success(mproc_process_join(process, MPROC_SECONDS(30)));
         assert_success(mproc_process_exitcode(process, &exitcode));
         assert_int_equal(exitcode, 7);

@@ -34,7 +34,8 @@ static void found(family_t *family, const char *by)
     assert_int_equal(apr_procattr_create(&attributes, test_pool()), APR_SUCCESS);
     assert_int_equal(apr_procattr_cmdtype_set(attributes, APR_PROGRAM_ENV), APR_SUCCESS);
     assert_int_equal(apr_procattr_child_out_set(attributes, output, NULL), APR_SUCCESS);
-    assert_int_equal(apr_proc_create(&family->root, arguments[0], arguments, NULL, attributes, test_pool()), APR_SUCCESS);
+    assert_int_equal(apr_proc_create(&family->root, arguments[0], arguments, NULL, attributes, test_pool()),
+                     APR_SUCCESS);
     apr_file_close(output);
     const apr_time_t end = apr_time_now() + apr_time_from_sec(30) * slowdown();
     for (;;) {

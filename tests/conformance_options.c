@@ -32,7 +32,7 @@ static void skip_thread(void)
         skip_because("a thread shares it with its process");
 }
 
-/* ---- Working folder ------------------------------------------------------------------------------------------------------ */
+/* ---- Working folder ---------------------------------------------------------------------------------------------- */
 
 static int tell_folder(mproc_call_t *call)
 {
@@ -100,7 +100,7 @@ static void test_directory_refused(void **state)
     apr_file_remove(path, test_pool());
 }
 
-/* ---- Environment ----------------------------------------------------------------------------------------------------------- */
+/* ---- Environment ------------------------------------------------------------------------------------------------- */
 
 /** Tell the values of the variables that are named in the arguments. */
 static int tell_variables(mproc_call_t *call)
@@ -116,7 +116,8 @@ static int tell_variables(mproc_call_t *call)
 static void test_environment(void **state)
 {
     char text[1024];
-    static const char *const changes[] = {"MPROC_TEST_B=changed", "MPROC_TEST_C", "MPROC_TEST_D=x=y", "MPROC_TEST_D=last", NULL};
+    static const char *const changes[] = {"MPROC_TEST_B=changed", "MPROC_TEST_C", "MPROC_TEST_D=x=y",
+                                          "MPROC_TEST_D=last", NULL};
     (void)state;
     skip_thread();
     mproc_arg_t names[4];
@@ -165,7 +166,7 @@ static void test_whole_environment(void **state)
     assert_string_equal(text, has_fork() ? "(unset);\xc3\xa4\xe2\x82\xac;" : "(unset);");
 }
 
-/* ---- Standard streams -------------------------------------------------------------------------------------------------------- */
+/* ---- Standard streams -------------------------------------------------------------------------------------------- */
 
 static int speak(mproc_call_t *call)
 {
@@ -239,7 +240,7 @@ static void test_input(void **state)
     assert_int_equal(finish(process), 5);
 }
 
-/* ---- CPUs ---------------------------------------------------------------------------------------------------------------------- */
+/* ---- CPUs -------------------------------------------------------------------------------------------------------- */
 
 static int count_cpus(mproc_call_t *call)
 {
@@ -267,7 +268,7 @@ static void test_cpus(void **state)
     assert_failure(mproc_process_start(&process, count_cpus, &opts), APR_EINVAL);
 }
 
-/* ---- Exactly what it was given --------------------------------------------------------------------------------------------------- */
+/* ---- Exactly what it was given ----------------------------------------------------------------------------------- */
 
 /** Tell which descriptors are open. */
 static int tell_descriptors(mproc_call_t *call)
@@ -362,7 +363,8 @@ static void test_threads_start_at_once(void **state)
     const int before = count_descriptors();
     for (int i = 0; i < THREADS; i++) {
         starters[i] = (starter_t){NULL, 15, 0};
-        assert_int_equal(apr_thread_create(&starters[i].thread, NULL, start_and_listen, &starters[i], test_pool()), APR_SUCCESS);
+        assert_int_equal(apr_thread_create(&starters[i].thread, NULL, start_and_listen, &starters[i], test_pool()),
+                         APR_SUCCESS);
     }
     for (int i = 0; i < THREADS; i++) {
         apr_thread_join(&status, starters[i].thread);
@@ -372,7 +374,7 @@ static void test_threads_start_at_once(void **state)
         assert_in_range(count_descriptors(), before, before + 3); /* a fork server may be new */
 }
 
-/* ---- What is refused -------------------------------------------------------------------------------------------------------------- */
+/* ---- What is refused --------------------------------------------------------------------------------------------- */
 
 static void refuse(mproc_process_opts_t opts, apr_status_t expected)
 {

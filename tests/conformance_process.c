@@ -9,7 +9,7 @@
 #include "support/harness.h"
 #include "support/support.h"
 
-/* ---- Exit codes ------------------------------------------------------------------------------------------------------ */
+/* ---- Exit codes -------------------------------------------------------------------------------------------------- */
 
 static int return_data(mproc_call_t *call)
 {
@@ -51,7 +51,7 @@ static void test_exit_called(void **state)
     assert_int_equal(exitcode_of(exit_with_data, 300), 44);
 }
 
-/* ---- Who is who -------------------------------------------------------------------------------------------------------- */
+/* ---- Who is who -------------------------------------------------------------------------------------------------- */
 
 typedef struct identity_t {
     int pid, ppid, parent_pid, parent_alive, daemon;
@@ -190,7 +190,7 @@ static void test_parent_of_first_process(void **state)
     assert_true(mproc_process_is_alive(mproc_current_process()));
 }
 
-/* ---- Arguments ----------------------------------------------------------------------------------------------------------- */
+/* ---- Arguments --------------------------------------------------------------------------------------------------- */
 
 typedef struct config_t {
     double gain;
@@ -229,7 +229,8 @@ static int check_args(mproc_call_t *call)
     const char *bytes = mproc_call_arg(call, 1, &size);
     if (mproc_call_arg_count(call) != 4 || strcmp(mproc_call_string(call, 0), "bob") != 0)
         return 1;
-    if (size != 3 || memcmp(bytes, "a\0b", 3) != 0 || mproc_call_string(call, 1) || mproc_last_error()->status != MPROC_ESIZE)
+    if (size != 3 || memcmp(bytes, "a\0b", 3) != 0 || mproc_call_string(call, 1) ||
+        mproc_last_error()->status != MPROC_ESIZE)
         return 2;
     if (strcmp(mproc_call_named_string(call, "colour"), "blue") != 0 || strcmp(mproc_call_string(call, 2), "blue") != 0)
         return 3;
@@ -281,7 +282,7 @@ static void test_large_data(void **state)
     assert_int_equal(finish(process), 0);
 }
 
-/* ---- Joining ------------------------------------------------------------------------------------------------------------- */
+/* ---- Joining ----------------------------------------------------------------------------------------------------- */
 
 /** Run until something comes through the pipe that was given. */
 static int wait_for_a_byte(mproc_call_t *call)
@@ -407,7 +408,7 @@ static void test_active_children(void **state)
     assert_int_equal(count, 0);
 }
 
-/* ---- Steps --------------------------------------------------------------------------------------------------------------- */
+/* ---- Steps ------------------------------------------------------------------------------------------------------- */
 
 static void test_create_then_launch(void **state)
 {

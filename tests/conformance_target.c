@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Functions as targets under every start method: of the program, of modules that were loaded later, or that went away. */
+/*
+ * Functions as targets under every start method: of the program, of modules that were loaded later, or that went away.
+ */
 #include <stdio.h>
 #include <string.h>
 
@@ -142,9 +144,12 @@ static void test_static_program(void **state)
 int main(int argc, char **argv)
 {
     static const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_static_and_visible_functions), cmocka_unit_test(test_module_that_was_loaded_later),
-        cmocka_unit_test(test_module_that_was_unloaded),     cmocka_unit_test(test_module_that_was_deleted),
-        cmocka_unit_test(test_module_that_was_replaced),     cmocka_unit_test(test_shared_library),
+        cmocka_unit_test(test_static_and_visible_functions),
+        cmocka_unit_test(test_module_that_was_loaded_later),
+        cmocka_unit_test(test_module_that_was_unloaded),
+        cmocka_unit_test(test_module_that_was_deleted),
+        cmocka_unit_test(test_module_that_was_replaced),
+        cmocka_unit_test(test_shared_library),
         cmocka_unit_test(test_static_program),
     };
     return harness_main(argc, argv, tests, sizeof tests / sizeof tests[0]);

@@ -156,7 +156,7 @@ static void test_close_races_with_use(void **state)
 int main(int argc, char **argv)
 {
     static const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_open_and_closed),     cmocka_unit_test(test_no_handles),
+        cmocka_unit_test(test_open_and_closed),          cmocka_unit_test(test_no_handles),
         cmocka_unit_test(test_stale_handles_stay_stale), cmocka_unit_test(test_many_at_once),
         cmocka_unit_test(test_close_races_with_use),
     };

@@ -61,7 +61,7 @@ static void test_terminate_in_a_thread(void **state)
     assert_int_equal(finish(start(try_to_terminate, opts)), 0);
 }
 
-/* ---- R11: a program that does not get there ------------------------------------------------------------------------------ */
+/* ---- R11: a program that does not get there ---------------------------------------------------------------------- */
 
 /** How often the program's main has run: never again and again. */
 static int count_mains(const char *output)
@@ -108,7 +108,7 @@ static void test_child_does_something_else(void **state)
     check_mistake("hang", 2);
 }
 
-/* ---- The orderly end ---------------------------------------------------------------------------------------------------------- */
+/* ---- The orderly end --------------------------------------------------------------------------------------------- */
 
 static void check_orderly(const char *method, const char *how)
 {
@@ -116,7 +116,8 @@ static void check_orderly(const char *method, const char *how)
     const char *arguments[] = {PROGRAM_ORDERLY, method, how, NULL};
     run_program(&run, arguments[0], arguments, 30);
     if (run.exitcode != 9 || run.by_signal || run.timed_out || !strstr(run.output, "done"))
-        fail_msg("%s by %s: exit code %d%s\n%s", how, method, run.exitcode, run.timed_out ? ", timed out" : "", run.output);
+        fail_msg("%s by %s: exit code %d%s\n%s", how, method, run.exitcode, run.timed_out ? ", timed out" : "",
+                 run.output);
     if (strcmp(how, "terminate") == 0)
         assert_true(strstr(run.output, "terminated") > strstr(run.output, "done"));
     for (const char *at = run.output; (at = strstr(at, "pid ")) != NULL; at += 4)
@@ -135,13 +136,13 @@ static void test_orderly_end(void **state)
     }
 }
 
-/* ---- Command lines that nobody's parent wrote ----------------------------------------------------------------------------------- */
+/* ---- Command lines that nobody's parent wrote -------------------------------------------------------------------- */
 
 static void test_forged_command_lines(void **state)
 {
-    static const char *const forged[] = {"--mproc=spawn:", "--mproc=spawn:1,-1", "--mproc=spawn:99999,5", "--mproc=spawn:x",
-                                         "--mproc=spawn:-1,-1", "--mproc=forkserver:0,1,2", "--mproc=forkserver:",
-                                         "--mproc=spawn:0,0"};
+    static const char *const forged[] = {"--mproc=spawn:",      "--mproc=spawn:1,-1",  "--mproc=spawn:99999,5",
+                                         "--mproc=spawn:x",     "--mproc=spawn:-1,-1", "--mproc=forkserver:0,1,2",
+                                         "--mproc=forkserver:", "--mproc=spawn:0,0"};
     (void)state;
     for (size_t i = 0; i < sizeof forged / sizeof forged[0]; i++) {
         run_t run;

@@ -104,10 +104,8 @@ static void test_children_log_to_stderr(void **state)
 int main(int argc, char **argv)
 {
     static const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_silent_at_first),
-        cmocka_unit_test(test_callback),
-        cmocka_unit_test(test_long_lines_are_cut),
-        cmocka_unit_test(test_bad_levels),
+        cmocka_unit_test(test_silent_at_first),        cmocka_unit_test(test_callback),
+        cmocka_unit_test(test_long_lines_are_cut),     cmocka_unit_test(test_bad_levels),
         cmocka_unit_test(test_children_log_to_stderr),
     };
     return harness_main(argc, argv, tests, sizeof tests / sizeof tests[0]);

@@ -106,12 +106,9 @@ static void test_environment_variable(void **state)
 int main(int argc, char **argv)
 {
     static const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_list),
-        cmocka_unit_test(test_names),
-        cmocka_unit_test(test_default),
-        cmocka_unit_test(test_children_have_it_too),
-        cmocka_unit_test(test_unsupported),
-        cmocka_unit_test(test_environment_variable),
+        cmocka_unit_test(test_list),        cmocka_unit_test(test_names),
+        cmocka_unit_test(test_default),     cmocka_unit_test(test_children_have_it_too),
+        cmocka_unit_test(test_unsupported), cmocka_unit_test(test_environment_variable),
     };
     return harness_main(argc, argv, tests, sizeof tests / sizeof tests[0]);
 }

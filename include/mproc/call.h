@@ -4,7 +4,8 @@
  * @brief What a child's target receives: the arguments and handles that its parent gave it.
  *
  * All memory reached through a call is the child's own copy, aligned for any type, may be written, and lives until the
- * target returns. Bytes are copied, not what pointers among them point to: under most start methods those lead nowhere in the child.
+ * target returns. Bytes are copied, not what pointers among them point to: under most start methods those lead nowhere
+ * in the child.
  */
 #ifndef MPROC_CALL_H
 #define MPROC_CALL_H
@@ -21,18 +22,18 @@ typedef struct mproc_call_t mproc_call_t;
 /**
  * A function that a child runs.
  *
- * Any function will do, without registration: one of the program, of a shared library, of a module that was loaded while
- * the program ran; static ones too.
+ * Any function will do, without registration: one of the program, of a shared library, of a module that was loaded
+ * while the program ran; static ones too.
  *
- * When it returns, the child's own children are ended as by mproc_terminate(), its standard streams are flushed, and the process
- * ends: by `exit` under spawn, by `_exit` (without the functions of atexit) where it was forked. A target may call `exit` itself;
- * in a thread that ends the whole program. A C++ exception must not leave it.
+ * When it returns, the child's own children are ended as by mproc_terminate(), its standard streams are flushed, and
+ * the process ends: by `exit` under spawn, by `_exit` (without the functions of atexit) where it was forked. A target
+ * may call `exit` itself; in a thread that ends the whole program. A C++ exception must not leave it.
  *
  * A child starts with no signals blocked, except by fork, where it has the thread's.
  *
  * @param call The arguments.
- * @return The child's exit code; its lowest 8 bits count, so that 256 is 0 and -1 is 255. The library reserves none, but
- *         a child whose target could not be called ends with 1, and says why to mproc_process_join().
+ * @return The child's exit code; its lowest 8 bits count, so that 256 is 0 and -1 is 255. The library reserves none,
+ *         but a child whose target could not be called ends with 1, and says why to mproc_process_join().
  */
 typedef int (*mproc_target_t)(mproc_call_t *call);
 
@@ -82,7 +83,8 @@ MPROC_API void *mproc_call_arg(mproc_call_t *call, size_t index, size_t *size);
  *
  * @param call  The target's call.
  * @param index Its place, from 0.
- * @return The string; NULL if there is none at this place (APR_EINVAL), or it is not a string: not terminated (MPROC_ESIZE).
+ * @return The string; NULL if there is none at this place (APR_EINVAL), or it is not a string: not terminated
+ *         (MPROC_ESIZE).
  * @remark The child's threads.
  */
 MPROC_API const char *mproc_call_string(mproc_call_t *call, size_t index);
@@ -122,8 +124,8 @@ MPROC_API size_t mproc_call_handle_count(mproc_call_t *call);
  *
  * @param call  The target's call.
  * @param index Its place, from 0.
- * @return The child's own handle, to be closed by it with the system's call when it is done; MPROC_NO_HANDLE if there is none
- *         at this place (APR_EINVAL). Under the method thread nobody else closes it.
+ * @return The child's own handle, to be closed by it with the system's call when it is done; MPROC_NO_HANDLE if there
+ *         is none at this place (APR_EINVAL). Under the method thread nobody else closes it.
  * @remark The child's threads. On Unix it is closed when a program is executed (close-on-exec); on Windows it cannot be
  *         inherited.
  */

@@ -8,7 +8,10 @@
 #ifndef MPROC_EXPORT_H
 #define MPROC_EXPORT_H
 
-/** Marks a function of the public API. Define MPROC_STATIC when you link the static library by hand (CMake and pkg-config do). */
+/**
+ * Marks a function of the public API. Define MPROC_STATIC when you link the static library by hand (CMake and
+ * pkg-config do).
+ */
 #if defined(MPROC_STATIC)
 #define MPROC_API
 #elif defined(_WIN32) && defined(MPROC_BUILDING)

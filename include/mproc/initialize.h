@@ -34,9 +34,9 @@ MPROC_API apr_status_t mproc_initialize_version(int argc, const char *const *arg
  * Call it first in `main`. In a child process (start methods spawn and forkserver) it runs the child's target and ends
  * the process: it does not return there. What stands before it runs in children as well.
  *
- * It also initializes APR, and arranges for the orderly end: when the program ends by `return` from main or by `exit`, daemons
- * are terminated and other children are joined, as mproc_terminate() does. However this process ends, also by a signal, no child
- * outlives it.
+ * It also initializes APR, and arranges for the orderly end: when the program ends by `return` from main or by `exit`,
+ * daemons are terminated and other children are joined, as mproc_terminate() does. However this process ends, also by a
+ * signal, no child outlives it.
  *
  * After a failure the library is not initialized, and it may be called again.
  *
@@ -71,9 +71,9 @@ MPROC_API apr_status_t mproc_freeze_support(int argc, char **argv);
 /**
  * End the library: terminate the daemons among this process's children, join the others, let go of all it holds.
  *
- * Daemons are asked to end (mproc_process_terminate()); those that have not ended after their grace are killed. Children
- * that are not daemons are joined without a timeout, as in Python. Daemons that are threads cannot be ended, and are left running
- * until the process ends. All other handles are closed.
+ * Daemons are asked to end (mproc_process_terminate()); those that have not ended after their grace are killed.
+ * Children that are not daemons are joined without a timeout, as in Python. Daemons that are threads cannot be ended,
+ * and are left running until the process ends. All other handles are closed.
  *
  * @return APR_SUCCESS, also when the library was not initialized; MPROC_ESTATE when called in a thread that is itself a
  *         child (start method thread).

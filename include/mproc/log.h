@@ -4,9 +4,10 @@
  * @brief Logging. Silent unless asked for; then one line for each event, in the manner of Python's multiprocessing:
  *        `[INFO/Process-1] child process calling its target`.
  *
- * There is one receiver at a time: mproc_log_to_stderr() and mproc_log_to() replace each other. Level and output to stderr are handed
- * on to the children that a process starts afterwards. A callback reaches only children by fork and thread, where it is still in
- * memory (under fork it must not need a lock that another thread of the creator could hold); other children are silent then.
+ * There is one receiver at a time: mproc_log_to_stderr() and mproc_log_to() replace each other. Level and output to
+ * stderr are handed on to the children that a process starts afterwards. A callback reaches only children by fork and
+ * thread, where it is still in memory (under fork it must not need a lock that another thread of the creator could
+ * hold); other children are silent then.
  */
 #ifndef MPROC_LOG_H
 #define MPROC_LOG_H

@@ -36,7 +36,8 @@
  * NULL, closed, or never was one is recognised and refused with a status, never dereferenced.
  *
  * Every call that takes a process returns APR_EINVAL for NULL, MPROC_ECLOSED for a handle that was closed or never was
- * one, and MPROC_EFOREIGN in a process that inherited the handle by fork but did not make it; this is not repeated below.
+ * one, and MPROC_EFOREIGN in a process that inherited the handle by fork but did not make it; this is not repeated
+ * below.
  */
 #ifndef MPROC_PROCESS_H
 #define MPROC_PROCESS_H
@@ -166,13 +167,16 @@ static inline mproc_stdio_t mproc_stdio_stdout(void)
  */
 typedef struct mproc_process_opts_t {
     /**
-     * The child's name, 1 to 255 bytes; several may have the same. NULL for "Process-1", "Process-2", ..., and "Process-2:1" for a
-     * child of Process-2.
+     * The child's name, 1 to 255 bytes; several may have the same. NULL for "Process-1", "Process-2", ..., and
+     * "Process-2:1" for a child of Process-2.
      */
     const char *name;
     /** How to start it; MPROC_DEFAULT for the default. */
     mproc_start_method_t start_method;
-    /** Non-zero: at the orderly end of its creator it is terminated, where other children are joined. It may have children itself. */
+    /**
+     * Non-zero: at the orderly end of its creator it is terminated, where other children are joined. It may have
+     * children itself.
+     */
     int daemon;
     /** The target's struct, see mproc_call_data(). Pointers in it mean nothing in another process. */
     const void *data;
@@ -183,16 +187,18 @@ typedef struct mproc_process_opts_t {
     /** How many @p args there are. */
     size_t arg_count;
     /**
-     * Handles of the operating system that the child gets duplicates of, see mproc_call_handle(); the creator's stay its
-     * own. At most MPROC_HANDLES_MAX. The library's own duplicates are closed as soon as the child is started, so a pipe ends when
-     * the child and the creator have closed it.
+     * Handles of the operating system that the child gets duplicates of, see mproc_call_handle(); the creator's stay
+     * its own. At most MPROC_HANDLES_MAX. The library's own duplicates are closed as soon as the child is started, so a
+     * pipe ends when the child and the creator have closed it.
      */
     const mproc_os_handle_t *handles;
     /** How many @p handles there are. */
     size_t handle_count;
     /** The child's working folder (UTF-8), absolute or from the creator's; NULL for the creator's. */
     const char *directory;
-    /** The child's whole environment, "NAME=value" strings (UTF-8) with a NULL after the last; NULL for the creator's. */
+    /**
+     * The child's whole environment, "NAME=value" strings (UTF-8) with a NULL after the last; NULL for the creator's.
+     */
     const char *const *environment;
     /** Changes to it, with a NULL after the last: "NAME=value" sets, "NAME" alone removes. NULL for none. */
     const char *const *environment_changes;
@@ -207,13 +213,14 @@ typedef struct mproc_process_opts_t {
     /** How many @p cpus there are. */
     size_t cpu_count;
     /**
-     * How long a termination by the library may take before the child is killed, in microseconds: of a daemon at its creator's end,
-     * and when @p pool is cleared. 0 for one second, MPROC_FOREVER for never. It does not concern mproc_process_terminate().
+     * How long a termination by the library may take before the child is killed, in microseconds: of a daemon at its
+     * creator's end, and when @p pool is cleared. 0 for one second, MPROC_FOREVER for never. It does not concern
+     * mproc_process_terminate().
      */
     apr_interval_time_t grace;
     /**
-     * When this pool is cleared, the process is ended if it still runs (as by mproc_process_stop(); a thread is joined), and
-     * closed. NULL: it stays until mproc_process_close() or mproc_process_finish().
+     * When this pool is cleared, the process is ended if it still runs (as by mproc_process_stop(); a thread is
+     * joined), and closed. NULL: it stays until mproc_process_close() or mproc_process_finish().
      */
     apr_pool_t *pool;
 } mproc_process_opts_t;
@@ -248,14 +255,15 @@ MPROC_API apr_status_t mproc_process_start_sized(mproc_process_t **process, mpro
 /**
  * Create a process without starting it: mproc_process_launch() does that, and mproc_process_start() does both.
  *
- * @param process Where to store the handle; NULL on failure. Close it with mproc_process_close() or mproc_process_finish().
+ * @param process Where to store the handle; NULL on failure. Close it with mproc_process_close() or
+ *                mproc_process_finish().
  * @param target  The function that it will run.
  * @param opts    Options, or NULL. All that they refer to is copied or duplicated now.
  * @return APR_SUCCESS; MPROC_EINIT before mproc_initialize(); APR_EINVAL for a NULL target or options that contradict
- *         themselves; APR_ENOTIMPL for a start method that this platform lacks, or an option that the start method lacks;
- *         MPROC_ETARGET if the target lies in no module (code made at run time);
- *         APR_EBADF if a handle is not open; APR_EMFILE or APR_ENOMEM if the system refuses; MPROC_ESIZE if the arguments
- *         are more than memory can address.
+ *         themselves; APR_ENOTIMPL for a start method that this platform lacks, or an option that the start method
+ *         lacks; MPROC_ETARGET if the target lies in no module (code made at run time); APR_EBADF if a handle is not
+ *         open; APR_EMFILE or APR_ENOMEM if the system refuses; MPROC_ESIZE if the arguments are more than memory can
+ *         address.
  * @remark Any thread.
  */
 static inline apr_status_t mproc_process_create(mproc_process_t **process, mproc_target_t target,
@@ -268,10 +276,11 @@ static inline apr_status_t mproc_process_create(mproc_process_t **process, mproc
  * Create a process and start it: mproc_process_create() and mproc_process_launch() in one.
  *
  * The call returns when the child exists. What fails in the child afterwards, before its target runs, is told by
- * mproc_process_join() and mproc_process_finish(); only the first start of a program waits until the child has been seen to
- * reach mproc_initialize().
+ * mproc_process_join() and mproc_process_finish(); only the first start of a program waits until the child has been
+ * seen to reach mproc_initialize().
  *
- * @param process Where to store the handle; NULL on failure. Close it with mproc_process_close() or mproc_process_finish().
+ * @param process Where to store the handle; NULL on failure. Close it with mproc_process_close() or
+ *                mproc_process_finish().
  * @param target  The function that it runs.
  * @param opts    Options, or NULL.
  * @return As mproc_process_create() and mproc_process_launch(). On failure nothing is left of the process.
@@ -287,11 +296,11 @@ static inline apr_status_t mproc_process_start(mproc_process_t **process, mproc_
  * Start a process that mproc_process_create() made.
  *
  * @param process The process.
- * @return APR_SUCCESS; MPROC_ESTATE if it was started before; MPROC_EINIT if the child does not reach mproc_initialize();
- *         APR_ENOENT, APR_ENOTDIR or APR_EACCES if the working folder or the program's own file is out of reach;
- *         APR_EAGAIN or APR_ENOMEM if the system refuses another process; APR_EMFILE or APR_ENFILE when it is out of
- *         descriptors; APR_TIMEUP if the child or the fork server does not answer for half a minute. After a failure the
- *         process is as before and can be launched again.
+ * @return APR_SUCCESS; MPROC_ESTATE if it was started before; MPROC_EINIT if the child does not reach
+ *         mproc_initialize(); APR_ENOENT, APR_ENOTDIR or APR_EACCES if the working folder or the program's own file is
+ *         out of reach; APR_EAGAIN or APR_ENOMEM if the system refuses another process; APR_EMFILE or APR_ENFILE when
+ *         it is out of descriptors; APR_TIMEUP if the child or the fork server does not answer for half a minute. After
+ *         a failure the process is as before and can be launched again.
  * @remark Any thread.
  */
 MPROC_API apr_status_t mproc_process_launch(mproc_process_t *process);
@@ -338,8 +347,8 @@ MPROC_API apr_status_t mproc_process_finish(mproc_process_t *process, int *exitc
  * Forget a process that has ended or was never started.
  *
  * @param process The process; NULL is allowed and does nothing.
- * @return APR_SUCCESS; MPROC_ECLOSED if it was closed before, which is harmless; MPROC_ESTATE if it still runs (terminate
- *         it or join it first), or is the current process or its parent.
+ * @return APR_SUCCESS; MPROC_ECLOSED if it was closed before, which is harmless; MPROC_ESTATE if it still runs
+ *         (terminate it or join it first), or is the current process or its parent.
  * @remark Any thread.
  */
 MPROC_API apr_status_t mproc_process_close(mproc_process_t *process);
@@ -360,8 +369,8 @@ MPROC_API int mproc_process_is_alive(mproc_process_t *process);
  * @param exitcode What its target returned or it called `exit` with, 0 to 255; or minus the number of the signal that
  *                 ended it: -15 after mproc_process_terminate(), -9 after mproc_process_kill(), -11 after a bad memory
  *                 access, and so on, with Linux's numbers on every platform. Untouched on failure.
- * @return APR_SUCCESS; MPROC_ESTATE while it has not ended; MPROC_EEXITUNKNOWN if other code of this program waited for it
- *         and the system no longer knows.
+ * @return APR_SUCCESS; MPROC_ESTATE while it has not ended; MPROC_EEXITUNKNOWN if other code of this program waited for
+ *         it and the system no longer knows.
  * @remark Any thread. Looks, and does not wait.
  */
 MPROC_API apr_status_t mproc_process_exitcode(mproc_process_t *process, int *exitcode);
@@ -408,7 +417,8 @@ MPROC_API apr_status_t mproc_process_interrupt(mproc_process_t *process);
  * End a process, gently at first: terminate it, wait, kill it if it still runs, and wait for its end.
  *
  * @param process The process.
- * @param grace   How long it may take after it was terminated, in microseconds; 0 kills it at once, MPROC_FOREVER never.
+ * @param grace   How long it may take after it was terminated, in microseconds; 0 kills it at once, MPROC_FOREVER
+ *                never.
  * @return APR_SUCCESS when it has ended, also before; otherwise as mproc_process_terminate().
  * @remark Any thread.
  */
@@ -429,8 +439,8 @@ MPROC_API const char *mproc_exitcode_text(int exitcode, char *buffer, size_t siz
  * Tell a process's id.
  *
  * @param process The process.
- * @return The operating system's process id, for a thread that of this process; 0 if it was not started, or the handle is
- *         refused (see mproc_last_error()).
+ * @return The operating system's process id, for a thread that of this process; 0 if it was not started, or the handle
+ *         is refused (see mproc_last_error()).
  * @remark Any thread.
  */
 MPROC_API int mproc_process_pid(mproc_process_t *process);
@@ -489,11 +499,11 @@ MPROC_API mproc_start_method_t mproc_process_start_method(mproc_process_t *proce
  * WaitForMultipleObjects.
  *
  * @param process  The process.
- * @param sentinel A descriptor that becomes readable, or a `HANDLE` that becomes signalled, when the process has ended; whatever
- *                 grandchildren inherited. From then on mproc_process_join() does not wait. It belongs to the process object
- *                 and is valid until that is closed: only wait on it, do not read or close it.
- * @return APR_SUCCESS; APR_EINVAL if @p sentinel is NULL; MPROC_ESTATE if it was not started, or is the current process;
- *         APR_ENOENT for a creator that had ended before this process could look.
+ * @param sentinel A descriptor that becomes readable, or a `HANDLE` that becomes signalled, when the process has ended;
+ *                 whatever grandchildren inherited. From then on mproc_process_join() does not wait. It belongs to the
+ *                 process object and is valid until that is closed: only wait on it, do not read or close it.
+ * @return APR_SUCCESS; APR_EINVAL if @p sentinel is NULL; MPROC_ESTATE if it was not started, or is the current
+ *         process; APR_ENOENT for a creator that had ended before this process could look.
  * @remark Any thread.
  */
 MPROC_API apr_status_t mproc_process_sentinel(mproc_process_t *process, mproc_os_handle_t *sentinel);
@@ -540,8 +550,8 @@ MPROC_API mproc_process_t *mproc_current_process(void);
  * Get the process that created this one.
  *
  * @return Its handle, which need not and cannot be closed, for mproc_process_join(), mproc_process_is_alive(),
- *         mproc_process_sentinel(), mproc_process_pid() and mproc_process_name(); NULL in the first process (APR_ENOENT),
- *         and before mproc_initialize() (MPROC_EINIT).
+ *         mproc_process_sentinel(), mproc_process_pid() and mproc_process_name(); NULL in the first process
+ *         (APR_ENOENT), and before mproc_initialize() (MPROC_EINIT).
  * @remark Any thread.
  */
 MPROC_API mproc_process_t *mproc_parent_process(void);

@@ -12,13 +12,15 @@
 extern "C" {
 #endif
 
-/** How a child comes to be. The same calls work with each; a child has what it was given, and with fork all else too. */
+/**
+ * How a child comes to be. The same calls work with each; a child has what it was given, and with fork all else too.
+ */
 typedef enum mproc_start_method_t {
     /** The default: what mproc_set_start_method() or MPROC_START_METHOD say, else the platform's. */
     MPROC_DEFAULT = 0,
     /**
-     * A small, clean copy of this program forks for us, as fast as fork and whatever the size of the parent. The default on
-     * Linux and the BSDs; not on Windows.
+     * A small, clean copy of this program forks for us, as fast as fork and whatever the size of the parent. The
+     * default on Linux and the BSDs; not on Windows.
      */
     MPROC_FORKSERVER,
     /** fork(): the child inherits the parent's memory. Unsafe while other threads run. Not on Windows. */

@@ -4,8 +4,8 @@
  * @brief Statuses: what a call can return, its text, and the full account of the last failure.
  *
  * A call returns APR_SUCCESS, one of APR's canonical statuses (APR_TIMEUP, APR_EOF, APR_ENOENT, APR_ENOMEM, ...; the
- * same situation gives the same status on every platform, so compare with ==), or one of the MPROC_E... statuses below. What it
- * was about, in words, tells mproc_last_error().
+ * same situation gives the same status on every platform, so compare with ==), or one of the MPROC_E... statuses below.
+ * What it was about, in words, tells mproc_last_error().
  */
 #ifndef MPROC_STATUS_H
 #define MPROC_STATUS_H
@@ -59,8 +59,8 @@ typedef struct mproc_error_t {
 /**
  * Tell the last failure of an mproc call on this thread.
  *
- * A call that returns a status and succeeds leaves it as it is: read it after a failure. A call that returns something else
- * resets it to APR_SUCCESS when it is not refused, so a 0 can be told from a refusal.
+ * A call that returns a status and succeeds leaves it as it is: read it after a failure. A call that returns something
+ * else resets it to APR_SUCCESS when it is not refused, so a 0 can be told from a refusal.
  *
  * @return The account, never NULL; its status is APR_SUCCESS if nothing has failed on this thread. It belongs to the
  *         thread and is overwritten by the thread's next failure.

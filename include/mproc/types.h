@@ -3,9 +3,9 @@
  * @file types.h
  * @brief What every other header uses: statuses and times from APR, native handles, timeouts.
  *
- * One order of parameters holds in the whole library: the object (or the place for a new one) first, options and a timeout
- * last. A function that does something returns an `apr_status_t`; one that only tells something returns that, with a value that
- * stands for "no" when it is refused. Either way mproc_last_error() has the account; see status.h.
+ * One order of parameters holds in the whole library: the object (or the place for a new one) first, options and a
+ * timeout last. A function that does something returns an `apr_status_t`; one that only tells something returns that,
+ * with a value that stands for "no" when it is refused. Either way mproc_last_error() has the account; see status.h.
  */
 #ifndef MPROC_TYPES_H
 #define MPROC_TYPES_H

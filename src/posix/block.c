@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
@@ -9,7 +10,10 @@
 
 #include "unix.h"
 
-/* From this size on, memory is reserved first: where there is too little, that is a status, and not a SIGBUS while filling it. */
+/*
+ * From this size on, memory is reserved first: where there is too little, that is a status, and not a SIGBUS while
+ * filling it.
+ */
 enum { RESERVE_FROM = 1 << 20 };
 
 /** The memory that can still be had, as far as the system tells. */
@@ -34,35 +38,58 @@ static int open_nameless(void)
     unix_making();
     return unix_made(memfd_create("mproc", MFD_CLOEXEC));
 #else
-    /* The name lives for a moment only; a process that is killed in this moment leaves it. */
+    /*
+     * The name lives for a moment only; a process that is killed in this moment leaves it. It has at most 31
+     * characters, which is all that macOS takes.
+     */
+    static atomic_uint counter;
     char name[32];
-    snprintf(name, sizeof name, "/mproc-%ld-%lld", (long)getpid(), (long long)sys_now());
-    unix_making();
-    const int fd = unix_made(shm_open(name, O_RDWR | O_CREAT | O_EXCL, 0600));
+    int fd;
+    do {
+        snprintf(name, sizeof name, "/mproc-%x-%x", (unsigned)getpid(), atomic_fetch_add(&counter, 1));
+        unix_making();
+        fd = unix_made(shm_open(name, O_RDWR | O_CREAT | O_EXCL, 0600));
+    } while (fd < 0 && errno == EEXIST);
     if (fd >= 0)
         shm_unlink(name);
     return fd;
 #endif
 }
 
+/** Take the memory for a file: 0, or an errno value. Where the system cannot do that, it comes as it is filled. */
+static int reserve(int fd, size_t size)
+{
+    static const char zeros[1 << 16];
+#if defined(MPROC_HAVE_POSIX_FALLOCATE)
+    const int error = posix_fallocate(fd, 0, (off_t)size);
+    if (error != EOPNOTSUPP && error != EINVAL && error != ENODEV)
+        return error == ENOSPC ? ENOMEM : error;
+#endif
+    /* NetBSD and OpenBSD keep it as a file in some folder; macOS lets nobody write to it. */
+    for (size_t done = 0; done < size;) {
+        const size_t left = size - done;
+        const ssize_t written = pwrite(fd, zeros, left < sizeof zeros ? left : sizeof zeros, (off_t)done);
+        if (written < 0 && errno != EINTR)
+            return errno == ENOSPC ? ENOMEM : 0;
+        if (written > 0)
+            done += (size_t)written;
+    }
+    return 0;
+}
+
 /** Give a file its size; going beyond RLIMIT_FSIZE would be a signal, not an error. */
 static int set_size(int fd, size_t size)
 {
     struct rlimit limit;
-    if (getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY && size > limit.rlim_cur)
+    if (getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY &&
+        (unsigned long long)size > (unsigned long long)limit.rlim_cur)
         return EFBIG;
     /* Reserving more than there is would not fail: it would have the system kill processes until it fits. */
     if (size >= RESERVE_FROM && size > available_memory())
         return ENOMEM;
     if (ftruncate(fd, (off_t)size) != 0)
         return errno;
-#if defined(MPROC_HAVE_MEMFD_CREATE)
-    if (size >= RESERVE_FROM) {
-        const int error = posix_fallocate(fd, 0, (off_t)size);
-        return error == ENOSPC ? ENOMEM : error;
-    }
-#endif
-    return 0;
+    return size >= RESERVE_FROM ? reserve(fd, size) : 0;
 }
 
 static apr_status_t map(sys_block_t *block, int fd, size_t size)
@@ -98,7 +125,8 @@ apr_status_t unix_block_map(sys_block_t *block, int fd)
     struct stat file;
     *block = (sys_block_t){NULL, 0, SYS_NO_HANDLE};
     apr_status_t status = fstat(fd, &file) == 0 ? APR_SUCCESS : errno;
-    if (status == APR_SUCCESS && (!S_ISREG(file.st_mode) || file.st_size <= 0))
+    /* macOS's shared memory has no type at all. */
+    if (status == APR_SUCCESS && ((!S_ISREG(file.st_mode) && (file.st_mode & S_IFMT) != 0) || file.st_size <= 0))
         status = APR_EINVAL;
     if (status == APR_SUCCESS)
         status = map(block, fd, (size_t)file.st_size);

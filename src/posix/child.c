@@ -88,10 +88,9 @@ apr_status_t sys_child_attach(sys_block_t *block, int argc, const char *const *a
 
 apr_status_t sys_child_setup(const int64_t *slots)
 {
-    (void)slots; /* standard streams were placed before the program ran, or by the fork server's child */
-    if (is_forked && !is_served)
-        return APR_SUCCESS;
-    return unix_lifeline_renew(getppid()) == 0 ? APR_SUCCESS : errno;
+    /* Standard streams were placed before the program ran, or by whoever forked it. */
+    const int parent = is_served ? served.parent : (int)slots[UNIX_SLOT_CREATOR];
+    return unix_lifeline_renew(parent) == 0 ? APR_SUCCESS : errno;
 }
 
 apr_status_t sys_child_take(int64_t *handle, size_t index)
@@ -113,7 +112,9 @@ void sys_child_leave(int code)
 {
     if (!is_forked)
         exit(code);
-    /* What was buffered before the fork was written by the creator; where it could not be, only these streams are ours. */
+    /*
+     * What was buffered before the fork was written by the creator; where it could not be, only these streams are ours.
+     */
     if (may_flush_all) {
         fflush(NULL);
     } else {

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Linux: CPUs by affinity, and time by control groups of both versions, along the whole path to this process's own group. */
+/*
+ * Linux: CPUs by affinity, and time by control groups of both versions, along the whole path to this process's own
+ * group.
+ */
 #include <errno.h>
 #include <sched.h>
 #include <stdio.h>

@@ -4,19 +4,20 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "unix.h"
 
 /*
- * The list of the library's descriptors: one byte for each number. The lock is held while one is made, so that no fork falls between
- * its making and its listing.
+ * The list of the library's descriptors: one byte for each number. The lock is held while one is made, so that no fork
+ * falls between its making and its listing.
  */
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static unsigned char *listed;
 static int capacity;
+
+enum { UNLISTED, LISTED, LISTED_KQUEUE };
 
 static _Thread_local const int *kept_in_fork;
 static _Thread_local size_t kept_count;
@@ -36,7 +37,7 @@ static int list(int fd)
         listed = larger;
         capacity = wanted;
     }
-    listed[fd] = 1;
+    listed[fd] = LISTED;
     return fd;
 }
 
@@ -62,7 +63,7 @@ static int settle_pair(int ends[2])
         const int error = errno;
         const int other = ends[1 - i];
         if (i == 1 && other >= 0 && other < capacity)
-            listed[other] = 0;
+            listed[other] = UNLISTED;
         close(other);
         ends[0] = ends[1] = -1;
         errno = error;
@@ -106,6 +107,10 @@ int unix_socketpair(int ends[2], int type)
     }
 #endif
     result = result < 0 ? -1 : settle_pair(ends);
+#if defined(MPROC_HAVE_SO_NOSIGPIPE)
+    for (int i = 0; i < 2 && result == 0; i++)
+        setsockopt(ends[i], SOL_SOCKET, SO_NOSIGPIPE, &(int){1}, sizeof(int));
+#endif
     pthread_mutex_unlock(&mutex);
     return result;
 }
@@ -131,20 +136,32 @@ void unix_making(void)
     pthread_mutex_lock(&mutex);
 }
 
-int unix_made(int fd)
+static int made(int fd, unsigned char as)
 {
     if (fd >= 0)
         set_close_on_exec(fd);
     fd = settle(fd);
+    if (fd >= 0)
+        listed[fd] = as;
     pthread_mutex_unlock(&mutex);
     return fd;
+}
+
+int unix_made(int fd)
+{
+    return made(fd, LISTED);
+}
+
+int unix_made_kqueue(int fd)
+{
+    return made(fd, LISTED_KQUEUE);
 }
 
 void unix_disown(int fd)
 {
     pthread_mutex_lock(&mutex);
     if (fd >= 0 && fd < capacity)
-        listed[fd] = 0;
+        listed[fd] = UNLISTED;
     pthread_mutex_unlock(&mutex);
 }
 
@@ -153,16 +170,18 @@ void unix_close(int fd)
     const int error = errno;
     if (fd < 0)
         return;
-    /* Closed under the lock: else the number could be in use and listed again by another thread before it is unlisted. */
+    /*
+     * Closed under the lock: else the number could be in use and listed again by another thread before it is unlisted.
+     */
     pthread_mutex_lock(&mutex);
     if (fd < capacity)
-        listed[fd] = 0;
+        listed[fd] = UNLISTED;
     close(fd);
     pthread_mutex_unlock(&mutex);
     errno = error;
 }
 
-/* ---- Forks ------------------------------------------------------------------------------------------------------------- */
+/* ---- Forks -------------------- */
 
 static int is_kept(int fd)
 {
@@ -191,10 +210,12 @@ static void after_fork_in_child(void)
     if (unix_is_spawning())
         return;
     for (int fd = 3; fd < capacity; fd++) {
-        if (!listed[fd] || is_kept(fd))
+        if (listed[fd] == UNLISTED || is_kept(fd))
             continue;
-        close(fd);
-        listed[fd] = 0;
+        /* A kqueue is not here: its number may be that of a file which another fork handler has opened. */
+        if (listed[fd] != LISTED_KQUEUE)
+            close(fd);
+        listed[fd] = UNLISTED;
     }
     pthread_mutex_unlock(&mutex);
 }
@@ -218,26 +239,7 @@ void unix_keep_in_fork(const int *keep, size_t count)
     kept_count = count;
 }
 
-/* ---- In a new process, after vfork: no locks, no memory ------------------------------------------------------------------ */
-
-void unix_close_others_on_exec(const int *keep, size_t count)
-{
-#if defined(MPROC_HAVE_CLOSE_RANGE) && defined(CLOSE_RANGE_CLOEXEC)
-    const int marked = close_range(3, ~0U, CLOSE_RANGE_CLOEXEC) == 0;
-#else
-    const int marked = 0;
-#endif
-    if (!marked) {
-        struct rlimit limit;
-        rlim_t end = 65536;
-        if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < end)
-            end = limit.rlim_cur;
-        for (int fd = 3; fd < (int)end; fd++)
-            set_close_on_exec(fd);
-    }
-    for (size_t i = 0; i < count; i++)
-        fcntl(keep[i], F_SETFD, 0);
-}
+/* ---- Standard streams and folders -------------------- */
 
 int unix_place_stdio(const int stdio[3])
 {
@@ -248,8 +250,6 @@ int unix_place_stdio(const int stdio[3])
     }
     return 0;
 }
-
-/* ---- Standard streams ------------------------------------------------------------------------------------------------------ */
 
 int unix_plan_stdio(int plan[3], int *null, const sys_stdio_t stdio[3], int need_inherited)
 {
@@ -275,7 +275,27 @@ int unix_plan_stdio(int plan[3], int *null, const sys_stdio_t stdio[3], int need
     return 0;
 }
 
-/* ---- The seam's handles -------------------------------------------------------------------------------------------------------- */
+apr_status_t unix_open_directory(int *fd, const char *path, const char **failed)
+{
+    *fd = unix_open(path, O_RDONLY | O_DIRECTORY);
+    /* A folder that may be entered but not listed will do. */
+#if defined(MPROC_HAVE_O_PATH)
+    if (*fd < 0 && errno == EACCES)
+        *fd = unix_open(path, O_PATH | O_DIRECTORY);
+#elif defined(MPROC_HAVE_O_SEARCH)
+    if (*fd < 0 && errno == EACCES)
+        *fd = unix_open(path, O_SEARCH | O_DIRECTORY);
+#endif
+    if (*fd >= 0 && faccessat(*fd, ".", X_OK, 0) == 0)
+        return APR_SUCCESS;
+    const apr_status_t status = errno;
+    unix_close(*fd);
+    *fd = -1;
+    *failed = "the working folder";
+    return status;
+}
+
+/* ---- The seam's handles -------------------- */
 
 apr_status_t sys_handle_duplicate(sys_handle_t *copy, sys_handle_t handle)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The creators' side of the fork server. The first process starts it when it is first needed; children of the fork server use the
- * same one. Requests are datagrams with descriptors; answers come on each child's own pipe.
+ * The creators' side of the fork server. The first process starts it when it is first needed; children of the fork
+ * server use the same one. Requests are datagrams with descriptors; answers come on each child's own pipe.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -17,6 +17,13 @@
 #include <mproc/status.h>
 
 #include "unix.h"
+
+/* That a server which is gone is no SIGPIPE, the flag says, or where systems know it, the socket's own option. */
+#if defined(MPROC_HAVE_SO_NOSIGPIPE)
+enum { SEND_FLAGS = MSG_DONTWAIT };
+#else
+enum { SEND_FLAGS = MSG_DONTWAIT | MSG_NOSIGNAL };
+#endif
 
 static struct {
     int socket;   /* where requests go; -1: there is none */
@@ -67,7 +74,7 @@ void unix_forkserver_join(int socket)
     pthread_mutex_unlock(&mutex);
 }
 
-/* ---- The server's life, with the lock held --------------------------------------------------------------------------------- */
+/* ---- The server's life, with the lock held -------------------- */
 
 /** Have this program started as the fork server. */
 static apr_status_t start_server(const char **failed)
@@ -92,7 +99,7 @@ static apr_status_t start_server(const char **failed)
     if (status == APR_SUCCESS) {
         server.socket = sockets[1];
         server.lifeline = line[1];
-        server.sentinel = unix_sentinel_open(server.pid);
+        server.sentinel = unix_sentinel_of_child(server.pid);
         server.answered = 0;
         return status;
     }
@@ -127,7 +134,7 @@ void unix_forkserver_shutdown(void)
     pthread_mutex_unlock(&mutex);
 }
 
-/* ---- Requests ---------------------------------------------------------------------------------------------------------------- */
+/* ---- Requests -------------------- */
 
 /** Send one datagram without waiting: 0, or an errno value. */
 static int send_now(const unix_request_t *request, const int *fds, size_t count)
@@ -150,7 +157,7 @@ static int send_now(const unix_request_t *request, const int *fds, size_t count)
     }
     ssize_t sent;
     do {
-        sent = sendmsg(server.socket, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+        sent = sendmsg(server.socket, &message, SEND_FLAGS);
     } while (sent < 0 && errno == EINTR);
     return sent < 0 ? errno : 0;
 }

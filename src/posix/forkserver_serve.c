@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The fork server: this program, stopped inside mproc_initialize(). It has one thread and little memory, forks children on request,
- * reaps them, and tells each one's end on the pipe that came with the request. It ends all of them when its creator is gone,
- * and a child's children when that child has ended.
+ * The fork server: this program, stopped inside mproc_initialize(). It has one thread and little memory, forks children
+ * on request, reaps them, and tells each one's end on the pipe that came with the request. It ends all of them when its
+ * creator is gone, and a child's children when that child has ended.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -38,6 +38,9 @@ static const int shielded[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGPIPE};
 enum { SHIELDED = sizeof shielded / sizeof shielded[0] };
 static struct sigaction dispositions[SHIELDED], child_disposition;
 
+/* More descriptors than this are not asked for a second time. */
+enum { MOST_FILES = 1 << 20 };
+
 static void on_child(int sig)
 {
     const int error = errno;
@@ -48,7 +51,7 @@ static void on_child(int sig)
     errno = error;
 }
 
-/* ---- Signals and limits: the server's own, and its children's --------------------------------------------------------------- */
+/* ---- Signals and limits: the server's own, and its children's -------------------- */
 
 static void take_signals(void)
 {
@@ -76,14 +79,19 @@ static void raise_file_limit(void)
         return;
     struct rlimit raised = file_limit;
     raised.rlim_cur = raised.rlim_max;
-    setrlimit(RLIMIT_NOFILE, &raised);
+    /* macOS refuses what it says is the limit, and everything else above one that it does not say. */
+    while (setrlimit(RLIMIT_NOFILE, &raised) != 0 && raised.rlim_cur / 2 > file_limit.rlim_cur)
+        raised.rlim_cur = raised.rlim_cur > MOST_FILES ? MOST_FILES : raised.rlim_cur / 2;
 }
 
-/* ---- Ends ----------------------------------------------------------------------------------------------------------------------- */
+/* ---- Ends -------------------- */
 
 static void tell(int status, int32_t kind, int32_t value)
 {
-    /* An end is told twice: one record is read, the other keeps the pipe readable, as a sentinel of what has ended must be. */
+    /*
+     * An end is told twice: one record is read, the other keeps the pipe readable, as a sentinel of what has ended must
+     * be.
+     */
     const unix_record_t records[2] = {{kind, value}, {kind, value}};
     const size_t size = kind == UNIX_RECORD_ENDED ? sizeof records : sizeof records[0];
     while (write(status, records, size) < 0 && errno == EINTR) {}
@@ -122,7 +130,7 @@ static void end_all(void)
     _exit(0);
 }
 
-/* ---- Requests ------------------------------------------------------------------------------------------------------------------- */
+/* ---- Requests -------------------- */
 
 static int make_room(void)
 {
@@ -147,7 +155,7 @@ static int receive(unix_request_t *request, int *fds)
     struct iovec part = {request, sizeof *request};
     struct msghdr message = {
         .msg_iov = &part, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
-#if defined(MSG_CMSG_CLOEXEC)
+#if defined(MPROC_HAVE_MSG_CMSG_CLOEXEC)
     const ssize_t length = recvmsg(server_socket, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
 #else
     const ssize_t length = recvmsg(server_socket, &message, MSG_DONTWAIT);
@@ -155,9 +163,9 @@ static int receive(unix_request_t *request, int *fds)
     int count = 0;
     if (length < 0)
         return -1;
-    for (struct cmsghdr *header = CMSG_FIRSTHDR(&message); header; header = CMSG_NXTHDR(&message, header)) {
-        if (header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS)
-            continue;
+    /* A request has one control message, or none. */
+    const struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+    if (header && header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_RIGHTS) {
         count = (int)((header->cmsg_len - CMSG_LEN(0)) / sizeof(int));
         memcpy(fds, CMSG_DATA(header), (size_t)count * sizeof(int));
     }
@@ -216,6 +224,7 @@ static int start(unix_served_t *child, const unix_request_t *request, int *fds, 
     if (pid == 0) {
         if (unix_lifeline_follow(&line) != 0)
             _exit(127);
+        child->parent = line.parent;
         become(child, request, fds, count);
         return 1;
     }

@@ -1,15 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Linux and the BSDs: the list of loaded modules, which is there in static programs too. A module's identity is its build id; where
- * the linker made none, a hash of its code together with what the file system says of its file.
+ * Linux and the BSDs: the list of loaded modules, which is there in static programs too. A module's identity is its
+ * build id; where the linker made none, a hash of its code together with what the file system says of its file.
  */
-#include <errno.h>
-#include <limits.h>
+#include <sys/types.h>
 #include <link.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include <mproc/status.h>
 
@@ -23,21 +19,6 @@ typedef struct search_t {
     const sys_place_t *place; /* find: look for this module */
     apr_status_t status;
 } search_t;
-
-/** FNV-1a over words: short, and good enough to tell builds apart. */
-static uint64_t hash(uint64_t state, const void *data, size_t size)
-{
-    const unsigned char *bytes = data;
-    for (size_t i = 0; i + 8 <= size; i += 8) {
-        uint64_t word;
-        memcpy(&word, bytes + i, sizeof word);
-        state = (state ^ word) * 0x100000001b3u;
-        state ^= state >> 29;
-    }
-    for (size_t i = size & ~(size_t)7; i < size; i++)
-        state = (state ^ bytes[i]) * 0x100000001b3u;
-    return state;
-}
 
 /** Find the linker's build id among the notes. */
 static uint32_t read_build_id(unsigned char *id, const struct dl_phdr_info *info)
@@ -63,35 +44,35 @@ static uint32_t read_build_id(unsigned char *id, const struct dl_phdr_info *info
     return 0;
 }
 
-static uint32_t hash_module(unsigned char *id, const struct dl_phdr_info *info, const char *path)
+/** Hash the segments that have some flags and lack others. Returns whether there were any. */
+static int hash_segments(uint64_t *state, const struct dl_phdr_info *info, unsigned with, unsigned without)
 {
-    uint64_t parts[2] = {0xcbf29ce484222325u, 0xcbf29ce484222325u};
-    for (int i = 0; i < info->dlpi_phnum; i++)
-        if (info->dlpi_phdr[i].p_type == PT_LOAD && (info->dlpi_phdr[i].p_flags & PF_X))
-            parts[0] = hash(parts[0], (const void *)(uintptr_t)(info->dlpi_addr + info->dlpi_phdr[i].p_vaddr),
-                            info->dlpi_phdr[i].p_memsz);
-    struct stat file;
-    if (path[0] && stat(path, &file) == 0) {
-        const uint64_t facts[] = {(uint64_t)file.st_dev, (uint64_t)file.st_ino, (uint64_t)file.st_size,
-                                  (uint64_t)file.st_mtime};
-        parts[1] = hash(parts[1], facts, sizeof facts);
+    int found = 0;
+    for (int i = 0; i < info->dlpi_phnum; i++) {
+        const unsigned flags = info->dlpi_phdr[i].p_flags;
+        if (info->dlpi_phdr[i].p_type != PT_LOAD || (flags & with) != with || (flags & without))
+            continue;
+        *state = unix_image_hash(*state, (const void *)(uintptr_t)(info->dlpi_addr + info->dlpi_phdr[i].p_vaddr),
+                                 info->dlpi_phdr[i].p_memsz);
+        found = 1;
     }
-    memcpy(id, parts, sizeof parts);
-    return sizeof parts;
+    return found;
 }
 
 static void identify(sys_place_t *place, const struct dl_phdr_info *info, int is_program)
 {
     place->is_program = is_program != 0;
     place->path[0] = '\0';
-    if (!is_program) {
-        char resolved[PATH_MAX];
-        const char *path = realpath(info->dlpi_name, resolved);
-        snprintf(place->path, sizeof place->path, "%s", path ? path : info->dlpi_name);
-    }
+    if (!is_program)
+        unix_image_set_path(place, info->dlpi_name);
     place->id_size = read_build_id(place->id, info);
-    if (place->id_size == 0)
-        place->id_size = hash_module(place->id, info, place->path);
+    if (place->id_size > 0)
+        return;
+    uint64_t code = UNIX_HASH_START;
+    /* OpenBSD's code may be executed but not read: then the constants stand for it. */
+    if (!hash_segments(&code, info, PF_R | PF_X, 0))
+        hash_segments(&code, info, PF_R, PF_W);
+    unix_image_make_id(place, code);
 }
 
 /** Whether an address is in a module's code. */
@@ -136,12 +117,11 @@ static int find_in(struct dl_phdr_info *info, size_t size, void *data)
     if (here.is_program != place->is_program)
         return 0;
     identify(&here, info, (int)here.is_program);
-    const int same_build = here.id_size == place->id_size && memcmp(here.id, place->id, here.id_size) == 0;
-    if (!same_build) {
-        if (here.is_program || strcmp(here.path, place->path) == 0)
-            search->status = MPROC_EBUILD;
+    const apr_status_t status = unix_image_compare(&here, place);
+    if (status == MPROC_EBUILD)
+        search->status = status;
+    if (status != APR_SUCCESS)
         return (int)here.is_program;
-    }
     search->address = (uintptr_t)info->dlpi_addr + (uintptr_t)place->offset;
     search->status = holds_code(info, search->address) ? APR_SUCCESS : MPROC_EBUILD;
     return 1;

@@ -1,20 +1,27 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <errno.h>
+#include "unix.h"
+
 #include <pthread.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
-#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 #if defined(MPROC_HAVE_PRCTL)
 #include <sys/prctl.h>
 #endif
+#if defined(MPROC_HAVE_NSGETENVIRON)
+#include <crt_externs.h>
+#endif
 
-#include "unix.h"
-
-extern char **environ;
+char ***unix_environment(void)
+{
+#if defined(MPROC_HAVE_NSGETENVIRON)
+    return _NSGetEnviron(); /* a shared library has no other way to it */
+#else
+    extern char **environ;
+    return &environ;
+#endif
+}
 
 sys_time_t sys_now(void)
 {
@@ -40,18 +47,19 @@ int sys_environment_compare(const char *a, const char *b, size_t length)
 
 apr_status_t sys_environment(char ***list)
 {
+    char **own = *unix_environment();
     size_t count = 0;
     size_t bytes = sizeof(char *);
     *list = NULL;
-    for (; environ && environ[count]; count++)
-        bytes += sizeof(char *) + strlen(environ[count]) + 1;
+    for (; own && own[count]; count++)
+        bytes += sizeof(char *) + strlen(own[count]) + 1;
     char **copy = malloc(bytes);
     if (!copy)
         return APR_ENOMEM;
     char *text = (char *)(copy + count + 1);
     for (size_t i = 0; i < count; i++) {
-        const size_t size = strlen(environ[i]) + 1;
-        copy[i] = memcpy(text, environ[i], size);
+        const size_t size = strlen(own[i]) + 1;
+        copy[i] = memcpy(text, own[i], size);
         text += size;
     }
     copy[count] = NULL;
@@ -61,7 +69,7 @@ apr_status_t sys_environment(char ***list)
 
 apr_status_t sys_set_environment(char **list)
 {
-    environ = list;
+    *unix_environment() = list;
     return APR_SUCCESS;
 }
 
@@ -98,73 +106,33 @@ apr_status_t sys_at_fork(void (*prepare)(void), void (*parent)(void), void (*chi
 
 void sys_set_process_title(const char *name)
 {
-#if defined(MPROC_HAVE_PRCTL) && defined(PR_SET_NAME)
+#if defined(MPROC_HAVE_PRCTL)
     prctl(PR_SET_NAME, name, 0, 0, 0);
 #else
     (void)name;
 #endif
 }
 
-int sys_thread_count(void)
+apr_status_t unix_split_strings(char ***list, int *count, const char *text, size_t size)
 {
-    /* Each thread is a folder there, and so a link to its parent: one call tells. Elsewhere nobody knows, and 2 is the safe answer. */
-    struct stat tasks;
-    if (stat("/proc/self/task", &tasks) != 0 || tasks.st_nlink < 3)
-        return 2;
-    return (int)tasks.st_nlink - 2;
-}
-
-/** Read a whole file of unknown size; NULL if it cannot be read. */
-static char *read_file(const char *path, size_t *size)
-{
-    FILE *file = fopen(path, "re");
-    char *text = NULL;
-    size_t capacity = 0;
-    *size = 0;
-    while (file) {
-        if (*size + 4096 > capacity) {
-            capacity = capacity ? capacity * 2 : 8192;
-            char *larger = realloc(text, capacity);
-            if (!larger)
-                break;
-            text = larger;
-        }
-        const size_t more = fread(text + *size, 1, 4096, file);
-        *size += more;
-        if (more == 0)
-            break;
-    }
-    if (file)
-        fclose(file);
-    return text;
-}
-
-apr_status_t sys_command_line(char ***argv, int *argc)
-{
-    size_t size;
-    *argv = NULL;
-    *argc = 0;
-    char *text = read_file("/proc/self/cmdline", &size);
-    if (!text || size == 0) {
-        free(text);
+    *list = NULL;
+    *count = 0;
+    if (!text || size == 0)
         return APR_ENOTIMPL;
-    }
-    int count = 0;
+    int found = 0;
     for (size_t i = 0; i < size; i++)
-        count += text[i] == '\0';
+        found += text[i] == '\0';
     /* The strings go behind the list, so that one free() does. */
-    char **list = malloc(((size_t)count + 1) * sizeof *list + size);
-    if (list) {
-        char *copy = (char *)(list + count + 1);
-        memcpy(copy, text, size);
-        for (int i = 0; i < count; i++) {
-            list[i] = copy;
-            copy += strlen(copy) + 1;
-        }
-        list[count] = NULL;
-        *argv = list;
-        *argc = count;
+    *list = malloc(((size_t)found + 1) * sizeof **list + size);
+    if (!*list)
+        return APR_ENOMEM;
+    char *copy = (char *)(*list + found + 1);
+    memcpy(copy, text, size);
+    for (int i = 0; i < found; i++) {
+        (*list)[i] = copy;
+        copy += strlen(copy) + 1;
     }
-    free(text);
-    return list ? APR_SUCCESS : APR_ENOMEM;
+    (*list)[found] = NULL;
+    *count = found;
+    return APR_SUCCESS;
 }

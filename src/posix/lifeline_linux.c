@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Linux: the kernel kills the child. PR_SET_PDEATHSIG does it when the *thread* that started the child ends, which is right for
- * the main thread only. Other threads hold a pipe instead: when its last writer is gone, the kernel sends the signal that the
- * child chose by F_SETSIG.
+ * Linux: the kernel kills the child. PR_SET_PDEATHSIG does it when the *thread* that started the child ends, which is
+ * right for the main thread only. Other threads hold a pipe instead: when its last writer is gone, the kernel sends the
+ * signal that the child chose by F_SETSIG.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -44,6 +44,11 @@ int unix_lifeline_renew(int parent)
 {
     (void)parent;
     return 0; /* both kinds pass through exec */
+}
+
+int unix_lifeline_threads(void)
+{
+    return 0;
 }
 
 void unix_lifeline_close(unix_lifeline_t *line)

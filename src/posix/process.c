@@ -52,18 +52,24 @@ void sys_process_close(sys_process_t *process)
     free(process);
 }
 
-/** Watch a child that was just made. One that has been reaped by others already has ended: anything that is ready will do. */
-static apr_status_t watch(sys_process_t *process)
+int unix_sentinel_of_child(int pid)
 {
     int ends[2];
-    process->sentinel = unix_sentinel_open(process->pid);
-    if (process->sentinel >= 0)
-        return APR_SUCCESS;
+    const int sentinel = unix_sentinel_open(pid);
+    if (sentinel >= 0)
+        return sentinel;
+    /* It has ended, or was even reaped by others: anything that is ready will do. */
     if (errno != ESRCH || unix_pipe(ends) != 0)
-        return errno;
+        return -1;
     unix_close(ends[1]);
-    process->sentinel = ends[0];
-    return APR_SUCCESS;
+    return ends[0];
+}
+
+/** Watch a child that was just made. */
+static apr_status_t watch(sys_process_t *process)
+{
+    process->sentinel = unix_sentinel_of_child(process->pid);
+    return process->sentinel >= 0 ? APR_SUCCESS : errno;
 }
 
 /** A child that cannot be watched must not live on unseen. */
@@ -73,7 +79,7 @@ static void abandon(const sys_process_t *process)
     while (waitpid(process->pid, NULL, 0) < 0 && errno == EINTR) {}
 }
 
-/* ---- Fork ------------------------------------------------------------------------------------------------------------------ */
+/* ---- Fork -------------------- */
 
 /** Whether this process has one thread, so that no other holds the lock of a stream. */
 static int is_single_threaded(void)
@@ -81,7 +87,10 @@ static int is_single_threaded(void)
     return sys_thread_count() == 1;
 }
 
-/** Write out what is buffered, so that it is not written twice; without waiting for a stream that another thread is using. */
+/**
+ * Write out what is buffered, so that it is not written twice; without waiting for a stream that another thread is
+ * using.
+ */
 static void flush_before_fork(int single_threaded)
 {
     FILE *const streams[] = {stdout, stderr};
@@ -156,7 +165,7 @@ static apr_status_t start_by_fork(sys_process_t *process, sys_start_t *start)
     return status;
 }
 
-/* ---- Spawn ----------------------------------------------------------------------------------------------------------------- */
+/* ---- Spawn -------------------- */
 
 static apr_status_t start_by_spawn(sys_process_t *process, sys_start_t *start)
 {
@@ -194,13 +203,14 @@ static apr_status_t start_by_spawn(sys_process_t *process, sys_start_t *start)
     return status;
 }
 
-/* ---- The seam -------------------------------------------------------------------------------------------------------------- */
+/* ---- The seam -------------------- */
 
 apr_status_t sys_process_start(sys_process_t **process, sys_method_t method, sys_start_t *start)
 {
     apr_status_t status = make(process, method == SYS_FORKSERVER ? SERVED : OWN);
     if (status != APR_SUCCESS)
         return status;
+    start->slots[UNIX_SLOT_CREATOR] = getpid();
     switch (method) {
     case SYS_FORK:
         status = start_by_fork(*process, start);
@@ -261,16 +271,13 @@ static void translate(sys_exit_t *end, int status)
 {
     end->known = 1;
     end->native = status;
-    end->code = WIFSIGNALED(status) ? -WTERMSIG(status) : WEXITSTATUS(status);
+    end->code = WIFSIGNALED(status) ? -unix_signal_number(WTERMSIG(status)) : WEXITSTATUS(status);
 }
 
 static apr_status_t reap_own(sys_exit_t *end, sys_process_t *process)
 {
     int status;
-    pid_t pid;
-    do {
-        pid = waitpid(process->pid, &status, WNOHANG);
-    } while (pid < 0 && errno == EINTR);
+    const pid_t pid = unix_sentinel_reap(process->pid, &status);
     if (pid == 0)
         return APR_TIMEUP;
     if (pid == process->pid)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Linux: /proc/self/exe is the running file itself, also when it was deleted or replaced. Where it is a loader (`ld.so program`,
- * valgrind) or there is no /proc, the program is started by its path, if that still leads to the same file.
+ * Linux: /proc/self/exe is the running file itself, also when it was deleted or replaced. Where it is a loader (`ld.so
+ * program`, valgrind) or there is no /proc, the program is started by its path, if that still leads to the same file.
  */
 #include <errno.h>
 #include <link.h>

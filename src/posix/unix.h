@@ -11,11 +11,12 @@
 #include "mproc_config.h"
 #include "sys.h"
 
-/* ---- descriptor.c: the library's own descriptors ------------------------------------------------------------------- */
+/* ---- descriptor.c: the library's own descriptors ----------------------------------------------------------------- */
 
 /*
- * The library's descriptors are close-on-exec from their first moment, lie above the standard streams, and are listed, so that a
- * forked child can close those that are not meant for it. Each function here returns -1 and sets errno on failure.
+ * The library's descriptors are close-on-exec from their first moment, lie above the standard streams, and are listed,
+ * so that a forked child can close those that are not meant for it. Each function here returns -1 and sets errno on
+ * failure.
  */
 
 int unix_pipe(int ends[2]);
@@ -24,11 +25,14 @@ int unix_open(const char *path, int flags);
 int unix_duplicate(int fd);
 
 /**
- * For descriptors that other calls make: between these two, no fork can happen. The second lists the descriptor and moves it
- * above the standard streams; it takes -1 for a call that failed.
+ * For descriptors that other calls make: between these two, no fork can happen. The second lists the descriptor and
+ * moves it above the standard streams; it takes -1 for a call that failed.
  */
 void unix_making(void);
 int unix_made(int fd);
+
+/** As unix_made(), for a kqueue: the system leaves it out of forked children. */
+int unix_made_kqueue(int fd);
 
 /** Give one away to the program: it is no longer the library's. */
 void unix_disown(int fd);
@@ -37,34 +41,42 @@ void unix_disown(int fd);
 void unix_close(int fd);
 
 /**
- * Have forks, ours and others', treated right: the child closes what is on the list, but not what the forking thread named by
- * unix_keep_in_fork().
+ * Have forks, ours and others', treated right: the child closes what is on the list, but not what the forking thread
+ * named by unix_keep_in_fork().
  */
 int unix_watch_forks(void);
 void unix_keep_in_fork(const int *keep, size_t count);
 
-/** Make all descriptors from 3 on close-on-exec but those listed. Safe after vfork. */
-void unix_close_others_on_exec(const int *keep, size_t count);
-
-/** Put descriptors in place of the standard streams: -1 leaves one, -2 makes stderr go where stdout goes. Safe after vfork. */
+/**
+ * Put descriptors in place of the standard streams: -1 leaves one, -2 makes stderr go where stdout goes. Safe after
+ * vfork.
+ */
 enum { UNIX_STDIO_LEAVE = -1, UNIX_STDIO_AS_STDOUT = -2 };
 int unix_place_stdio(const int stdio[3]);
 
 /** Find descriptors for what a start says of standard streams. `null` is opened if need be, and to be closed. */
 int unix_plan_stdio(int plan[3], int *null, const sys_stdio_t stdio[3], int need_inherited);
 
-/* ---- sentinel_*.c: what becomes ready when a process ends ------------------------------------------------------------ */
+/** Open a child's working folder. */
+apr_status_t unix_open_directory(int *fd, const char *path, const char **failed);
 
-/** Open one for a process that exists; -1 and ESRCH if it does not. */
+/* ---- sentinel_*.c: what becomes ready when a process ends -------------------------------------------------------- */
+
+/**
+ * Open one for a process that exists; -1 and ESRCH if it does not, or if the system cannot watch one that has ended.
+ */
 int unix_sentinel_open(int pid);
 
 /** Send a signal to the very process of a sentinel: 0, or -1 and errno. */
 int unix_sentinel_signal(int sentinel, int pid, int sig);
 
+/** Wait for a child whose sentinel is ready, as waitpid() with WNOHANG. */
+int unix_sentinel_reap(int pid, int *status);
+
 /** The wait status of a process that somebody else has waited for: 0, or -1 if the system no longer knows. */
 int unix_sentinel_status(int sentinel, int *status);
 
-/* ---- lifeline_*.c: children end with their creator -------------------------------------------------------------------- */
+/* ---- lifeline_*.c: children end with their creator --------------------------------------------------------------- */
 
 /** What ties one child to its creator's life. */
 typedef struct unix_lifeline_t {
@@ -78,12 +90,49 @@ int unix_lifeline_create(unix_lifeline_t *line);
 /** In the new child, before anything else of it runs: 0, or -1 if the creator is gone already. Safe after vfork. */
 int unix_lifeline_follow(const unix_lifeline_t *line);
 
-/** In a child that was executed, for mechanisms that do not pass through it. */
+/** In a child that runs, for mechanisms that did not get that far: 0, or -1 and errno. */
 int unix_lifeline_renew(int parent);
+
+/** How many threads of this process are there for the lifeline's sake: they hold no locks. */
+int unix_lifeline_threads(void);
 
 void unix_lifeline_close(unix_lifeline_t *line);
 
-/* ---- program_*.c: how this program is started again --------------------------------------------------------------------- */
+/* ---- proc_*.c, signal_*.c, boot_time.c: what the system knows of processes --------------------------------------- */
+
+/** Linux's number of a signal, which exit codes have everywhere. */
+int unix_signal_number(int sig);
+
+/** When the system was started, in microseconds of the clock as it is set now; 0 if nobody knows. */
+int64_t unix_boot_time(void);
+
+/* ---- info.c ------------------------------------------------------------------------------------------------------ */
+
+/** Where the environment is kept. */
+char ***unix_environment(void);
+
+/** Make a list for sys_command_line() of strings that lie one after the other. */
+apr_status_t unix_split_strings(char ***list, int *count, const char *text, size_t size);
+
+/* ---- image.c: what image_*.c share ------------------------------------------------------------------------------- */
+
+#define UNIX_HASH_START 0xcbf29ce484222325u
+
+/** FNV-1a over words: short, and good enough to tell builds apart. */
+uint64_t unix_image_hash(uint64_t state, const void *data, size_t size);
+
+/** Identify a module without a linker's id, by a hash of its code and by its file. */
+void unix_image_make_id(sys_place_t *place, uint64_t code);
+
+/** Set a module's path from the name that the loader has for it. */
+void unix_image_set_path(sys_place_t *place, const char *name);
+
+/**
+ * Compare a loaded module with one that is looked for: APR_ENOENT if it is another one, MPROC_EBUILD if another build.
+ */
+apr_status_t unix_image_compare(const sys_place_t *here, const sys_place_t *place);
+
+/* ---- program_*.c: how this program is started again -------------------------------------------------------------- */
 
 /** Note at the start what cannot be found out later. */
 void unix_program_remember(const char *argv0);
@@ -94,7 +143,10 @@ apr_status_t unix_program_path(const char **path, const char **failed);
 /** The name to pass as argv[0]. */
 const char *unix_program_name(void);
 
-/* ---- spawn.c: execute this program in a new process ----------------------------------------------------------------------- */
+/** For program_path.c: find the path of the program that runs, full or not: 0, or -1. */
+int unix_program_find(char path[SYS_PATH_MAX], const char *argv0);
+
+/* ---- spawn_*.c: execute this program in a new process ------------------------------------------------------------ */
 
 typedef struct unix_spawn_t {
     const char *marker;             /**< its argument: what it is to be */
@@ -110,15 +162,12 @@ typedef struct unix_spawn_t {
 apr_status_t unix_spawn(pid_t *pid, unix_spawn_t *spawn);
 
 /**
- * Whether this thread is between vfork and exec. Where vfork is fork (under sanitizers, for instance) the handlers of forks run there,
- * but have nothing to do: the child executes a program at once, and its creator may hold their locks.
+ * Whether this thread is between vfork and exec. Where vfork is fork (under sanitizers, for instance) the handlers of
+ * forks run there, but have nothing to do: the child executes a program at once, and its creator may hold their locks.
  */
 int unix_is_spawning(void);
 
-/** Open a child's working folder. */
-apr_status_t unix_open_directory(int *fd, const char *path, const char **failed);
-
-/* ---- forkserver.c, forkserver_serve.c ---------------------------------------------------------------------------------------- */
+/* ---- forkserver.c, forkserver_serve.c ---------------------------------------------------------------------------- */
 
 /** Start a child by the fork server: `status` is where its end will be told. */
 apr_status_t unix_forkserver_start(pid_t *pid, int *status, sys_start_t *start);
@@ -169,6 +218,7 @@ enum {
 
 /** Be the fork server, until its creator is gone; returns in its children, with what they were sent. */
 typedef struct unix_served_t {
+    int parent; /**< the fork server */
     int block;
     int handles[UNIX_PASS_MAX];
     size_t handle_count;
@@ -176,12 +226,20 @@ typedef struct unix_served_t {
 
 void unix_forkserver_serve(unix_served_t *child, int server, int client, int lifeline);
 
-/* ---- block.c --------------------------------------------------------------------------------------------------------------------- */
+/* ---- block.c ----------------------------------------------------------------------------------------------------- */
 
 /** Map a block that another process made; the descriptor is closed. */
 apr_status_t unix_block_map(sys_block_t *block, int fd);
 
-/* ---- process.c ------------------------------------------------------------------------------------------------------------------- */
+/* ---- process.c, child.c ------------------------------------------------------------------------------------------ */
+
+/** What a start leaves in its slots. */
+enum { UNIX_SLOT_CREATOR };
+
+/**
+ * Open a sentinel for a child. One that has ended, and cannot be watched any more, gets something else that is ready.
+ */
+int unix_sentinel_of_child(int pid);
 
 /** Whether this process was forked, not executed, by the library. */
 void unix_set_forked(int flush_all);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A block is a section of the paging file: it has no name, and is gone with its last handle and view. Its memory is promised by the
- * system when it is made, so filling it cannot fail.
+ * A block is a section of the paging file: it has no name, and is gone with its last handle and view. Its memory is
+ * promised by the system when it is made, so filling it cannot fail.
  */
 #include "win32.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Windows has no signals: a process that an exception ended has the exception's code as its exit code. Here these codes, and those
- * that we end processes with, become the numbers that Linux would give.
+ * Windows has no signals: a process that an exception ended has the exception's code as its exit code. Here these
+ * codes, and those that we end processes with, become the numbers that Linux would give.
  */
 #include "win32.h"
 

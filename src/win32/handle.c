@@ -25,13 +25,15 @@ apr_status_t win32_push(int64_t *there, HANDLE process, HANDLE handle)
     return APR_SUCCESS;
 }
 
-/* ---- The seam ---------------------------------------------------------------------------------------------------------- */
+/* ---- The seam ---------------------------------------------------------------------------------------------------- */
 
 apr_status_t sys_handle_duplicate(sys_handle_t *copy, sys_handle_t handle)
 {
     HANDLE made;
     *copy = SYS_NO_HANDLE;
-    /* Negative numbers stand for "this process", "this thread" and the like: in a child they would be something else. */
+    /*
+     * Negative numbers stand for "this process", "this thread" and the like: in a child they would be something else.
+     */
     if (handle <= 0)
         return APR_EBADF;
     if (!DuplicateHandle(GetCurrentProcess(), (HANDLE)handle, GetCurrentProcess(), &made, 0, FALSE,

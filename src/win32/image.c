@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Windows: modules are images of the PE format. A module's identity is what the linker noted in its headers, together with the GUID of
- * its debug database, which is made anew with each build; where the linker made none, a hash of its code.
+ * Windows: modules are images of the PE format. A module's identity is what the linker noted in its headers, together
+ * with the GUID of its debug database, which is made anew with each build; where the linker made none, a hash of its
+ * code.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -22,7 +23,7 @@ enum { NOTES_SIZE = 16, HASHED_SIZE = NOTES_SIZE + 8, GUID_SIZE = NOTES_SIZE + 1
 
 _Static_assert((int)GUID_SIZE <= (int)SYS_IMAGE_ID_MAX, "an identity fits into a place");
 
-/* ---- Reading images ------------------------------------------------------------------------------------------------------ */
+/* ---- Reading images ---------------------------------------------------------------------------------------------- */
 
 static const unsigned char *base_of(HMODULE module)
 {
@@ -71,7 +72,7 @@ static int holds_code(HMODULE module, uint64_t offset)
     return 0;
 }
 
-/* ---- Identity ------------------------------------------------------------------------------------------------------------- */
+/* ---- Identity ---------------------------------------------------------------------------------------------------- */
 
 /** FNV-1a over words: short, and good enough to tell builds apart. */
 static uint64_t hash(uint64_t state, const unsigned char *bytes, size_t size)
@@ -194,7 +195,7 @@ static int is_same_build(const identity_t *identity, const sys_place_t *place)
     return memcmp(identity->notes, place->id, NOTES_SIZE) == 0;
 }
 
-/* ---- Modules --------------------------------------------------------------------------------------------------------------- */
+/* ---- Modules ----------------------------------------------------------------------------------------------------- */
 
 apr_status_t win32_module_path(wchar_t **path, HMODULE module)
 {

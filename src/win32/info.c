@@ -18,7 +18,7 @@ sys_time_t sys_now(void)
     return seconds * 1000000 + rest * 1000000 / frequency.QuadPart;
 }
 
-/* ---- Processes ----------------------------------------------------------------------------------------------------------- */
+/* ---- Processes --------------------------------------------------------------------------------------------------- */
 
 int sys_getpid(void)
 {
@@ -106,7 +106,7 @@ void sys_set_process_title(const char *name)
     (void)name;
 }
 
-/* ---- The command line and the environment ---------------------------------------------------------------------------------- */
+/* ---- The command line and the environment ------------------------------------------------------------------------ */
 
 apr_status_t sys_command_line(char ***argv, int *argc)
 {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The kernel ends the children: they belong to a job that only this process has a handle to, and however this process ends, its
- * handles are closed. What a child starts itself is not in the job: its own children are tied to it in the same way, and other
- * programs are as free as they are on Unix.
+ * The kernel ends the children: they belong to a job that only this process has a handle to, and however this process
+ * ends, its handles are closed. What a child starts itself is not in the job: its own children are tied to it in the
+ * same way, and other programs are as free as they are on Unix.
  */
 #include <string.h>
 

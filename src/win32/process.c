@@ -39,7 +39,7 @@ void sys_process_close(sys_process_t *process)
     free(process);
 }
 
-/* ---- Start ------------------------------------------------------------------------------------------------------------- */
+/* ---- Start ------------------------------------------------------------------------------------------------------- */
 
 /** Give a child that does not run yet its duplicates of handles, and note in the block what it calls them. */
 static apr_status_t push_all(HANDLE child, sys_start_t *start, const win32_stream_t streams[3])
@@ -112,7 +112,7 @@ static apr_status_t spawn_child(sys_process_t *process, sys_start_t *start)
     return status;
 }
 
-/* ---- The seam ---------------------------------------------------------------------------------------------------------- */
+/* ---- The seam ---------------------------------------------------------------------------------------------------- */
 
 apr_status_t sys_process_start(sys_process_t **process, sys_method_t method, sys_start_t *start)
 {

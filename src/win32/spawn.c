@@ -5,7 +5,7 @@
 
 #include "win32.h"
 
-/* ---- The working folder ------------------------------------------------------------------------------------------------- */
+/* ---- The working folder ------------------------------------------------------------------------------------------ */
 
 /** Make a path absolute: one allocation for free(). */
 static apr_status_t make_absolute(wchar_t **absolute, const wchar_t *path)
@@ -79,7 +79,7 @@ static apr_status_t find_directory(wchar_t **path, const char *directory)
     return status;
 }
 
-/* ---- The environment ----------------------------------------------------------------------------------------------------- */
+/* ---- The environment --------------------------------------------------------------------------------------------- */
 
 /** The length of a variable's name; some begin with '='. */
 static int name_length(const wchar_t *variable)
@@ -160,7 +160,7 @@ static apr_status_t build_environment(wchar_t **block, const char *const *enviro
     return status;
 }
 
-/* ---- The process ------------------------------------------------------------------------------------------------------------ */
+/* ---- The process ------------------------------------------------------------------------------------------------- */
 
 /** Make the command line: one allocation for free(). No path has a quotation mark in it, and the marker is ASCII. */
 static wchar_t *build_command(const wchar_t *path, const char *marker)
@@ -202,10 +202,42 @@ static size_t list_passed(HANDLE list[3], const win32_stream_t *streams)
     return count;
 }
 
-/** Create the process with nothing but what is listed, as a member of the job from its first moment. */
+/**
+ * Make the list of what else a process is created with: exactly these handles, and this job. To be freed by
+ * free_attributes().
+ */
+static apr_status_t make_attributes(LPPROC_THREAD_ATTRIBUTE_LIST *attributes, HANDLE *passed, size_t count, HANDLE *job)
+{
+    SIZE_T size = 0;
+    InitializeProcThreadAttributeList(NULL, 2, 0, &size);
+    *attributes = malloc(size);
+    if (!*attributes)
+        return APR_ENOMEM;
+    if (!InitializeProcThreadAttributeList(*attributes, 2, 0, &size)) {
+        const apr_status_t status = win32_error();
+        free(*attributes);
+        *attributes = NULL;
+        return status;
+    }
+    if (UpdateProcThreadAttribute(*attributes, 0, PROC_THREAD_ATTRIBUTE_HANDLE_LIST, passed, count * sizeof *passed,
+                                  NULL, NULL) &&
+        UpdateProcThreadAttribute(*attributes, 0, PROC_THREAD_ATTRIBUTE_JOB_LIST, job, sizeof *job, NULL, NULL))
+        return APR_SUCCESS;
+    return win32_error();
+}
+
+static void free_attributes(LPPROC_THREAD_ATTRIBUTE_LIST attributes)
+{
+    if (attributes)
+        DeleteProcThreadAttributeList(attributes);
+    free(attributes);
+}
+
+/** Create the process with nothing but what is listed, a member of the job from its first moment. */
 static apr_status_t create(PROCESS_INFORMATION *child, const wchar_t *path, wchar_t *command, const wchar_t *directory,
                            wchar_t *environment, const win32_stream_t *streams)
 {
+    enum { TRIES = 3 };
     HANDLE job;
     HANDLE passed[3];
     const size_t count = list_passed(passed, streams);
@@ -214,31 +246,22 @@ static apr_status_t create(PROCESS_INFORMATION *child, const wchar_t *path, wcha
                                            .hStdInput = streams[0].passed,
                                            .hStdOutput = streams[1].passed,
                                            .hStdError = streams[2].passed}};
-    SIZE_T size = 0;
-    apr_status_t status = win32_job(&job);
-    if (status != APR_SUCCESS)
-        return status;
-    InitializeProcThreadAttributeList(NULL, 2, 0, &size);
-    info.lpAttributeList = malloc(size);
-    if (!info.lpAttributeList)
-        return APR_ENOMEM;
-    if (!InitializeProcThreadAttributeList(info.lpAttributeList, 2, 0, &size)) {
-        status = win32_error();
-        free(info.lpAttributeList);
-        return status;
-    }
     DWORD flags = EXTENDED_STARTUPINFO_PRESENT | CREATE_SUSPENDED | CREATE_UNICODE_ENVIRONMENT;
     /* Where this process has no console, a child would get one of its own, and show it. */
     if (GetConsoleCP() == 0)
         flags |= DETACHED_PROCESS;
-    if (!UpdateProcThreadAttribute(info.lpAttributeList, 0, PROC_THREAD_ATTRIBUTE_HANDLE_LIST, passed,
-                                   count * sizeof passed[0], NULL, NULL) ||
-        !UpdateProcThreadAttribute(info.lpAttributeList, 0, PROC_THREAD_ATTRIBUTE_JOB_LIST, &job, sizeof job, NULL,
-                                   NULL) ||
-        !CreateProcessW(path, command, NULL, NULL, TRUE, flags, environment, directory, &info.StartupInfo, child))
-        status = win32_error();
-    DeleteProcThreadAttributeList(info.lpAttributeList);
-    free(info.lpAttributeList);
+    apr_status_t status = win32_job(&job);
+    if (status == APR_SUCCESS)
+        status = make_attributes(&info.lpAttributeList, passed, count, &job);
+    /*
+     * Wine loses a process now and then while it makes it, which it calls an internal error. Nothing has happened then.
+     */
+    for (int i = 0, made = 0; i < TRIES && status == APR_SUCCESS && !made; i++) {
+        made = CreateProcessW(path, command, NULL, NULL, TRUE, flags, environment, directory, &info.StartupInfo, child);
+        if (!made && (GetLastError() != ERROR_INTERNAL_ERROR || i + 1 == TRIES))
+            status = win32_error();
+    }
+    free_attributes(info.lpAttributeList);
     return status;
 }
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A standard stream that children can inherit is passed as it is. Any other is pushed: the child starts with the null device in its
- * place, so that its C runtime sets the stream up as usual, and a duplicate, which only this one child can have, takes that place
- * before the target runs.
+ * A standard stream that children can inherit is passed as it is. Any other is pushed: the child starts with the null
+ * device in its place, so that its C runtime sets the stream up as usual, and a duplicate, which only this one child
+ * can have, takes that place before the target runs.
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -3,8 +3,8 @@
  * @file win32.h
  * @brief What the files of this backend share. All of it is private to src/win32.
  *
- * No handle that is made here can be inherited, with one exception: the null device, as a stand-in for a standard stream. So a
- * program that another thread starts meanwhile gets nothing that would keep a pipe or a file of ours open.
+ * No handle that is made here can be inherited, with one exception: the null device, as a stand-in for a standard
+ * stream. So a program that another thread starts meanwhile gets nothing that would keep a pipe or a file of ours open.
  */
 #ifndef MPROC_WIN32_H
 #define MPROC_WIN32_H
@@ -17,7 +17,7 @@
 #include "mproc_config.h"
 #include "sys.h"
 
-/* ---- handle.c ---------------------------------------------------------------------------------------------------------- */
+/* ---- handle.c ---------------------------------------------------------------------------------------------------- */
 
 /** The last error of this thread as a status, never APR_SUCCESS. */
 apr_status_t win32_error(void);
@@ -28,7 +28,7 @@ void win32_close(HANDLE handle);
 /** Put a duplicate of a handle into another process: `*there` is what that process calls it. */
 apr_status_t win32_push(int64_t *there, HANDLE process, HANDLE handle);
 
-/* ---- utf16.c ----------------------------------------------------------------------------------------------------------- */
+/* ---- utf16.c ----------------------------------------------------------------------------------------------------- */
 
 /** Convert from UTF-8: one allocation for free(). */
 apr_status_t win32_to_utf16(wchar_t **wide, const char *text);
@@ -39,22 +39,22 @@ apr_status_t win32_to_utf8(char *buffer, size_t size, const wchar_t *wide);
 /** Make a list in UTF-8 of strings that lie back to back, `length` units in all: one allocation for free(). */
 apr_status_t win32_to_list(char ***list, const wchar_t *strings, size_t length, size_t count);
 
-/* ---- block.c ----------------------------------------------------------------------------------------------------------- */
+/* ---- block.c ----------------------------------------------------------------------------------------------------- */
 
 /** Map the block that another process holds as `handle`. */
 apr_status_t win32_block_pull(sys_block_t *block, DWORD creator, uint64_t handle);
 
-/* ---- image.c ----------------------------------------------------------------------------------------------------------- */
+/* ---- image.c ----------------------------------------------------------------------------------------------------- */
 
 /** Get the path of a module's file, with NULL the program's: one allocation for free(). */
 apr_status_t win32_module_path(wchar_t **path, HMODULE module);
 
-/* ---- info.c ------------------------------------------------------------------------------------------------------------ */
+/* ---- info.c ------------------------------------------------------------------------------------------------------ */
 
 /** When a process started. */
 apr_status_t win32_birth(uint64_t *birth, HANDLE process);
 
-/* ---- lifeline.c: children end with their creator ----------------------------------------------------------------------- */
+/* ---- lifeline.c: children end with their creator ----------------------------------------------------------------- */
 
 /** Get the job that this process's children belong to. */
 apr_status_t win32_job(HANDLE *job);
@@ -62,7 +62,7 @@ apr_status_t win32_job(HANDLE *job);
 /** Let the job go: what still runs in it ends. */
 void win32_job_close(void);
 
-/* ---- exit.c: how processes end ----------------------------------------------------------------------------------------- */
+/* ---- exit.c: how processes end ----------------------------------------------------------------------------------- */
 
 /** The exit code of a process that a signal ended. */
 DWORD win32_signal_code(int sig);
@@ -70,7 +70,7 @@ DWORD win32_signal_code(int sig);
 /** Put an exit code of the system into the seam's terms: 0 to 255, or minus a signal. */
 int win32_exit_code(DWORD native);
 
-/* ---- stdio.c: standard streams ----------------------------------------------------------------------------------------- */
+/* ---- stdio.c: standard streams ----------------------------------------------------------------------------------- */
 
 /** Where one of a child's standard streams comes from. */
 typedef struct win32_stream_t {
@@ -87,7 +87,7 @@ void win32_close_streams(win32_stream_t plan[3]);
 /** In the child: put the handles that were pushed, 0 for none, in the place of the standard streams. */
 apr_status_t win32_place_streams(const int64_t *handles);
 
-/* ---- spawn.c: run this program in a new process ------------------------------------------------------------------------ */
+/* ---- spawn.c: run this program in a new process ------------------------------------------------------------------ */
 
 typedef struct win32_spawn_t {
     const char *marker;             /**< its argument: what it is to be */

@@ -8,15 +8,19 @@
 #   run.sh [<source folder of mproc>]
 set -euo pipefail
 
+# What is looked at is how the package is made, not how fast it is.
+CMAKE_BUILD_PARALLEL_LEVEL=$(getconf _NPROCESSORS_ONLN || echo 2)
+export CMAKE_BUILD_PARALLEL_LEVEL
+
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 mproc=$(cd "${1:-$here/../..}" && pwd)
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
 version=$(awk '/define MPROC_VERSION_(MAJOR|MINOR|PATCH) / { print $3 }' \
-    "$mproc/include/mproc/version.h" | paste -s -d .)
+    "$mproc/include/mproc/version.h" | paste -s -d . -)
 
-# Runs a command, and shows their output if they fail.
+# Runs a command, and shows its output if it fails.
 quietly() {
     if ! "$@" >"$work/log" 2>&1; then
         cat "$work/log"
@@ -41,7 +45,7 @@ run_programs() {
 with_cmake() {
     local build=$1
     shift
-    quietly cmake -S "$here" -B "$build" -DCMAKE_BUILD_TYPE=Release "$@"
+    quietly cmake -S "$here" -B "$build" -DCMAKE_BUILD_TYPE=Debug "$@"
     quietly cmake --build "$build"
     run_programs "$build"
 }
@@ -59,7 +63,7 @@ for shared in OFF ON; do
     mkdir "$place"
 
     # Installed, then moved: a package must not depend on where it was made.
-    quietly cmake -S "$mproc" -B "$place/mproc" -DCMAKE_BUILD_TYPE=Release \
+    quietly cmake -S "$mproc" -B "$place/mproc" -DCMAKE_BUILD_TYPE=Debug \
         -DBUILD_SHARED_LIBS=$shared -DCMAKE_INSTALL_PREFIX="$place/staged" \
         -DMPROC_BUILD_TESTS=OFF -DMPROC_BUILD_EXAMPLES=OFF -DMPROC_BUILD_BENCH=OFF
     quietly cmake --build "$place/mproc" --target install

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A family of processes that runs until it is ended from outside: `family METHOD [thread]`. It has children that sleep, one that is busy,
- * and one with a child of its own; with `thread` they are started by another thread. Prints
- * "child N" and "grandchild N" with their process ids.
+ * A family of processes that runs until it is ended from outside: `family METHOD [thread]`. It has children that sleep,
+ * one that is busy, and one with a child of its own; with `thread` they are started by another thread. Prints "child N"
+ * and "grandchild N" with their process ids.
  */
 #include <stdio.h>
 #include <string.h>
@@ -69,7 +69,8 @@ int main(int argc, char **argv)
     apr_pool_t *pool;
     apr_thread_t *thread;
     static int failed;
-    if (mproc_initialize(argc, argv) != APR_SUCCESS || argc < 2 || mproc_start_method_parse(&method, argv[1]) != APR_SUCCESS) {
+    if (mproc_initialize(argc, argv) != APR_SUCCESS || argc < 2 ||
+        mproc_start_method_parse(&method, argv[1]) != APR_SUCCESS) {
         fprintf(stderr, "family: %s\n", mproc_last_error()->text);
         return 2;
     }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Programs that get mproc_initialize() wrong: `late METHOD MISTAKE`. The mistakes: "never" does not call it at all; "arguments" checks
- * its arguments first and ends when it does not know them; "hang" does something else for ever. Prints "main" each time that main
- * runs, and what a start said.
+ * Programs that get mproc_initialize() wrong: `late METHOD MISTAKE`. The mistakes: "never" does not call it at all;
+ * "arguments" checks its arguments first and ends when it does not know them; "hang" does something else for ever.
+ * Prints "main" each time that main runs, and what a start said.
  */
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The orderly end: `orderly METHOD HOW`. Main ends by "return", "exit" or "terminate" while it has a daemon that will not end by itself,
- * one that does not want to end at all, and a child that is no daemon and needs a while. Ends with exit code 9.
+ * The orderly end: `orderly METHOD HOW`. Main ends by "return", "exit" or "terminate" while it has a daemon that will
+ * not end by itself, one that does not want to end at all, and a child that is no daemon and needs a while. Ends with
+ * exit code 9.
  */
 #include <signal.h>
 #include <stdio.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Start one child under conditions that the caller has made: `probe METHOD [delete|replace FILE]`. The program can delete its own
- * file first, or put another one in its place. Prints "exit code N", or why there is none.
+ * Start one child under conditions that the caller has made: `probe METHOD [delete|replace FILE]`. The program can
+ * delete its own file first, or put another one in its place. Prints "exit code N", or why there is none.
  */
 #include <stdio.h>
 #include <string.h>

@@ -32,12 +32,14 @@ void assert_status_at(apr_status_t status, apr_status_t expected, const char *ca
     char got[120], wanted[120];
     const mproc_error_t *error = mproc_last_error();
     if (status != expected) {
-        print_error("%s\n  returned %d (%s), expected %d (%s)\n  %s\n", call, status, mproc_strerror(status, got, sizeof got),
-                    expected, mproc_strerror(expected, wanted, sizeof wanted), error->text);
+        print_error("%s\n  returned %d (%s), expected %d (%s)\n  %s\n", call, status,
+                    mproc_strerror(status, got, sizeof got), expected, mproc_strerror(expected, wanted, sizeof wanted),
+                    error->text);
         _fail(file, line);
     }
     if (expected != APR_SUCCESS && (error->status != status || !error->text[0])) {
-        print_error("%s\n  returned %d, but mproc_last_error() says %d: '%s'\n", call, status, error->status, error->text);
+        print_error("%s\n  returned %d, but mproc_last_error() says %d: '%s'\n", call, status, error->status,
+                    error->text);
         _fail(file, line);
     }
 }
@@ -116,7 +118,8 @@ static int run_apart(const char *program, const char *name, apr_pool_t *parent)
     apr_pool_create(&pool, parent);
     int code = 1;
     const apr_time_t begin = apr_time_now();
-    if (apr_file_mktemp(&output, path, APR_READ | APR_WRITE | APR_CREATE | APR_EXCL | APR_DELONCLOSE, pool) != APR_SUCCESS)
+    if (apr_file_mktemp(&output, path, APR_READ | APR_WRITE | APR_CREATE | APR_EXCL | APR_DELONCLOSE, pool) !=
+        APR_SUCCESS)
         printf("    no temporary file for the output in this folder\n");
     else if (!start(&process, program, name, output, pool))
         printf("    %s cannot be started\n", program);

@@ -108,7 +108,8 @@ apr_file_t *make_file(char *path, size_t size)
     apr_file_t *file;
     assert_int_equal(apr_temp_dir_get(&folder, test_pool()), APR_SUCCESS);
     snprintf(path, size, "%s/mproc-test-XXXXXX", folder);
-    assert_int_equal(apr_file_mktemp(&file, path, APR_READ | APR_WRITE | APR_CREATE | APR_EXCL, test_pool()), APR_SUCCESS);
+    assert_int_equal(apr_file_mktemp(&file, path, APR_READ | APR_WRITE | APR_CREATE | APR_EXCL, test_pool()),
+                     APR_SUCCESS);
     return file;
 }
 

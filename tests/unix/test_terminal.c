@@ -53,7 +53,8 @@ static int look(terminal_t *terminal, int milliseconds)
     struct pollfd item = {.fd = terminal->master, .events = POLLIN};
     if (poll(&item, 1, milliseconds) <= 0)
         return 1;
-    const ssize_t more = read(terminal->master, terminal->text + terminal->length, sizeof terminal->text - 1 - terminal->length);
+    const ssize_t more =
+        read(terminal->master, terminal->text + terminal->length, sizeof terminal->text - 1 - terminal->length);
     if (more <= 0)
         return 0;
     terminal->length += (size_t)more;
@@ -100,8 +101,7 @@ static void check_end(const char *method, int by_key)
     for (int i = 0; i < MEMBERS; i++)
         if (!is_gone_within(terminal.pids[i], 10))
             fail_msg("%s: pid %d outlived its family", method, terminal.pids[i]);
-    for (int i = 0; i < 100 && look(&terminal, 20); i++) {
-    }
+    for (int i = 0; i < 100 && look(&terminal, 20); i++) {}
     if (count_lines(terminal.text + before) > 1)
         fail_msg("%s: more than a line was shown:\n%s", method, terminal.text + before);
     close(terminal.master);

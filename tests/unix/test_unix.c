@@ -47,7 +47,7 @@ static void expect_from_shell(const char *command, const char *expected)
     }
 }
 
-/* ---- Limits ------------------------------------------------------------------------------------------------------------------ */
+/* ---- Limits ------------------------------------------------------------------------------------------------------ */
 
 static void test_no_descriptors_left(void **state)
 {
@@ -131,19 +131,21 @@ static void test_file_size_limit(void **state)
     free(data);
 }
 
-/* ---- The program's file ------------------------------------------------------------------------------------------------------- */
+/* ---- The program's file ------------------------------------------------------------------------------------------ */
 
 static void test_program_deleted(void **state)
 {
     (void)state;
-    expect_from_shell("cp " PROGRAM_PROBE " ./gone && ./gone $MPROC_METHOD delete 2>&1; test ! -e ./gone || echo still there",
+    expect_from_shell("cp " PROGRAM_PROBE
+                      " ./gone && ./gone $MPROC_METHOD delete 2>&1; test ! -e ./gone || echo still there",
                       "exit code 6");
 }
 
 static void test_program_replaced(void **state)
 {
     (void)state;
-    expect_from_shell("cp " PROGRAM_PROBE " ./changed && cp /bin/false ./other && ./changed $MPROC_METHOD replace ./other 2>&1; "
+    expect_from_shell("cp " PROGRAM_PROBE
+                      " ./changed && cp /bin/false ./other && ./changed $MPROC_METHOD replace ./other 2>&1; "
                       "rm -f changed",
                       "exit code 6");
 }
@@ -151,7 +153,8 @@ static void test_program_replaced(void **state)
 /** The loader of this program's kind, or NULL. */
 static const char *find_loader(void)
 {
-    static const char *const loaders[] = {"/lib64/ld-linux-x86-64.so.2", "/lib/ld-linux-aarch64.so.1", "/lib/ld-musl-x86_64.so.1"};
+    static const char *const loaders[] = {"/lib64/ld-linux-x86-64.so.2", "/lib/ld-linux-aarch64.so.1",
+                                          "/lib/ld-musl-x86_64.so.1"};
     for (size_t i = 0; i < sizeof loaders / sizeof loaders[0]; i++)
         if (access(loaders[i], X_OK) == 0)
             return loaders[i];
@@ -191,7 +194,7 @@ static void test_closed_standard_streams(void **state)
     expect_from_shell(PROGRAM_PROBE " $MPROC_METHOD >/dev/full 2>&1; echo ended with $?", "ended with 0");
 }
 
-/* ---- Signals ------------------------------------------------------------------------------------------------------------------- */
+/* ---- Signals ----------------------------------------------------------------------------------------------------- */
 
 static void test_ignored_sigchld(void **state)
 {
@@ -225,7 +228,7 @@ static void test_waits_go_on_after_signals(void **state)
     assert_true(caught > 0);
 }
 
-/* ---- Fork, ours and others' ----------------------------------------------------------------------------------------------------- */
+/* ---- Fork, ours and others' -------------------------------------------------------------------------------------- */
 
 static void *APR_THREAD_FUNC block_in_stdin(apr_thread_t *self, void *data)
 {
@@ -292,7 +295,8 @@ static void test_foreign_fork(void **state)
                 /* It can have children of its own, and its end is not its creator's. */
                 mproc_process_t *own;
                 int code = 0;
-                if (mproc_process_kill(process) != MPROC_EFOREIGN || mproc_process_start(&own, return_six, &opts) != APR_SUCCESS ||
+                if (mproc_process_kill(process) != MPROC_EFOREIGN ||
+                    mproc_process_start(&own, return_six, &opts) != APR_SUCCESS ||
                     mproc_process_finish(own, &code) != APR_SUCCESS || code != 6)
                     pid = -1;
                 if (write(ends[1], &pid, sizeof pid) < 0)
@@ -314,7 +318,7 @@ static void test_foreign_fork(void **state)
     }
 }
 
-/* ---- The fork server ------------------------------------------------------------------------------------------------------------ */
+/* ---- The fork server --------------------------------------------------------------------------------------------- */
 
 static int tell_server(mproc_call_t *call)
 {

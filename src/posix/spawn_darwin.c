@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * macOS: posix_spawn is one system call there, and the only way to be sure that a child gets no descriptor but those
+ * that it is given. Nothing of this process runs in the child, which ties its life to this one's when it runs
+ * (lifeline_thread.c).
+ */
+#include <errno.h>
+#include <signal.h>
+#include <spawn.h>
+
+#include "unix.h"
+
+/** Say which descriptors the child gets, and where it works: 0, or an errno value. */
+static int add_actions(posix_spawn_file_actions_t *actions, const unix_spawn_t *spawn)
+{
+    int error = 0;
+    if (spawn->directory >= 0)
+        error = posix_spawn_file_actions_addfchdir_np(actions, spawn->directory);
+    for (int i = 0; i < 3 && error == 0; i++) {
+        const int from = spawn->stdio[i] == UNIX_STDIO_AS_STDOUT ? 1 : spawn->stdio[i];
+        if (from == UNIX_STDIO_LEAVE)
+            error = posix_spawn_file_actions_addinherit_np(actions, i);
+        else
+            error = posix_spawn_file_actions_adddup2(actions, from, i);
+    }
+    for (size_t i = 0; i < spawn->keep_count && error == 0; i++)
+        error = posix_spawn_file_actions_addinherit_np(actions, spawn->keep[i]);
+    return error;
+}
+
+/**
+ * Everything not said otherwise is closed, and no signal is blocked: a child that starts like that could not be
+ * terminated.
+ */
+static int set_attributes(posix_spawnattr_t *attributes)
+{
+    sigset_t none;
+    sigemptyset(&none);
+    const int error = posix_spawnattr_setsigmask(attributes, &none);
+    return error ? error : posix_spawnattr_setflags(attributes, POSIX_SPAWN_CLOEXEC_DEFAULT | POSIX_SPAWN_SETSIGMASK);
+}
+
+int unix_is_spawning(void)
+{
+    return 0; /* posix_spawn runs no handlers of forks */
+}
+
+apr_status_t unix_spawn(pid_t *pid, unix_spawn_t *spawn)
+{
+    const char *path;
+    posix_spawn_file_actions_t actions;
+    posix_spawnattr_t attributes;
+    *pid = 0;
+    apr_status_t status = unix_program_path(&path, &spawn->failed);
+    if (status != APR_SUCCESS)
+        return status;
+    char *argv[] = {(char *)(uintptr_t)unix_program_name(), (char *)(uintptr_t)spawn->marker, NULL};
+    char **environment = spawn->environment ? (char **)(uintptr_t)spawn->environment : *unix_environment();
+    status = posix_spawn_file_actions_init(&actions);
+    if (status != APR_SUCCESS)
+        return status;
+    status = posix_spawnattr_init(&attributes);
+    if (status == APR_SUCCESS) {
+        status = add_actions(&actions, spawn);
+        if (status == APR_SUCCESS)
+            status = set_attributes(&attributes);
+        if (status == APR_SUCCESS) {
+            status = posix_spawn(pid, path, &actions, &attributes, argv, environment);
+            spawn->failed = status == APR_SUCCESS ? NULL : "the program's file";
+        }
+        posix_spawnattr_destroy(&attributes);
+    }
+    posix_spawn_file_actions_destroy(&actions);
+    if (status != APR_SUCCESS)
+        *pid = 0;
+    return status;
+}

@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * vfork and exec: the cost does not depend on how much memory this process has. Between the two the child borrows this
+ * process's memory, so all that it does is system calls, and all signals are blocked.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "unix.h"
+
+/** Where the child leaves word of a failure. */
+typedef struct report_t {
+    volatile int error;
+    const char *volatile failed;
+} report_t;
+
+/** What the child needs. */
+typedef struct order_t {
+    unix_spawn_t *spawn;
+    const char *path;
+    char *argv[3];
+    char **environment;
+    report_t *report;
+} order_t;
+
+static void fail(const order_t *order, const char *what)
+{
+    order->report->error = errno;
+    order->report->failed = what;
+    _exit(127);
+}
+
+/** Handlers of this program are not there after exec; until then, none may run in borrowed memory. */
+static void reset_handlers(void)
+{
+#if defined(MPROC_HAVE_SIGRTMAX)
+    const int last = SIGRTMAX; /* beyond NSIG on the BSDs */
+#else
+    const int last = NSIG - 1;
+#endif
+    for (int sig = 1; sig <= last; sig++) {
+        struct sigaction action;
+        if (sigaction(sig, NULL, &action) != 0)
+            continue;
+        const int is_handled =
+            (action.sa_flags & SA_SIGINFO) || (action.sa_handler != SIG_DFL && action.sa_handler != SIG_IGN);
+        if (!is_handled)
+            continue;
+        memset(&action, 0, sizeof action);
+        action.sa_handler = SIG_DFL;
+        sigaction(sig, &action, NULL);
+    }
+}
+
+/** One more than the highest descriptor that may be open. */
+static int descriptor_end(void)
+{
+#if defined(MPROC_HAVE_F_MAXFD)
+    return fcntl(0, F_MAXFD) + 1;
+#else
+    struct rlimit limit;
+    const rlim_t most = 65536;
+    return (int)(getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < most ? limit.rlim_cur : most);
+#endif
+}
+
+/** Make all descriptors from 3 on close-on-exec but those listed. */
+static void close_others_on_exec(const int *keep, size_t count)
+{
+#if defined(MPROC_HAVE_CLOSE_RANGE_CLOEXEC)
+    const int marked = close_range(3, ~0U, CLOSE_RANGE_CLOEXEC) == 0;
+#elif defined(MPROC_HAVE_SYS_CLOSE_RANGE)
+    /* A library that is older than its kernel; 4 is the flag that it does not name. */
+    const int marked = syscall(SYS_close_range, 3, ~0U, 4) == 0;
+#else
+    const int marked = 0;
+#endif
+    const int end = marked ? 0 : descriptor_end();
+    for (int fd = 3; fd < end; fd++)
+        fcntl(fd, F_SETFD, FD_CLOEXEC);
+    for (size_t i = 0; i < count; i++)
+        fcntl(keep[i], F_SETFD, 0);
+}
+
+static void become(const order_t *order)
+{
+    const unix_spawn_t *spawn = order->spawn;
+    sigset_t none;
+    if (spawn->lifeline && unix_lifeline_follow(spawn->lifeline) != 0)
+        _exit(127);
+    if (spawn->directory >= 0 && fchdir(spawn->directory) != 0)
+        fail(order, "the working folder");
+    if (unix_place_stdio(spawn->stdio) != 0)
+        fail(order, "a standard stream");
+    close_others_on_exec(spawn->keep, spawn->keep_count);
+    reset_handlers();
+    /* A child that starts with signals blocked could not be terminated. */
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+    execve(order->path, order->argv, order->environment);
+    fail(order, "the program's file");
+}
+
+static _Thread_local int spawning;
+
+int unix_is_spawning(void)
+{
+    return spawning;
+}
+
+/* Apart, so that nothing of the caller lives in registers that the child could change. */
+static pid_t __attribute__((noinline)) start(const order_t *order)
+{
+    const pid_t pid = vfork();
+    if (pid == 0)
+        become(order);
+    return pid;
+}
+
+/** Start with the report in memory that the child has too. */
+static apr_status_t start_and_report(pid_t *pid, order_t *order, report_t *report)
+{
+#if defined(MPROC_HAVE_SHARING_VFORK)
+    order->report = report;
+    *pid = start(order);
+    return *pid < 0 ? errno : APR_SUCCESS;
+#else
+    /* vfork waits for the child's exec there as elsewhere, but the child has a copy of the memory. */
+    void *shared = mmap(NULL, sizeof *report, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANON, -1, 0);
+    if (shared == MAP_FAILED)
+        return errno;
+    order->report = shared;
+    *pid = start(order);
+    const apr_status_t status = *pid < 0 ? errno : APR_SUCCESS;
+    *report = *order->report;
+    munmap(shared, sizeof *report);
+    return status;
+#endif
+}
+
+apr_status_t unix_spawn(pid_t *pid, unix_spawn_t *spawn)
+{
+    report_t report = {0, NULL};
+    order_t order = {.spawn = spawn,
+                     .environment = spawn->environment ? (char **)(uintptr_t)spawn->environment : *unix_environment()};
+    sigset_t all, before;
+    *pid = 0;
+    apr_status_t status = unix_program_path(&order.path, &spawn->failed);
+    if (status != APR_SUCCESS)
+        return status;
+    order.argv[0] = (char *)(uintptr_t)unix_program_name();
+    order.argv[1] = (char *)(uintptr_t)spawn->marker;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    spawning = 1;
+    status = start_and_report(pid, &order, &report);
+    spawning = 0;
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (status == APR_SUCCESS)
+        status = report.error;
+    if (status == APR_SUCCESS)
+        return status;
+    spawn->failed = report.failed;
+    if (*pid > 0)
+        while (waitpid(*pid, NULL, 0) < 0 && errno == EINTR) {}
+    *pid = 0;
+    return status;
+}
