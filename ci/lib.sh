@@ -1,0 +1,79 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: Apache-2.0
+#
+# What the scripts in this folder share. Sourcing it goes to the project's
+# folder, so that a script may be started from anywhere.
+
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+# Downloads and libraries built for other systems are kept between runs.
+MPROC_CACHE=${MPROC_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/mproc}
+
+step() { printf '\n==> %s\n' "$*"; }
+die()  { printf '%s: %s\n' "$(basename "$0")" "$*" >&2; exit 1; }
+have() { command -v "$1" >/dev/null 2>&1; }
+
+cpus() { getconf _NPROCESSORS_ONLN 2>/dev/null || getconf NPROCESSORS_ONLN 2>/dev/null || echo 2; }
+
+# Homebrew keeps APR out of the default search path: macOS once had its own.
+if have brew; then
+    apr=$(brew --prefix)/opt/apr
+    export PKG_CONFIG_PATH=$apr/lib/pkgconfig:$apr/libexec/lib/pkgconfig:${PKG_CONFIG_PATH:-}
+fi
+
+# generate <build folder> <cmake option>...: runs CMake, with Ninja if it is there.
+# The presets leave the generator open, and an existing folder keeps its own.
+generate() {
+    local folder=$1
+    shift
+    if have ninja && [ ! -e "$folder/CMakeCache.txt" ]; then
+        set -- -G Ninja "$@"
+    fi
+    cmake "$@"
+}
+
+# build <preset> [<target>...]: configures and builds in build/<preset>.
+build() {
+    local preset=$1
+    shift
+    step "Build: $preset"
+    generate "build/$preset" --preset "$preset"
+    cmake --build --preset "$preset" --parallel "$(cpus)" ${1+--target "$@"}
+}
+
+# run_tests <preset> [<ctest option>...]
+run_tests() {
+    local preset=$1
+    shift
+    step "Test: $preset"
+    ctest --preset "$preset" "$@"
+}
+
+# fetch_sources <folder> <package>...: unpacks source packages of Debian. Systems
+# do not list source packages unless told to, so this reads them with apt folders
+# of its own: nothing of the system's changes, and it need not be root.
+fetch_sources() {
+    local folder=$1 file
+    shift
+    have apt-get || die "the sources of libraries come from apt, which is not here"
+    mkdir -p "$folder"/apt/{sources,lists/partial,cache/archives/partial}
+    for file in /etc/apt/sources.list /etc/apt/sources.list.d/*; do
+        [ -e "$file" ] || continue
+        case $file in
+        *.sources) sed 's/^Types:.*/Types: deb-src/' "$file" >"$folder/apt/sources/${file##*/}" ;;
+        *.list)    sed -n 's/^deb /deb-src /p' "$file" >"$folder/apt/sources/${file##*/}" ;;
+        esac
+    done
+    local options=(
+        -q
+        -o Dir::Etc::SourceList=/dev/null
+        -o Dir::Etc::SourceParts="$folder/apt/sources"
+        -o Dir::State::Lists="$folder/apt/lists"
+        -o Dir::Cache="$folder/apt/cache"
+        -o APT::Sandbox::User=
+    )
+    # Other vendors' archives may lack sources; only Debian's matter here.
+    apt-get "${options[@]}" update || true
+    (cd "$folder" && apt-get "${options[@]}" source "$@")
+}
