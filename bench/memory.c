@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Memory: what an idle child of the fork server, and the server itself, have to themselves (row P11, as far as there are no pool
+ * workers to ask). Shared pages, such as the code of libraries, are not counted.
+ */
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <mproc/mproc.h>
+
+#include "helper.h"
+#include "measure.h"
+
+/** The subjects, in the order in which they take turns. */
+enum { CHILD_MPROC, SERVER_MPROC, CHILD_PYTHON, SERVER_PYTHON, SUBJECTS };
+
+/** Private memory of a process in KiB; 0 if the system does not tell. */
+static double private_kib(int pid)
+{
+    char path[64], line[128];
+    double sum = 0;
+    snprintf(path, sizeof path, "/proc/%d/smaps_rollup", pid);
+    FILE *file = fopen(path, "r");
+    while (file && fgets(line, sizeof line, file)) {
+        double kib;
+        if (strncmp(line, "Private_", 8) == 0 && sscanf(strchr(line, ':') + 1, "%lf", &kib) == 1)
+            sum += kib;
+    }
+    if (file)
+        fclose(file);
+    return sum;
+}
+
+/** The target: tell the system's own parent, which is the fork server, then idle until the other end is closed. */
+static int idle(mproc_call_t *call)
+{
+    const int in = (int)mproc_call_handle(call, 0);
+    const int out = (int)mproc_call_handle(call, 1);
+    const int server = (int)getppid();
+    char byte;
+    return write(out, &server, sizeof server) == sizeof server && read(in, &byte, 1) == 0 ? 0 : 1;
+}
+
+/** Look at an idle child, or at its server, if `of_server` points to a number that is not 0. */
+static int measure_idle(void *of_server, int count, double *kib)
+{
+    int to_child[2], from_child[2];
+    int server = 0;
+    int code = -1;
+    mproc_process_t *child;
+    (void)count;
+    if (pipe(to_child) != 0 || pipe(from_child) != 0)
+        return -1;
+    const mproc_os_handle_t handles[] = {to_child[0], from_child[1]};
+    const mproc_process_opts_t opts = {.start_method = MPROC_FORKSERVER, .handles = handles, .handle_count = 2};
+    if (mproc_process_start(&child, idle, &opts) != APR_SUCCESS) {
+        fprintf(stderr, "%s\n", mproc_last_error()->text);
+        return -1;
+    }
+    close(to_child[0]);
+    close(from_child[1]);
+    *kib = 0;
+    if (read(from_child[0], &server, sizeof server) == sizeof server)
+        *kib = private_kib(*(const int *)of_server ? server : mproc_process_pid(child));
+    close(to_child[1]);
+    close(from_child[0]);
+    mproc_process_finish(child, &code);
+    return code == 0 && *kib > 0 ? 0 : -1;
+}
+
+int main(int argc, char **argv)
+{
+    static char interpreter[] = "python3", script[] = MPROC_BENCH_PYTHON;
+    static int no = 0, yes = 1;
+    char *const python_argv[] = {interpreter, script, NULL};
+    measure_options_t options = {.rounds = 5, .operations = 1};
+    helper_t python = {0, NULL, NULL};
+    helper_task_t tasks[] = {{&python, "memory"}, {&python, "memory-server"}};
+    measure_subject_t s[SUBJECTS] = {
+        [CHILD_MPROC] = {"mproc", NULL, measure_idle, &no},
+        [SERVER_MPROC] = {"mproc", NULL, measure_idle, &yes},
+        [CHILD_PYTHON] = {"Python", NULL, helper_measure, &tasks[0]},
+        [SERVER_PYTHON] = {"Python", NULL, helper_measure, &tasks[1]},
+    };
+    const measure_comparison_t comparisons[] = {
+        {"P11", "private memory of an idle child of the fork server", "KiB", MEASURE_REFERENCE, &s[CHILD_MPROC],
+         &s[CHILD_PYTHON], 1.0 / 10},
+        {"P11", "private memory of the fork server", "KiB", MEASURE_REFERENCE, &s[SERVER_MPROC], &s[SERVER_PYTHON],
+         1.0 / 10},
+    };
+    if (mproc_initialize(argc, argv) != APR_SUCCESS) {
+        fprintf(stderr, "%s\n", mproc_last_error()->text);
+        return 1;
+    }
+    if (measure_parse(&options, argc, argv) != 0)
+        return 2;
+    if (helper_open(&python, python_argv) != 0)
+        s[CHILD_PYTHON].missing = s[SERVER_PYTHON].missing = "there is no python3 in PATH";
+    const int result = measure(&options, s, SUBJECTS, comparisons, sizeof comparisons / sizeof comparisons[0]);
+    helper_close(&python);
+    return result == 0 ? 0 : 1;
+}
