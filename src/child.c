@@ -6,7 +6,7 @@
 #include "environment.h"
 #include "initialize.h"
 #include "log.h"
-#include "process.h"
+#include "process_object.h"
 #include "start_method.h"
 #include "target.h"
 

@@ -4,7 +4,7 @@
 #include "handle.h"
 #include "initialize.h"
 #include "log.h"
-#include "process.h"
+#include "process_object.h"
 
 /* The children that were started and not yet seen to have ended, the latest first; guarded by process_lock(). */
 static process_t *running;

@@ -8,7 +8,7 @@
 
 #include "handle.h"
 #include "log.h"
-#include "process.h"
+#include "process_object.h"
 #include "start_method.h"
 
 static _Atomic int initialized;
@@ -152,9 +152,9 @@ apr_status_t mproc_initialize_version(int argc, const char *const *argv, int ver
     apr_status_t status = become_child(argc, argv);
     if (status != APR_SUCCESS || atomic_load(&initialized))
         return status;
-    status = start_method_initialize();
+    status = initialize(NULL);
     if (status == APR_SUCCESS)
-        status = initialize(NULL);
+        status = start_method_initialize();
     if (status != APR_SUCCESS)
         return status;
     if (register_atexit && !at_exit_registered) {

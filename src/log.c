@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "error.h"
-#include "process.h"
+#include "process_object.h"
 
 enum { LINE_MAX_BYTES = 1000 };
 

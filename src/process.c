@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "process.h"
+#include "process_object.h"
 
 #include <stdlib.h>
 #include <string.h>

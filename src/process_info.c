@@ -6,7 +6,7 @@
 #include <apr_strings.h>
 
 #include "initialize.h"
-#include "process.h"
+#include "process_object.h"
 
 enum { RANDOM_KEY_SIZE = 32 };
 

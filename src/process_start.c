@@ -7,7 +7,7 @@
 
 #include "initialize.h"
 #include "log.h"
-#include "process.h"
+#include "process_object.h"
 #include "start_method.h"
 
 apr_interval_time_t process_startup_timeout = MPROC_SECONDS(30);

@@ -4,7 +4,7 @@
 
 #include <apr_thread_proc.h>
 
-#include "process.h"
+#include "process_object.h"
 
 /** The thread behind a process of the start method thread. */
 typedef struct thread_t {

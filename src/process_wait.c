@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "process.h"
+#include "process_object.h"
 
 /** Keep for join what the child reported, or its death says, about a target that never ran. */
 static void judge(process_t *process)
@@ -127,7 +127,7 @@ static apr_status_t get_end(process_t *process, sys_exit_t *end, const char *cal
 apr_status_t mproc_process_exitcode(mproc_process_t *handle, int *exitcode)
 {
     process_t *process;
-    sys_exit_t end;
+    sys_exit_t end = {0, 0, 0};
     apr_status_t status = process_acquire(&process, handle, "mproc_process_exitcode");
     if (status != APR_SUCCESS)
         return status;
@@ -142,7 +142,7 @@ apr_status_t mproc_process_exitcode(mproc_process_t *handle, int *exitcode)
 apr_status_t mproc_process_native_exitcode(mproc_process_t *handle, int64_t *native)
 {
     process_t *process;
-    sys_exit_t end;
+    sys_exit_t end = {0, 0, 0};
     apr_status_t status = process_acquire(&process, handle, "mproc_process_native_exitcode");
     if (status != APR_SUCCESS)
         return status;
@@ -161,7 +161,7 @@ apr_status_t mproc_process_native_exitcode(mproc_process_t *handle, int64_t *nat
 apr_status_t mproc_process_finish(mproc_process_t *handle, int *exitcode)
 {
     process_t *process;
-    sys_exit_t end;
+    sys_exit_t end = {0, 0, 0};
     apr_status_t status = process_acquire(&process, handle, "mproc_process_finish");
     if (status != APR_SUCCESS)
         return status;

@@ -2,10 +2,12 @@
 #include "start_method.h"
 
 #include <stdatomic.h>
-#include <stdlib.h>
 #include <string.h>
 
+#include <apr_env.h>
+
 #include "error.h"
+#include "initialize.h"
 #include "sys.h"
 
 static const char *const names[] = {"default", "forkserver", "fork", "spawn", "thread"};
@@ -98,10 +100,14 @@ mproc_start_method_t start_method_chosen(void)
 
 apr_status_t start_method_initialize(void)
 {
-    const char *name = getenv("MPROC_START_METHOD");
+    apr_pool_t *pool;
+    char *name = NULL;
     mproc_start_method_t method = MPROC_DEFAULT;
-    if (name && *name) {
-        apr_status_t status = mproc_start_method_parse(&method, name);
+    apr_status_t status = library_get_pool(&pool);
+    if (status != APR_SUCCESS)
+        return mproc_fail(status, "mproc_initialize: no memory");
+    if (apr_env_get(&name, "MPROC_START_METHOD", pool) == APR_SUCCESS && *name) {
+        status = mproc_start_method_parse(&method, name);
         if (status != APR_SUCCESS)
             return mproc_fail(status, "MPROC_START_METHOD in the environment: '%.40s' is %s", name,
                               status == APR_ENOTIMPL ? "not on this platform" : "not a start method");

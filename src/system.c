@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <mproc/system.h>
 
-#include "process.h"
+#include "process_object.h"
 #include "sys.h"
 
 int mproc_getpid(void)

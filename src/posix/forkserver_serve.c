@@ -33,10 +33,7 @@ static pid_t creator; /* of the server */
 static int wake[2];   /* written to by the signal handler */
 static struct rlimit file_limit;
 
-/* Signals that a terminal sends to all of its programs: the creator decides what they mean. */
-static const int shielded[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGPIPE};
-enum { SHIELDED = sizeof shielded / sizeof shielded[0] };
-static struct sigaction dispositions[SHIELDED], child_disposition;
+static struct sigaction child_disposition;
 
 /* More descriptors than this are not asked for a second time. */
 enum { MOST_FILES = 1 << 20 };
@@ -53,13 +50,20 @@ static void on_child(int sig)
 
 /* ---- Signals and limits: the server's own, and its children's -------------------- */
 
+/**
+ * Shield the server from what a terminal sends to all of its programs: the creator decides what that means. The signals are
+ * blocked and not ignored, so that one which reaches a child before it has become itself waits there, and is not lost.
+ */
 static void take_signals(void)
 {
+    static const int shielded[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGPIPE};
     struct sigaction action;
+    sigset_t set;
+    sigemptyset(&set);
+    for (size_t i = 0; i < sizeof shielded / sizeof shielded[0]; i++)
+        sigaddset(&set, shielded[i]);
+    sigprocmask(SIG_BLOCK, &set, NULL);
     memset(&action, 0, sizeof action);
-    action.sa_handler = SIG_IGN;
-    for (int i = 0; i < SHIELDED; i++)
-        sigaction(shielded[i], &action, &dispositions[i]);
     action.sa_handler = on_child;
     action.sa_flags = SA_RESTART | SA_NOCLDSTOP;
     sigaction(SIGCHLD, &action, &child_disposition);
@@ -67,9 +71,10 @@ static void take_signals(void)
 
 static void give_signals_back(void)
 {
-    for (int i = 0; i < SHIELDED; i++)
-        sigaction(shielded[i], &dispositions[i], NULL);
+    sigset_t none;
+    sigemptyset(&none);
     sigaction(SIGCHLD, &child_disposition, NULL);
+    sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
 /** The server holds a descriptor for each child of the family: it takes what the system allows, its children do not. */

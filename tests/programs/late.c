@@ -13,7 +13,7 @@
 
 #include <mproc/mproc.h>
 
-#include "process.h"
+#include "process_object.h"
 
 static int do_nothing(mproc_call_t *call)
 {

@@ -14,7 +14,7 @@
 
 #include <apr_thread_proc.h>
 
-#include "process.h"
+#include "process_object.h"
 #include "support/harness.h"
 #include "support/support.h"
 
@@ -347,6 +347,17 @@ static mproc_process_t *start_and_find_server(pid_t *server)
     return process;
 }
 
+static void test_terminated_at_once(void **state)
+{
+    (void)state;
+    for (int i = 0; i < METHODS; i++)
+        for (int j = 0; j < 300; j++) {
+            mproc_process_t *process = start(sleep_on, options_for(i));
+            assert_success(mproc_process_terminate(process));
+            assert_int_equal(finish(process), -15);
+        }
+}
+
 static void test_fork_server_killed(void **state)
 {
     pid_t first, second;
@@ -411,6 +422,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_fork_while_a_thread_reads),
         cmocka_unit_test(test_fork_writes_nothing_twice),
         cmocka_unit_test(test_foreign_fork),
+        cmocka_unit_test(test_terminated_at_once),
         cmocka_unit_test(test_fork_server_killed),
         cmocka_unit_test(test_fork_server_stopped),
         cmocka_unit_test(test_fork_server_survives_the_terminals_signals),

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /**
- * @file process.h
+ * @file process_object.h
  * @brief Process objects, and what the files that make up their life share.
  *
  * process.c makes and describes them, process_start.c starts them, process_wait.c sees their end, children.c keeps the
  * list of those that run, child.c is the child's side.
  */
-#ifndef MPROC_PROCESS_INTERNAL_H
-#define MPROC_PROCESS_INTERNAL_H
+#ifndef MPROC_PROCESS_OBJECT_H
+#define MPROC_PROCESS_OBJECT_H
 
 #include <apr_thread_proc.h>
 
