@@ -78,10 +78,10 @@ int main(int argc, char **argv)
     helper_t python = {0, NULL, NULL};
     helper_task_t tasks[] = {{&python, "memory"}, {&python, "memory-server"}};
     measure_subject_t s[SUBJECTS] = {
-        [CHILD_MPROC] = {"mproc", NULL, measure_idle, &no},
-        [SERVER_MPROC] = {"mproc", NULL, measure_idle, &yes},
-        [CHILD_PYTHON] = {"Python", NULL, helper_measure, &tasks[0]},
-        [SERVER_PYTHON] = {"Python", NULL, helper_measure, &tasks[1]},
+        [CHILD_MPROC] = {.name = "mproc", .round = measure_idle, .context = &no},
+        [SERVER_MPROC] = {.name = "mproc", .round = measure_idle, .context = &yes},
+        [CHILD_PYTHON] = {.name = "Python", .round = helper_measure, .context = &tasks[0]},
+        [SERVER_PYTHON] = {.name = "Python", .round = helper_measure, .context = &tasks[1]},
     };
     const measure_comparison_t comparisons[] = {
         {"P11", "private memory of an idle child of the fork server", "KiB", MEASURE_REFERENCE, &s[CHILD_MPROC],

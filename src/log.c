@@ -37,10 +37,11 @@ static void write_to_stderr(void *context, mproc_log_level_t level, const char *
 {
     (void)context;
     (void)level;
-    /* One call, so that the lines of several processes do not mix: stderr is unbuffered. */
+    /* One call, so that the lines of several processes do not mix. Windows buffers stderr where it is no console. */
     char whole[LINE_MAX_BYTES + 2];
     snprintf(whole, sizeof whole, "%s\n", line);
     fputs(whole, stderr);
+    fflush(stderr);
 }
 
 apr_status_t mproc_log_to(mproc_log_callback_t callback, void *context, mproc_log_level_t level)
