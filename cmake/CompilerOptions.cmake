@@ -15,7 +15,7 @@ function(mproc_set_compiler_options target)
     # <stdatomic.h> is still called experimental there; it needs VS 2022 17.5.
     target_compile_options(${target} PRIVATE
       /W4 /utf-8 /experimental:c11atomics $<$<BOOL:${MPROC_WERROR}>:/WX>)
-    target_compile_definitions(${target} PRIVATE _CRT_SECURE_NO_WARNINGS)
+    target_compile_definitions(${target} PRIVATE _CRT_SECURE_NO_WARNINGS _CRT_NONSTDC_NO_WARNINGS)
   else()
     target_compile_options(${target} PRIVATE
       -Wall -Wextra -Wpedantic

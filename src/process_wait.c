@@ -42,6 +42,7 @@ void process_settle(process_t *process)
     if (process->role != ROLE_CHILD)
         return;
     judge(process);
+    sys_block_close(&process->block);
     children_remove(process);
 }
 

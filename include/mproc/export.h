@@ -25,7 +25,7 @@
 #endif
 
 /** Marks a function that is called like printf, so that compilers check its arguments. */
-#if defined(__MINGW32__)
+#if defined(__MINGW32__) && !defined(__clang__)
 #define MPROC_FORMAT(string, first) __attribute__((__format__(__gnu_printf__, string, first)))
 #elif defined(__GNUC__)
 #define MPROC_FORMAT(string, first) __attribute__((__format__(__printf__, string, first)))

@@ -198,6 +198,7 @@ typedef struct mproc_process_opts_t {
     const char *directory;
     /**
      * The child's whole environment, "NAME=value" strings (UTF-8) with a NULL after the last; NULL for the creator's.
+     * On Windows `SystemRoot` is added where it is missing: programs cannot use the network without it.
      */
     const char *const *environment;
     /** Changes to it, with a NULL after the last: "NAME=value" sets, "NAME" alone removes. NULL for none. */
