@@ -6,6 +6,8 @@
 #include <stdint.h>
 #include <stdlib.h>
 
+#include <apr_thread_proc.h>
+
 #include <mproc/status.h>
 
 /*
@@ -43,10 +45,14 @@ static uint32_t first_free; /* index + 1; 0 for none */
 static uint32_t last_free;  /* the queue is first in, first out: a slot rests before it is used again */
 static atomic_flag busy = ATOMIC_FLAG_INIT;
 
-/* A spin lock, since it must work before anything is initialized, and is held for a few instructions. */
+/*
+ * A spin lock, since it must work before anything is initialized, and is held for a few instructions. Its holder can lose
+ * the CPU all the same: then there is nothing to gain by spinning on.
+ */
 void handle_lock(void)
 {
-    while (atomic_flag_test_and_set_explicit(&busy, memory_order_acquire)) {}
+    while (atomic_flag_test_and_set_explicit(&busy, memory_order_acquire))
+        apr_thread_yield();
 }
 
 void handle_unlock(void)
