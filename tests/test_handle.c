@@ -135,7 +135,7 @@ static void test_close_races_with_use(void **state)
     (void)state;
     for (int i = 0; i < 3; i++)
         apr_thread_create(&threads[i], NULL, use_and_close, &wrong[i], test_pool());
-    for (int i = 0; i < 5000; i++) {
+    for (int i = 0; i < 200000; i++) {
         int *number = malloc(sizeof *number);
         *number = 42;
         void *handle = handle_open(HANDLE_PROCESS, number, destroy_number);
