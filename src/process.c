@@ -55,6 +55,13 @@ process_t *process_main(void)
 
 process_t *process_parent(void)
 {
+    if (!parent)
+        return NULL;
+    process_lock();
+    if (!parent->os && parent->state == PROCESS_RUNNING &&
+        sys_process_open(&parent->os, parent->pid, parent->birth) != APR_SUCCESS)
+        parent->state = PROCESS_ENDED;
+    process_unlock();
     return parent;
 }
 
@@ -73,7 +80,7 @@ int process_creator_pid(void)
 {
     if (thread_process)
         return sys_getpid();
-    if (!parent)
+    if (!process_parent())
         return sys_getppid();
     return process_wait(parent, 0) == APR_SUCCESS ? 0 : parent->pid;
 }
@@ -154,8 +161,12 @@ apr_status_t process_become(const boot_t *boot)
     if (status != APR_SUCCESS)
         return status;
     parent->birth = boot->creator_birth;
-    if (sys_process_open(&parent->os, parent->pid, parent->birth) != APR_SUCCESS)
-        parent->state = PROCESS_ENDED;
+    /*
+     * Few children ask about their creator, and to open it takes each as long as being forked. So that waits until one asks; the
+     * birth tells the creator from a process that has got its number since.
+     */
+    if (!parent->birth)
+        process_parent();
     return APR_SUCCESS;
 }
 

@@ -18,12 +18,13 @@
 
 static const char self[] = "/proc/self/exe";
 
-static char name[256];                /* argv[0] */
-static char started_as[SYS_PATH_MAX]; /* where there is no /proc */
+static char name[256];   /* argv[0] */
+static char *started_as; /* where there is no /proc */
 static struct stat started_file;
 
-static char mapped_path[SYS_PATH_MAX]; /* the program's file as it is mapped */
+static char *mapped_path; /* the program's file as it is mapped */
 static struct stat mapped_file;
+static int self_will_do; /* /proc/self/exe is the program: that never changes */
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 
 sys_method_t sys_default_method(void)
@@ -37,10 +38,10 @@ void unix_program_remember(const char *argv0)
     if (access(self, F_OK) == 0)
         return;
     const char *path = (const char *)getauxval(AT_EXECFN);
-    char *resolved = path ? realpath(path, NULL) : NULL;
-    if (resolved && stat(resolved, &started_file) == 0)
-        snprintf(started_as, sizeof started_as, "%s", resolved);
-    free(resolved);
+    free(started_as);
+    started_as = path ? realpath(path, NULL) : NULL;
+    if (started_as && stat(started_as, &started_file) != 0)
+        started_as[0] = '\0';
 }
 
 const char *unix_program_name(void)
@@ -85,8 +86,8 @@ static int read_mapping(void)
         line[strcspn(line, "\n")] = '\0';
         mapped_file.st_dev = makedev(major_number, minor_number);
         mapped_file.st_ino = inode;
-        snprintf(mapped_path, sizeof mapped_path, "%s", line + path_at);
-        found = 1;
+        mapped_path = strdup(line + path_at);
+        found = mapped_path != NULL;
     }
     if (maps)
         fclose(maps);
@@ -114,16 +115,25 @@ apr_status_t unix_program_path(const char **path, const char **failed)
 {
     struct stat running;
     *path = NULL;
+    pthread_mutex_lock(&mutex);
+    const int is_self = self_will_do;
+    pthread_mutex_unlock(&mutex);
+    if (is_self) {
+        *path = self;
+        return APR_SUCCESS;
+    }
     if (stat(self, &running) != 0) {
-        if (started_as[0])
+        if (started_as && *started_as)
             return check_path(path, started_as, &started_file, failed);
         *failed = "the program's file, which cannot be found without /proc";
         return APR_ENOENT;
     }
     pthread_mutex_lock(&mutex);
-    const int is_known = mapped_path[0] || read_mapping() == 0;
+    const int is_known = mapped_path || read_mapping() == 0;
+    const int is_program = !is_known || same_file(&running, &mapped_file);
+    self_will_do = is_known && is_program;
     pthread_mutex_unlock(&mutex);
-    if (!is_known || same_file(&running, &mapped_file)) {
+    if (is_program) {
         *path = self;
         return APR_SUCCESS;
     }
