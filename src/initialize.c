@@ -12,6 +12,7 @@
 #include "start_method.h"
 
 static _Atomic int initialized;
+static int apr_initialized;
 static int at_exit_registered;
 static int at_fork_registered;
 
@@ -58,13 +59,22 @@ static void after_fork_in_child(void)
 
 /* ---- Beginning -------------------- */
 
+/** Before all else, so that the fork server does it once for all of its children. */
+static apr_status_t initialize_apr(void)
+{
+    if (apr_initialized)
+        return APR_SUCCESS;
+    apr_status_t status = apr_initialize();
+    apr_initialized = status == APR_SUCCESS;
+    return status == APR_SUCCESS ? status : mproc_fail(status, "mproc_initialize: APR cannot be initialized");
+}
+
 /** What the first process and children have in common. */
 static apr_status_t initialize(const boot_t *boot)
 {
-    apr_status_t status = apr_initialize();
-    if (status != APR_SUCCESS)
-        return mproc_fail(status, "mproc_initialize: APR cannot be initialized");
-    status = process_initialize();
+    apr_status_t status = initialize_apr();
+    if (status == APR_SUCCESS)
+        status = process_initialize();
     if (status == APR_SUCCESS && !at_fork_registered) {
         status = sys_at_fork(before_fork, after_fork_in_parent, after_fork_in_child);
         if (status != APR_SUCCESS && status != APR_ENOTIMPL)
@@ -117,7 +127,10 @@ static apr_status_t become_child(int argc, const char *const *argv)
     sys_block_t block;
     if (asked)
         return APR_SUCCESS;
-    apr_status_t status = attach(&block, argc, argv);
+    apr_status_t status = initialize_apr();
+    if (status != APR_SUCCESS)
+        return status;
+    status = attach(&block, argc, argv);
     if (status == APR_ENOENT) {
         asked = 1;
         return APR_SUCCESS;
@@ -179,6 +192,7 @@ apr_status_t mproc_terminate(void)
     process_close_all();
     sys_process_shutdown();
     apr_terminate();
+    apr_initialized = 0;
     return APR_SUCCESS;
 }
 

@@ -282,6 +282,8 @@ static apr_status_t reap_own(sys_exit_t *end, sys_process_t *process)
         return APR_TIMEUP;
     if (pid == process->pid)
         translate(end, status);
+    else if (sys_wait(process->sentinel, 0) != APR_SUCCESS)
+        return APR_TIMEUP;
     else if (unix_sentinel_status(process->sentinel, &status) == 0)
         translate(end, status);
     return APR_SUCCESS;
@@ -301,11 +303,12 @@ static apr_status_t reap_served(sys_exit_t *end, sys_process_t *process)
 apr_status_t sys_process_reap(sys_exit_t *end, sys_process_t *process)
 {
     *end = (sys_exit_t){0, 0, 0};
+    /* waitpid() looks by itself whether our own child has ended. */
+    if (process->kind == OWN)
+        return reap_own(end, process);
     if (sys_wait(process->sentinel, 0) != APR_SUCCESS)
         return APR_TIMEUP;
     switch (process->kind) {
-    case OWN:
-        return reap_own(end, process);
     case SERVED:
         return reap_served(end, process);
     default:
