@@ -8,6 +8,13 @@
 
 list(APPEND CMAKE_TRY_COMPILE_PLATFORM_VARIABLES MPROC_ZIG MPROC_ZIG_SYSTEM)
 
+# Projects of older policies do not pass these on to what they try.
+foreach(name IN ITEMS MPROC_ZIG MPROC_ZIG_SYSTEM)
+  if(NOT ${name})
+    set(${name} "$ENV{${name}}")
+  endif()
+endforeach()
+
 set(CMAKE_SYSTEM_NAME "${MPROC_ZIG_SYSTEM}")
 set(CMAKE_C_COMPILER "${MPROC_ZIG}/cc")
 set(CMAKE_AR "${MPROC_ZIG}/ar")

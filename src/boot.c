@@ -121,6 +121,31 @@ boot_t *boot_of(const sys_block_t *block)
     return (boot_t *)(void *)block->data;
 }
 
+/** Whether a piece lies in the block, and ends like a string if it is to be one. */
+static int fits(const boot_t *boot, boot_piece_t piece, int is_string)
+{
+    if (!piece.offset)
+        return 1;
+    if (piece.offset < sizeof *boot || piece.offset > boot->size || piece.size > boot->size - piece.offset)
+        return 0;
+    return !is_string || (piece.size > 0 && ((const char *)boot)[piece.offset + piece.size - 1] == '\0');
+}
+
+/** Whether a block can be used without reading beyond it, whoever made it. */
+static int is_sound(const boot_t *boot)
+{
+    if (!fits(boot, boot->target_path, 1) || !fits(boot, boot->data, 0) || !fits(boot, boot->args, 0) ||
+        !fits(boot, boot->handles, 0) || !fits(boot, boot->cpus, 0) || !fits(boot, boot->environment, 1))
+        return 0;
+    const boot_arg_t *args = boot_at(boot, boot->args);
+    for (size_t i = 0; args && i < boot->args.size / sizeof *args; i++)
+        if (!fits(boot, args[i].name, 1) || !fits(boot, args[i].data, 0))
+            return 0;
+    return boot->authkey_size <= MPROC_AUTHKEY_MAX && boot->target_id_size <= SYS_IMAGE_ID_MAX &&
+           memchr(boot->name, '\0', sizeof boot->name) && memchr(boot->creator_name, '\0', sizeof boot->creator_name) &&
+           memchr(boot->identity, '\0', sizeof boot->identity);
+}
+
 apr_status_t boot_check(const sys_block_t *block)
 {
     if (block->size < sizeof(boot_t) || boot_of(block)->magic != BOOT_MAGIC)
@@ -129,6 +154,8 @@ apr_status_t boot_check(const sys_block_t *block)
     if (boot_of(block)->layout != BOOT_LAYOUT || boot_of(block)->size > block->size)
         return mproc_fail(MPROC_EBUILD, "creator and child use different builds of libmproc (layout %u, here %d)",
                           boot_of(block)->layout, BOOT_LAYOUT);
+    if (!is_sound(boot_of(block)))
+        return mproc_fail(MPROC_EINIT, "the command line says that this is a child, but what it was given is damaged");
     return APR_SUCCESS;
 }
 

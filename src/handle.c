@@ -46,8 +46,8 @@ static uint32_t last_free;  /* the queue is first in, first out: a slot rests be
 static atomic_flag busy = ATOMIC_FLAG_INIT;
 
 /*
- * A spin lock, since it must work before anything is initialized, and is held for a few instructions. Its holder can lose
- * the CPU all the same: then there is nothing to gain by spinning on.
+ * A spin lock, since it must work before anything is initialized, and is held for a few instructions. Its holder can
+ * lose the CPU all the same: then there is nothing to gain by spinning on.
  */
 void handle_lock(void)
 {

@@ -162,8 +162,8 @@ apr_status_t process_become(const boot_t *boot)
         return status;
     parent->birth = boot->creator_birth;
     /*
-     * Few children ask about their creator, and to open it takes each as long as being forked. So that waits until one asks; the
-     * birth tells the creator from a process that has got its number since.
+     * Few children ask about their creator, and to open it takes each as long as being forked. So that waits until one
+     * asks; the birth tells the creator from a process that has got its number since.
      */
     if (!parent->birth)
         process_parent();

@@ -33,6 +33,11 @@ static struct {
     int answered; /* it has been seen to work */
 } server = {-1, -1, -1, 0, 0};
 
+enum {
+    ATTEMPTS = 8,          /* to start a server that somebody kills */
+    NEARLY_ENDED = 1000000 /* microseconds from the end of a server's pipes to its own */
+};
+
 /* Guards the above. Held while a server is started or a datagram is sent, never while waiting for an answer. */
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 
@@ -108,17 +113,19 @@ static apr_status_t start_server(const char **failed)
     return status;
 }
 
-/** Let the server go, and wait for its end, which is near: it kills its children and leaves. */
-static void end_server(int by_force)
+/** Let the server go, and wait for its end, which is near: it kills its children and leaves. Its wait status. */
+static int end_server(int by_force)
 {
+    int status = 0;
     if (by_force)
         kill(server.pid, SIGKILL);
     unix_close(server.socket);
     unix_close(server.lifeline);
-    while (waitpid(server.pid, NULL, 0) < 0 && errno == EINTR) {}
+    while (waitpid(server.pid, &status, 0) < 0 && errno == EINTR) {}
     unix_close(server.sentinel);
     server.socket = server.lifeline = server.sentinel = -1;
     server.pid = 0;
+    return status;
 }
 
 static int has_ended(void)
@@ -222,19 +229,33 @@ static apr_status_t ask(pid_t *pid, int *status_pipe, const unix_request_t *requ
     return status;
 }
 
-/** Judge a server that did not answer: it is only worth another try if it ever did. */
+/**
+ * Judge a server that did not answer and never has: if it ended by itself or took too long, the program is at fault. If
+ * it was killed, another one is worth a try (MPROC_ESTATE).
+ */
 static apr_status_t judge(apr_status_t status, sys_start_t *start)
 {
     pthread_mutex_lock(&mutex);
     if (status == APR_SUCCESS) {
         server.answered = 1;
     } else if ((status == MPROC_ESTATE || status == APR_TIMEUP) && !server.answered && server.lifeline >= 0) {
-        start->failed = "the fork server (this program, started anew)";
-        end_server(1);
-        status = MPROC_EINIT;
+        const int by_force = status == APR_TIMEUP || sys_wait(server.sentinel, sys_now() + NEARLY_ENDED) != APR_SUCCESS;
+        const int end = end_server(by_force);
+        if (status == APR_TIMEUP || WIFEXITED(end)) {
+            start->failed = "the fork server (this program, started anew)";
+            status = MPROC_EINIT;
+        }
     }
     pthread_mutex_unlock(&mutex);
     return status;
+}
+
+static int is_servers_child(void)
+{
+    pthread_mutex_lock(&mutex);
+    const int result = server.socket >= 0 && server.lifeline < 0;
+    pthread_mutex_unlock(&mutex);
+    return result;
 }
 
 static apr_status_t start_with(pid_t *pid, int *status_pipe, const unix_request_t *request, int *fds, size_t count,
@@ -246,8 +267,8 @@ static apr_status_t start_with(pid_t *pid, int *status_pipe, const unix_request_
             return status;
         start->failed = "the fork server was killed";
         /* Once more, by a new server; in a child of the old one there is nothing more to do than to end with it. */
-        if (attempt > 0 || server.lifeline < 0)
-            return APR_EGENERAL;
+        if (attempt == ATTEMPTS || is_servers_child())
+            return MPROC_ESTARTUP;
     }
 }
 

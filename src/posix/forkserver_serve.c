@@ -51,8 +51,9 @@ static void on_child(int sig)
 /* ---- Signals and limits: the server's own, and its children's -------------------- */
 
 /**
- * Shield the server from what a terminal sends to all of its programs: the creator decides what that means. The signals are
- * blocked and not ignored, so that one which reaches a child before it has become itself waits there, and is not lost.
+ * Shield the server from what a terminal sends to all of its programs: the creator decides what that means. The signals
+ * are blocked and not ignored, so that one which reaches a child before it has become itself waits there, and is not
+ * lost.
  */
 static void take_signals(void)
 {
@@ -260,7 +261,11 @@ static int serve_one(unix_served_t *child)
     const int count = receive(&request, fds);
     if (count < 0)
         return 0;
-    if (request.operation == UNIX_REQUEST_START && count == (int)(UNIX_PASS_HANDLES + request.handle_count))
+    /* Whoever holds the other end of this pipe: the server never waits for it. */
+    if (count > 0)
+        fcntl(fds[UNIX_PASS_STATUS], F_SETFL, O_NONBLOCK);
+    if (request.operation == UNIX_REQUEST_START && count >= UNIX_PASS_HANDLES &&
+        request.handle_count == (uint32_t)(count - UNIX_PASS_HANDLES))
         return start(child, &request, fds, count);
     if (request.operation == UNIX_REQUEST_SIGNAL)
         send_signal(&request);

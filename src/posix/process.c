@@ -277,7 +277,7 @@ static void translate(sys_exit_t *end, int status)
 static apr_status_t reap_own(sys_exit_t *end, sys_process_t *process)
 {
     int status;
-    const pid_t pid = unix_sentinel_reap(process->pid, &status);
+    const pid_t pid = unix_sentinel_reap(process->sentinel, process->pid, &status);
     if (pid == 0)
         return APR_TIMEUP;
     if (pid == process->pid)

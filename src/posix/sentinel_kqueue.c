@@ -43,16 +43,18 @@ int unix_sentinel_signal(int sentinel, int pid, int sig)
     return kill(pid, sig);
 }
 
-int unix_sentinel_reap(int pid, int *status)
+int unix_sentinel_reap(int sentinel, int pid, int *status)
 {
     /*
-     * The event comes while the process is still being taken apart: a moment later it can be waited for. A second is
-     * enough for that; only a debugger may take longer, and then the caller asks again.
+     * The event comes while the process is still being taken apart: a moment later it can be waited for. A second is enough for
+     * that; only a debugger may take longer, and then the caller asks again.
      */
     for (int naps = 0; naps < 1000; naps++) {
         const pid_t reaped = waitpid(pid, status, WNOHANG);
         if (reaped > 0 || (reaped < 0 && errno != EINTR))
             return reaped;
+        if (reaped == 0 && sys_wait(sentinel, 0) != APR_SUCCESS)
+            return 0;
         poll(NULL, 0, 1);
     }
     return 0;

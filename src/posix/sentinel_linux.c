@@ -35,9 +35,10 @@ int unix_sentinel_signal(int sentinel, int pid, int sig)
     return (int)syscall(SYS_pidfd_send_signal, sentinel, sig, NULL, 0);
 }
 
-int unix_sentinel_reap(int pid, int *status)
+int unix_sentinel_reap(int sentinel, int pid, int *status)
 {
     pid_t reaped;
+    (void)sentinel;
     do {
         reaped = waitpid(pid, status, WNOHANG);
     } while (reaped < 0 && errno == EINTR);

@@ -70,8 +70,8 @@ int unix_sentinel_open(int pid);
 /** Send a signal to the very process of a sentinel: 0, or -1 and errno. */
 int unix_sentinel_signal(int sentinel, int pid, int sig);
 
-/** Wait for a child whose sentinel is ready, as waitpid() with WNOHANG. */
-int unix_sentinel_reap(int pid, int *status);
+/** Wait for a child as waitpid() with WNOHANG; where the sentinel is ready a moment too early, until that is over. */
+int unix_sentinel_reap(int sentinel, int pid, int *status);
 
 /** The wait status of a process that somebody else has waited for: 0, or -1 if the system no longer knows. */
 int unix_sentinel_status(int sentinel, int *status);
