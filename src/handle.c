@@ -69,7 +69,8 @@ static slot_t *slot_at(uint32_t index)
 /** Take a free slot, with the lock held; NULL if there is none. `spare` is a new chunk, which is used if need be. */
 static slot_t *take_slot(uint32_t *index, slot_t **spare)
 {
-    if (first_free) {
+    /* A chunk is used up first: where generations are few (32 bit), a slot must not be the only one that is used. */
+    if (first_free && used % CHUNK == 0) {
         *index = first_free - 1;
         slot_t *slot = slot_at(*index);
         first_free = slot->next_free;

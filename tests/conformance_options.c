@@ -257,6 +257,9 @@ static void test_cpus(void **state)
     mproc_process_opts_t opts = method_options();
     opts.cpus = &cpu;
     opts.cpu_count = 1;
+    if (mproc_process_create(&process, count_cpus, &opts) == APR_ENOTIMPL)
+        skip_because("a process cannot be bound to a CPU here");
+    assert_success(mproc_process_close(process));
     assert_int_equal(finish(start(count_cpus, opts)), 1);
     cpu = 100000;
     assert_failure(mproc_process_start(&process, count_cpus, &opts), APR_EINVAL);
@@ -399,7 +402,7 @@ static void test_bad_options(void **state)
     bad.data = &byte;
     bad.size = SIZE_MAX - 4;
     refuse(bad, MPROC_ESIZE);
-    bad.size = SIZE_MAX / 4;
+    bad.size = SIZE_MAX / 2 - 100000; /* half of the address space */
     refuse(bad, APR_ENOMEM);
     bad = good;
     bad.arg_count = 1;
