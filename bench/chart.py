@@ -26,8 +26,7 @@ COLOURS = {"mproc": "#2563eb", "reference": "#475569", "peer": "#a8b3c4"}
 INK, FAINT, GRID, PAPER = "#0f172a", "#64748b", "#e2e8f0", "#ffffff"
 
 # What a number of each unit is called when it is large.
-SCALES = {"us": [(1e6, "s"), (1e3, "ms"), (1, "\u00b5s"), (1e-3, "ns")],
-          "KiB": [(1 << 20, "GiB"), (1 << 10, "MiB"), (1, "KiB")]}
+SCALES = {"us": [(1e6, "s"), (1e3, "ms"), (1, "\u00b5s"), (1e-3, "ns")]}
 
 
 def with_unit(value, unit):
@@ -35,7 +34,7 @@ def with_unit(value, unit):
         if value >= size:
             break
     number = value / size
-    return f"{number:.3g}" + f" {name}" if number < 1000 else f"{number:.0f} {name}"
+    return f"{number:.3g} {name}" if number < 1000 else f"{number:,.0f} {name}"
 
 
 def read_panels(path):

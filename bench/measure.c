@@ -181,10 +181,9 @@ static const char *number(char text[16], double value)
 
 static const char *target_text(char text[32], double target)
 {
-    char limit[16];
     if (target == 0)
         return "";
-    snprintf(text, 32, "%s %s", target < 0 ? ">=" : "<=", number(limit, target < 0 ? -target : target));
+    snprintf(text, 32, "%s %g", target < 0 ? ">=" : "<=", target < 0 ? -target : target);
     return text;
 }
 

@@ -199,7 +199,7 @@ static int compare(const measure_options_t *options, measure_subject_t *s)
     static const char spawn_work[] = "spawn: start + join";
     static const char forkserver_work[] = "forkserver: start + join, large parent";
     static const char large_work[] = "spawn: start + join, large parent";
-    static const char thread_work[] = "thread: start + join";
+    static const char thread_work[] = "start + join";
     const measure_comparison_t comparisons[] = {
         {"P1", fork_work, "us", MEASURE_REFERENCE, &s[FORK_MPROC], &s[FORK_RAW], 1.3},
         {"P1", fork_work, "us", MEASURE_PEER, &s[FORK_MPROC], &s[PYTHON_FORK], 1.0 / 8},

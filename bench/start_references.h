@@ -16,7 +16,7 @@ enum { EXIT_EXPECTED = 7 };
 
 /* ---- start_references.c: the system's own calls ------------------------------------------------------------------- */
 
-/** fork() and waitpid(); the child ends by _exit(). */
+/** fork() and waitpid(); the child ends by _exit(). The handlers that mproc has around forks run here as well. */
 int start_fork(void *unused);
 
 /** posix_spawn() of the program at `path`, a string, with EXIT_ARGUMENT; and waitpid(). */

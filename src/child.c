@@ -44,11 +44,11 @@ static apr_status_t prepare(boot_t *boot, mproc_target_t *target)
     apr_status_t status = sys_child_setup(boot->slots);
     if (status != APR_SUCCESS)
         return mproc_fail(status, "the child's standard streams cannot be set up");
-    status = library_become_child(boot);
+    status = set_environment(boot);
+    if (status == APR_SUCCESS)
+        status = library_become_child(boot);
     if (status == APR_SUCCESS)
         status = take_handles(boot);
-    if (status == APR_SUCCESS)
-        status = set_environment(boot);
     if (status == APR_SUCCESS && boot->cpus.offset) {
         status = sys_bind_cpus(boot_at(boot, boot->cpus), (size_t)boot->cpus.size / sizeof(int));
         if (status != APR_SUCCESS)
@@ -69,11 +69,13 @@ static apr_status_t prepare(boot_t *boot, mproc_target_t *target)
 int child_call_target(process_t *process, boot_t *boot, mproc_target_t target)
 {
     mproc_call_t call = {boot};
-    if (process)
-        mproc_log(MPROC_LOG_INFO, "child %s calling its target", process->thread ? "thread" : "process");
+    /* The target may end the library, and the process object with it: what is needed afterwards is read before. */
+    const char *kind = !process ? NULL : process->thread ? "thread" : "process";
+    if (kind)
+        mproc_log(MPROC_LOG_INFO, "child %s calling its target", kind);
     const int code = target(&call) & 0xff;
-    if (process)
-        mproc_log(MPROC_LOG_INFO, "%s exiting with exitcode %d", process->thread ? "thread" : "process", code);
+    if (kind)
+        mproc_log(MPROC_LOG_INFO, "%s exiting with exitcode %d", kind, code);
     return code;
 }
 

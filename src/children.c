@@ -94,7 +94,9 @@ void children_end(void)
     const sys_time_t start = sys_now();
     for (process_t *process; (process = next_child(is_daemon_process)) != NULL; process_release(process)) {
         mproc_log(MPROC_LOG_DEBUG, "waiting for daemon %s to end", process->name);
-        if (process_wait(process, process->grace < 0 ? SYS_NEVER : start + process->grace) != APR_TIMEUP)
+        if (process_wait(process, process->grace < 0 || process->grace > SYS_NEVER - start
+                                      ? SYS_NEVER
+                                      : start + process->grace) != APR_TIMEUP)
             continue;
         process_signal(process, SYS_KILL, "mproc_terminate");
         process_wait(process, SYS_NEVER);

@@ -217,7 +217,7 @@ void handle_close_all(handle_kind_t kind, int (*approves)(const void *object))
         const uint64_t word = atomic_load_explicit(&slot->word, memory_order_acquire);
         void *handle = compose(index, kind, word >> 32);
         void *object;
-        if (!(word & OPEN) || handle_acquire(&object, handle, kind) != APR_SUCCESS)
+        if (!(word & OPEN) || slot->kind != kind || handle_acquire(&object, handle, kind) != APR_SUCCESS)
             continue;
         if (approves(object))
             handle_close(handle, kind);

@@ -173,7 +173,8 @@ apr_status_t process_become(const boot_t *boot)
 static int may_be_closed(const void *object)
 {
     const process_t *process = object;
-    return process->owner == sys_getpid() && !(process->role == ROLE_CHILD && process->state == PROCESS_RUNNING);
+    return process->owner == sys_getpid() &&
+           !(process->role == ROLE_CHILD && (process->state == PROCESS_RUNNING || process->state == PROCESS_LAUNCHING));
 }
 
 void process_close_all(void)
@@ -425,7 +426,7 @@ void process_release(process_t *process)
 apr_status_t process_wrong_state(const process_t *process, const char *call)
 {
     static const char *const roles[] = {NULL, "is the current process", "is this process's creator"};
-    static const char *const states[] = {"was not started", "is being started", "still runs", "has ended"};
+    static const char *const states[] = {"was not started", "is being started", "still runs", "has ended", "is closed"};
     return mproc_fail(MPROC_ESTATE, "%s: %s %s", call, process->name,
                       roles[process->role] ? roles[process->role] : states[process->state]);
 }
@@ -442,9 +443,11 @@ apr_status_t mproc_process_close(mproc_process_t *handle)
     process_settle(process);
     if (process->role != ROLE_CHILD || process->state == PROCESS_RUNNING || process->state == PROCESS_LAUNCHING)
         status = process_wrong_state(process, "mproc_process_close");
+    else
+        status = handle_close(handle, HANDLE_PROCESS); /* not destroyed yet: this call uses it */
+    if (status == APR_SUCCESS && process->state == PROCESS_CREATED)
+        process->state = PROCESS_CLOSED;
     process_unlock();
-    if (status == APR_SUCCESS)
-        status = handle_close(handle, HANDLE_PROCESS);
     process_release(process);
     return status;
 }

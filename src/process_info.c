@@ -136,6 +136,8 @@ apr_status_t mproc_process_sentinel(mproc_process_t *handle, mproc_os_handle_t *
     process_lock();
     if (!sentinel)
         status = mproc_fail(APR_EINVAL, "mproc_process_sentinel: nowhere to store it: it is NULL");
+    else if (process->role == ROLE_CHILD && process->state < PROCESS_RUNNING)
+        status = process_wrong_state(process, "mproc_process_sentinel");
     else if (process->thread)
         *sentinel = thread_sentinel(process);
     else if (process->os)

@@ -28,7 +28,8 @@ typedef enum process_state_t {
     PROCESS_CREATED,
     PROCESS_LAUNCHING, /**< one thread is starting it, without the lock */
     PROCESS_RUNNING,
-    PROCESS_ENDED
+    PROCESS_ENDED,
+    PROCESS_CLOSED /**< its handle is closed: a call that still uses it must not start it */
 } process_state_t;
 
 /**

@@ -245,10 +245,11 @@ apr_status_t mproc_process_interrupt(mproc_process_t *handle)
 
 apr_status_t process_stop(process_t *process, apr_interval_time_t grace)
 {
-    apr_status_t status = process_signal(process, SYS_TERMINATE, "mproc_process_stop");
+    /* Without grace there is nothing to ask for. */
+    apr_status_t status = process_signal(process, grace == 0 ? SYS_KILL : SYS_TERMINATE, "mproc_process_stop");
     if (status != APR_SUCCESS)
         return status;
-    status = process_wait(process, process_deadline(grace));
+    status = process_wait(process, grace == 0 ? SYS_NEVER : process_deadline(grace));
     if (status != APR_TIMEUP)
         return status;
     status = process_signal(process, SYS_KILL, "mproc_process_stop");

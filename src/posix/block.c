@@ -22,7 +22,7 @@ static unsigned long long available_memory(void)
     char line[128];
     unsigned long long kibibytes;
     unsigned long long bytes = (unsigned long long)sysconf(_SC_PHYS_PAGES) * (unsigned long long)sysconf(_SC_PAGESIZE);
-    FILE *file = fopen("/proc/meminfo", "r");
+    FILE *file = fopen("/proc/meminfo", "re");
     while (file && fgets(line, sizeof line, file))
         if (sscanf(line, "MemAvailable: %llu", &kibibytes) == 1)
             bytes = kibibytes * 1024;
