@@ -223,7 +223,7 @@ static int compare(const measure_options_t *options, measure_subject_t *s)
 
 int main(int argc, char **argv)
 {
-    measure_options_t options = {.rounds = 20, .operations = 40, .parent_mib = 1024};
+    measure_options_t options = {.rounds = 50, .operations = 40, .parent_mib = 1024};
     measure_subject_t subjects[SUBJECTS];
     helper_t large = {0, NULL, NULL}, python = {0, NULL, NULL};
     path = argv[0];

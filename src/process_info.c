@@ -160,6 +160,20 @@ static apr_status_t check_key_access(const process_t *process, const char *call)
     return process->role == ROLE_CURRENT || process == process_current() ? APR_SUCCESS : check_created(process, call);
 }
 
+apr_status_t process_key_of(const process_t **key_of, const process_t *process)
+{
+    process_t *main_process = process_main();
+    *key_of = process->authkey_size ? process : process_current()->authkey_size ? process_current() : main_process;
+    if ((*key_of)->authkey_size)
+        return APR_SUCCESS;
+    /* Nobody needed a key so far: the first process makes one. */
+    apr_status_t status = apr_generate_random_bytes(main_process->authkey, RANDOM_KEY_SIZE);
+    if (status != APR_SUCCESS)
+        return mproc_fail(status, "no random bytes for the authentication key");
+    main_process->authkey_size = RANDOM_KEY_SIZE;
+    return APR_SUCCESS;
+}
+
 apr_status_t mproc_process_authkey(mproc_process_t *handle, void *buffer, size_t size, size_t *length)
 {
     process_t *process;
@@ -168,14 +182,9 @@ apr_status_t mproc_process_authkey(mproc_process_t *handle, void *buffer, size_t
         return status;
     process_lock();
     status = check_key_access(process, "mproc_process_authkey");
-    process_t *key_of = process->authkey_size ? process : process_main();
-    if (status == APR_SUCCESS && !key_of->authkey_size) {
-        /* Nobody needed a key so far: the first process makes one. */
-        status = apr_generate_random_bytes(key_of->authkey, RANDOM_KEY_SIZE);
-        key_of->authkey_size = status == APR_SUCCESS ? RANDOM_KEY_SIZE : 0;
-        if (status != APR_SUCCESS)
-            status = mproc_fail(status, "mproc_process_authkey: no random bytes");
-    }
+    const process_t *key_of = NULL;
+    if (status == APR_SUCCESS)
+        status = process_key_of(&key_of, process);
     if (status == APR_SUCCESS && length)
         *length = key_of->authkey_size;
     if (status == APR_SUCCESS && (!buffer || size < key_of->authkey_size)) {

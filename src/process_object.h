@@ -122,6 +122,11 @@ const char *process_current_name(void);
 
 int process_creator_pid(void);
 
+/* ---- process_info.c ---- */
+
+/** Find the process whose authentication key holds for another, making the key if there is none; with the lock held. */
+apr_status_t process_key_of(const process_t **key_of, const process_t *process);
+
 /* ---- process_start.c --------------------------------------------------------------------------------------------- */
 
 /** How long a program may take to reach mproc_initialize(), and a fork server to answer. Tests make it shorter. */

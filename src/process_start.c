@@ -50,15 +50,17 @@ static apr_status_t complete_block(process_t *process)
     apr_cpystrn(boot->name, process->name, sizeof boot->name);
     apr_cpystrn(boot->creator_name, creator->name, sizeof boot->creator_name);
     apr_cpystrn(boot->identity, process->identity, sizeof boot->identity);
-    boot->authkey_size = 0;
-    const process_t *const keys[] = {process, creator, process_main()};
-    for (size_t i = 0; i < 3 && boot->authkey_size == 0; i++) {
-        memcpy(boot->authkey, keys[i]->authkey, keys[i]->authkey_size);
-        boot->authkey_size = (uint32_t)keys[i]->authkey_size;
-    }
     boot->failure_text[0] = '\0';
     atomic_store(&boot->stage, BOOT_CREATED);
-    return APR_SUCCESS;
+    const process_t *key_of;
+    process_lock();
+    apr_status_t status = process_key_of(&key_of, process);
+    if (status == APR_SUCCESS) {
+        memcpy(boot->authkey, key_of->authkey, key_of->authkey_size);
+        boot->authkey_size = (uint32_t)key_of->authkey_size;
+    }
+    process_unlock();
+    return status;
 }
 
 /** Wait until a newly started program reaches mproc_initialize(); end it and fail if it does not. */

@@ -30,8 +30,9 @@ static struct {
     int lifeline; /* held as long as it is to live; -1 if this process did not start it */
     int sentinel;
     pid_t pid;
-    int answered; /* it has been seen to work */
-} server = {-1, -1, -1, 0, 0};
+    int answered;        /* it has been seen to work */
+    unsigned generation; /* counts the servers */
+} server = {-1, -1, -1, 0, 0, 0};
 
 enum {
     ATTEMPTS = 8,          /* to start a server that somebody kills */
@@ -81,6 +82,21 @@ void unix_forkserver_join(int socket)
 
 /* ---- The server's life, with the lock held -------------------- */
 
+/** Let the server go, and wait for its end, which is near: it kills its children and leaves. Its wait status. */
+static int end_server(int by_force)
+{
+    int status = 0;
+    if (by_force)
+        kill(server.pid, SIGKILL);
+    unix_close(server.socket);
+    unix_close(server.lifeline);
+    while (waitpid(server.pid, &status, 0) < 0 && errno == EINTR) {}
+    unix_close(server.sentinel);
+    server.socket = server.lifeline = server.sentinel = -1;
+    server.pid = 0;
+    return status;
+}
+
 /** Have this program started as the fork server. */
 static apr_status_t start_server(const char **failed)
 {
@@ -106,25 +122,15 @@ static apr_status_t start_server(const char **failed)
         server.lifeline = line[1];
         server.sentinel = unix_sentinel_of_child(server.pid);
         server.answered = 0;
+        server.generation++;
+        if (server.sentinel < 0) {
+            status = errno;
+            end_server(1);
+        }
         return status;
     }
     unix_close(sockets[1]);
     unix_close(line[1]);
-    return status;
-}
-
-/** Let the server go, and wait for its end, which is near: it kills its children and leaves. Its wait status. */
-static int end_server(int by_force)
-{
-    int status = 0;
-    if (by_force)
-        kill(server.pid, SIGKILL);
-    unix_close(server.socket);
-    unix_close(server.lifeline);
-    while (waitpid(server.pid, &status, 0) < 0 && errno == EINTR) {}
-    unix_close(server.sentinel);
-    server.socket = server.lifeline = server.sentinel = -1;
-    server.pid = 0;
     return status;
 }
 
@@ -175,7 +181,8 @@ static int means_gone(int error)
 }
 
 /** Send a start request, starting the server if there is none, or none any more. */
-static apr_status_t send_request(const unix_request_t *request, const int *fds, size_t count, sys_start_t *start)
+static apr_status_t send_request(unsigned *generation, const unix_request_t *request, const int *fds, size_t count,
+                                 sys_start_t *start)
 {
     for (;;) {
         pthread_mutex_lock(&mutex);
@@ -183,6 +190,10 @@ static apr_status_t send_request(const unix_request_t *request, const int *fds, 
             end_server(0);
         const apr_status_t status = server.socket < 0 ? start_server(&start->failed) : APR_SUCCESS;
         const int error = status == APR_SUCCESS ? send_now(request, fds, count) : 0;
+        *generation = server.generation;
+        /* Its socket is closed, so it is ending: the next one takes its place at once. */
+        if (means_gone(error) && server.lifeline >= 0 && server.answered)
+            end_server(1);
         pthread_mutex_unlock(&mutex);
         if (status != APR_SUCCESS || error == 0)
             return status;
@@ -211,14 +222,15 @@ static apr_status_t receive_answer(pid_t *pid, int status_pipe, sys_time_t deadl
 }
 
 /** Ask once: MPROC_ESTATE if the server is gone, and with it the request. */
-static apr_status_t ask(pid_t *pid, int *status_pipe, const unix_request_t *request, int *fds, size_t count,
-                        sys_start_t *start)
+static apr_status_t ask(pid_t *pid, int *status_pipe, unsigned *generation, const unix_request_t *request, int *fds,
+                        size_t count, sys_start_t *start)
 {
     int ends[2];
+    *generation = 0;
     if (unix_pipe(ends) != 0)
         return errno;
     fds[UNIX_PASS_STATUS] = ends[1];
-    apr_status_t status = send_request(request, fds, count, start);
+    apr_status_t status = send_request(generation, request, fds, count, start);
     unix_close(ends[1]);
     if (status == APR_SUCCESS)
         status = receive_answer(pid, ends[0], start->deadline);
@@ -233,10 +245,12 @@ static apr_status_t ask(pid_t *pid, int *status_pipe, const unix_request_t *requ
  * Judge a server that did not answer and never has: if it ended by itself or took too long, the program is at fault. If
  * it was killed, another one is worth a try (MPROC_ESTATE).
  */
-static apr_status_t judge(apr_status_t status, sys_start_t *start)
+static apr_status_t judge(apr_status_t status, unsigned generation, sys_start_t *start)
 {
     pthread_mutex_lock(&mutex);
-    if (status == APR_SUCCESS) {
+    if (generation != server.generation) {
+        /* Another thread has started another one since: that one is not to blame. */
+    } else if (status == APR_SUCCESS) {
         server.answered = 1;
     } else if ((status == MPROC_ESTATE || status == APR_TIMEUP) && !server.answered && server.lifeline >= 0) {
         const int by_force = status == APR_TIMEUP || sys_wait(server.sentinel, sys_now() + NEARLY_ENDED) != APR_SUCCESS;
@@ -262,7 +276,9 @@ static apr_status_t start_with(pid_t *pid, int *status_pipe, const unix_request_
                                sys_start_t *start)
 {
     for (int attempt = 0;; attempt++) {
-        apr_status_t status = judge(ask(pid, status_pipe, request, fds, count, start), start);
+        unsigned generation;
+        apr_status_t status = ask(pid, status_pipe, &generation, request, fds, count, start);
+        status = judge(status, generation, start);
         if (status != MPROC_ESTATE)
             return status;
         start->failed = "the fork server was killed";

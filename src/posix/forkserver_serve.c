@@ -92,7 +92,7 @@ static void raise_file_limit(void)
 
 /* ---- Ends -------------------- */
 
-static void tell(int status, int32_t kind, int32_t value)
+static int tell(int status, int32_t kind, int32_t value)
 {
     /*
      * An end is told twice: one record is read, the other keeps the pipe readable, as a sentinel of what has ended must
@@ -100,7 +100,11 @@ static void tell(int status, int32_t kind, int32_t value)
      */
     const unix_record_t records[2] = {{kind, value}, {kind, value}};
     const size_t size = kind == UNIX_RECORD_ENDED ? sizeof records : sizeof records[0];
-    while (write(status, records, size) < 0 && errno == EINTR) {}
+    ssize_t written;
+    do {
+        written = write(status, records, size);
+    } while (written < 0 && errno == EINTR);
+    return written == (ssize_t)size ? 0 : -1;
 }
 
 /** A process is gone: its children, which nobody can join any more, end with it. */
@@ -239,7 +243,9 @@ static int start(unix_served_t *child, const unix_request_t *request, int *fds, 
         close_all(fds, count);
         return 0;
     }
-    tell(fds[UNIX_PASS_STATUS], UNIX_RECORD_STARTED, pid);
+    /* Its creator has given up or is gone: nobody could join it. */
+    if (tell(fds[UNIX_PASS_STATUS], UNIX_RECORD_STARTED, pid) != 0)
+        kill(pid, SIGKILL);
     entries[entry_count++] = (entry_t){pid, request->creator, fds[UNIX_PASS_STATUS]};
     close_all(fds + 1, count - 1);
     return 0;
