@@ -78,6 +78,23 @@ static process_t *next_child(int (*is_wanted)(const process_t *))
     return found;
 }
 
+/** Wait for a child; one that cannot be waited for (the program closed our descriptors) is given up, not asked again. */
+static apr_status_t wait_for(process_t *process, sys_time_t deadline)
+{
+    const apr_status_t status = process_wait(process, deadline);
+    if (status == APR_SUCCESS || status == APR_TIMEUP)
+        return status;
+    mproc_log(MPROC_LOG_ERROR, "%s (pid %d) cannot be waited for: were descriptors of mproc closed?", process->name,
+              process->pid);
+    process_lock();
+    if (process->state == PROCESS_RUNNING) {
+        process->state = PROCESS_ENDED;
+        children_remove(process);
+    }
+    process_unlock();
+    return status;
+}
+
 /** Ask all daemons to end, so that their graces run side by side. */
 static void terminate_daemons(void)
 {
@@ -94,15 +111,15 @@ void children_end(void)
     const sys_time_t start = sys_now();
     for (process_t *process; (process = next_child(is_daemon_process)) != NULL; process_release(process)) {
         mproc_log(MPROC_LOG_DEBUG, "waiting for daemon %s to end", process->name);
-        if (process_wait(process, process->grace < 0 || process->grace > SYS_NEVER - start
-                                      ? SYS_NEVER
-                                      : start + process->grace) != APR_TIMEUP)
+        if (wait_for(process,
+                     process->grace < 0 || process->grace > SYS_NEVER - start ? SYS_NEVER : start + process->grace) !=
+            APR_TIMEUP)
             continue;
         process_signal(process, SYS_KILL, "mproc_terminate");
-        process_wait(process, SYS_NEVER);
+        wait_for(process, SYS_NEVER);
     }
     for (process_t *process; (process = next_child(is_no_daemon)) != NULL; process_release(process)) {
         mproc_log(MPROC_LOG_DEBUG, "joining %s", process->name);
-        process_wait(process, SYS_NEVER);
+        wait_for(process, SYS_NEVER);
     }
 }
