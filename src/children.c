@@ -78,7 +78,9 @@ static process_t *next_child(int (*is_wanted)(const process_t *))
     return found;
 }
 
-/** Wait for a child; one that cannot be waited for (the program closed our descriptors) is given up, not asked again. */
+/**
+ * Wait for a child; one that cannot be waited for (the program closed our descriptors) is given up, not asked again.
+ */
 static apr_status_t wait_for(process_t *process, sys_time_t deadline)
 {
     const apr_status_t status = process_wait(process, deadline);
