@@ -37,13 +37,8 @@ static int run_on_ignoring(mproc_call_t *call)
 static mproc_process_t *start_and_hear(mproc_target_t target, mproc_process_opts_t opts)
 {
     char text[] = "-----";
-    apr_file_t *reader, *writer;
-    make_pipe(&reader, &writer);
-    const mproc_os_handle_t handle = handle_of(writer);
-    opts.handles = &handle;
-    opts.handle_count = 1;
-    mproc_process_t *process = start(target, opts);
-    apr_file_close(writer);
+    apr_file_t *reader;
+    mproc_process_t *process = start_writing(&reader, target, opts);
     /* Not to its end: a forked child has inherited the other end as well. */
     assert_int_equal(apr_file_read_full(reader, text, 5, NULL), APR_SUCCESS);
     apr_file_close(reader);

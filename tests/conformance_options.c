@@ -14,13 +14,8 @@
 /** Start a target that writes into the pipe which is its first handle, and read all of it. */
 static void ask(char *text, size_t size, mproc_target_t target, mproc_process_opts_t opts)
 {
-    apr_file_t *reader, *writer;
-    make_pipe(&reader, &writer);
-    const mproc_os_handle_t handle = handle_of(writer);
-    opts.handles = &handle;
-    opts.handle_count = 1;
-    mproc_process_t *process = start(target, opts);
-    apr_file_close(writer);
+    apr_file_t *reader;
+    mproc_process_t *process = start_writing(&reader, target, opts);
     read_all(reader, text, size);
     apr_file_close(reader);
     assert_int_equal(finish(process), 0);

@@ -105,13 +105,8 @@ static int tell_identity(mproc_call_t *call)
 /** Start a child that tells about itself, and listen. */
 static mproc_process_t *ask_identity(identity_t *child, mproc_process_opts_t opts)
 {
-    apr_file_t *reader, *writer;
-    make_pipe(&reader, &writer);
-    const mproc_os_handle_t handle = handle_of(writer);
-    opts.handles = &handle;
-    opts.handle_count = 1;
-    mproc_process_t *process = start(tell_identity, opts);
-    apr_file_close(writer);
+    apr_file_t *reader;
+    mproc_process_t *process = start_writing(&reader, tell_identity, opts);
     read_bytes(reader, child, sizeof *child);
     apr_file_close(reader);
     return process;

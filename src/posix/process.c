@@ -81,12 +81,6 @@ static void abandon(const sys_process_t *process)
 
 /* ---- Fork -------------------- */
 
-/** Whether this process has one thread, so that no other holds the lock of a stream. */
-static int is_single_threaded(void)
-{
-    return sys_thread_count() == 1;
-}
-
 /**
  * Write out what is buffered, so that it is not written twice; without waiting for a stream that another thread is
  * using.
@@ -146,7 +140,8 @@ static apr_status_t start_by_fork(sys_process_t *process, sys_start_t *start)
             keep[count++] = stdio[i];
         keep[count++] = directory;
         keep[count++] = process->lifeline.followed;
-        const int single_threaded = is_single_threaded();
+        /* With one thread, no other holds the lock of a stream. */
+        const int single_threaded = sys_thread_count() == 1;
         flush_before_fork(single_threaded);
         unix_keep_in_fork(keep, count);
         process->pid = fork();

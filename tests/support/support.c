@@ -73,6 +73,18 @@ mproc_os_handle_t handle_of(apr_file_t *file)
     return (mproc_os_handle_t)native;
 }
 
+mproc_process_t *start_writing(apr_file_t **reader, mproc_target_t target, mproc_process_opts_t opts)
+{
+    apr_file_t *writer;
+    make_pipe(reader, &writer);
+    const mproc_os_handle_t handle = handle_of(writer);
+    opts.handles = &handle;
+    opts.handle_count = 1;
+    mproc_process_t *process = start(target, opts);
+    apr_file_close(writer);
+    return process;
+}
+
 apr_file_t *file_of(mproc_os_handle_t handle, apr_pool_t *pool)
 {
     apr_os_file_t native = (apr_os_file_t)handle;

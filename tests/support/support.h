@@ -32,6 +32,9 @@ apr_pool_t *test_pool(void);
 /** A pipe whose ends no child inherits. */
 void make_pipe(apr_file_t **reader, apr_file_t **writer);
 
+/** Start a target whose first handle is the writing end of a pipe; the reading end is stored. */
+mproc_process_t *start_writing(apr_file_t **reader, mproc_target_t target, mproc_process_opts_t opts);
+
 /** What the system calls a file. */
 mproc_os_handle_t handle_of(apr_file_t *file);
 
