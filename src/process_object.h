@@ -135,14 +135,15 @@ extern apr_interval_time_t process_startup_timeout;
 /** Start a created process; the status has its text. */
 apr_status_t process_launch(process_t *process);
 
-/** Count a process that is being started among the running ones, or take that back. */
-void process_set_started(process_t *process, int started);
+/** Count a process that was started among the running ones; with the lock held. */
+void process_set_running(process_t *process);
 
 /** Whether this program has been seen to reach mproc_initialize() as a child. */
 void process_set_proven(void);
 
 /* ---- process_thread.c -------------------------------------------------------------------------------------------- */
 
+/** Start a process that is being launched, and say that it runs; the status has its text. */
 apr_status_t thread_launch(process_t *process);
 
 /** What is ready when the thread has ended. */

@@ -136,19 +136,10 @@ static apr_status_t start_with_system(process_t *process)
     return status;
 }
 
-void process_set_started(process_t *process, int started)
+void process_set_running(process_t *process)
 {
-    process_lock();
-    if (started && process->state == PROCESS_LAUNCHING) {
-        process->state = PROCESS_RUNNING;
-        children_add(process);
-    } else if (!started && process->state == PROCESS_RUNNING) {
-        process->state = PROCESS_CREATED;
-        children_remove(process);
-    } else if (!started) {
-        process->state = PROCESS_CREATED;
-    }
-    process_unlock();
+    process->state = PROCESS_RUNNING;
+    children_add(process);
 }
 
 apr_status_t process_launch(process_t *process)
@@ -173,7 +164,12 @@ apr_status_t process_launch(process_t *process)
         process_drop_given(process);
         sys_block_trim(&process->block, sizeof(boot_t));
     }
-    process_set_started(process, status == APR_SUCCESS);
+    process_lock();
+    if (status != APR_SUCCESS)
+        process->state = PROCESS_CREATED;
+    else if (process->method != MPROC_THREAD)
+        process_set_running(process);
+    process_unlock();
     if (status != APR_SUCCESS)
         return status;
     mproc_log(MPROC_LOG_DEBUG, "%s started by %s with pid %d", process->name, mproc_start_method_name(process->method),

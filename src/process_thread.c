@@ -22,6 +22,9 @@ static void *APR_THREAD_FUNC run(apr_thread_t *self, void *data)
     thread_t *thread = data;
     process_t *process = thread->process;
     (void)self;
+    /* Until the launcher has said that the process runs: only then may its target look at it, and end. */
+    process_lock();
+    process_unlock();
     process_enter_thread(process);
     thread->exitcode = child_call_target(process, boot_of(&process->block), process->target);
     process_enter_thread(NULL);
@@ -53,24 +56,23 @@ apr_status_t thread_launch(process_t *process)
         status = apr_pool_create_unmanaged_ex(&thread->pool, NULL, thread->allocator);
     if (status == APR_SUCCESS)
         status = sys_event_create(&thread->ended);
-    process->pid = sys_getpid();
-    process->thread = thread;
-    /* They belong to the target from now on, which closes them. */
-    for (size_t i = 0; i < process->given_count; i++)
-        sys_handle_give(process->given[i]);
-    /* Before it runs: it may at once start children that look at it. */
-    process_set_started(process, status == APR_SUCCESS);
+    process_lock();
     if (status == APR_SUCCESS)
         status = apr_thread_create(&thread->thread, NULL, run, thread, thread->pool);
-    if (status != APR_SUCCESS) {
-        process_set_started(process, 0);
-        process->thread = NULL;
-        process->pid = 0;
-        free_thread(thread);
-        return mproc_fail(status, "%s cannot be started by thread", process->name);
+    if (status == APR_SUCCESS) {
+        process->pid = sys_getpid();
+        process->thread = thread;
+        /* They belong to the target from now on, which closes them. */
+        for (size_t i = 0; i < process->given_count; i++)
+            sys_handle_give(process->given[i]);
+        process->given_count = 0;
+        process_set_running(process);
     }
-    process->given_count = 0;
-    return APR_SUCCESS;
+    process_unlock();
+    if (status == APR_SUCCESS)
+        return status;
+    free_thread(thread);
+    return mproc_fail(status, "%s cannot be started by thread", process->name);
 }
 
 sys_handle_t thread_sentinel(const process_t *process)
