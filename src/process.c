@@ -427,8 +427,9 @@ apr_status_t process_wrong_state(const process_t *process, const char *call)
 {
     static const char *const roles[] = {NULL, "is the current process", "is this process's creator"};
     static const char *const states[] = {"was not started", "is being started", "still runs", "has ended", "is closed"};
+    const char *state = process->readers > 0 ? "is about to be run by mproc_process_run" : states[process->state];
     return mproc_fail(MPROC_ESTATE, "%s: %s %s", call, process->name,
-                      roles[process->role] ? roles[process->role] : states[process->state]);
+                      roles[process->role] ? roles[process->role] : state);
 }
 
 apr_status_t mproc_process_close(mproc_process_t *handle)

@@ -146,7 +146,7 @@ apr_status_t process_launch(process_t *process)
 {
     process_lock();
     apr_status_t status = APR_SUCCESS;
-    if (process->role != ROLE_CHILD || process->state != PROCESS_CREATED)
+    if (process->role != ROLE_CHILD || process->state != PROCESS_CREATED || process->readers > 0)
         status = process_wrong_state(process, "mproc_process_launch");
     else
         process->state = PROCESS_LAUNCHING;
@@ -202,21 +202,74 @@ apr_status_t mproc_process_start_sized(mproc_process_t **handle, mproc_target_t 
     return status;
 }
 
+/** Duplicate the handles in a copy of a process's block, and let the copy's target have them. */
+static apr_status_t duplicate_handles(boot_t *copy, const process_t *process)
+{
+    int64_t *handles = boot_at(copy, copy->handles);
+    apr_status_t status = APR_SUCCESS;
+    size_t count = 0;
+    for (; count < process->given_count && status == APR_SUCCESS; count++) {
+        sys_handle_t duplicate;
+        status = sys_handle_duplicate(&duplicate, process->given[count]);
+        handles[count] = duplicate;
+    }
+    if (status == APR_SUCCESS) {
+        for (size_t i = 0; i < count; i++)
+            sys_handle_give((sys_handle_t)handles[i]);
+        return status;
+    }
+    for (size_t i = 0; i < count; i++)
+        sys_handle_close((sys_handle_t)handles[i]);
+    return mproc_fail(status, "mproc_process_run: the handles given to %s cannot be duplicated", process->name);
+}
+
+/**
+ * Copy what a target is given, so that it may write into its arguments and close its handles, and the process can still
+ * be launched with its own.
+ */
+static apr_status_t copy_for_run(sys_block_t *copy, process_t *process)
+{
+    process_lock();
+    const int is_created = process->role == ROLE_CHILD && process->state == PROCESS_CREATED;
+    apr_status_t status = is_created ? APR_SUCCESS : process_wrong_state(process, "mproc_process_run");
+    if (is_created)
+        process->readers++;
+    process_unlock();
+    if (!is_created)
+        return status;
+    const boot_t *boot = boot_of(&process->block);
+    status = sys_block_create(copy, (size_t)boot->size, 1);
+    if (status == APR_SUCCESS) {
+        memcpy(copy->data, boot, (size_t)boot->size);
+        status = duplicate_handles(boot_of(copy), process);
+    } else {
+        status = mproc_fail(status, "mproc_process_run: no memory for the arguments of %s", process->name);
+    }
+    if (status != APR_SUCCESS)
+        sys_block_close(copy);
+    process_lock();
+    process->readers--;
+    if (status == APR_SUCCESS)
+        apr_cpystrn(boot_of(copy)->name, process->name, BOOT_NAME_MAX);
+    process_unlock();
+    return status;
+}
+
 apr_status_t mproc_process_run(mproc_process_t *handle, int *exitcode)
 {
     process_t *process;
     apr_status_t status = process_acquire(&process, handle, "mproc_process_run");
     if (status != APR_SUCCESS)
         return status;
-    if (process->role != ROLE_CHILD || process->state != PROCESS_CREATED) {
-        status = process_wrong_state(process, "mproc_process_run");
-    } else {
-        boot_t *boot = boot_of(&process->block);
-        apr_cpystrn(boot->name, process->name, sizeof boot->name);
-        const int code = child_call_target(NULL, boot, process->target);
-        if (exitcode)
-            *exitcode = code;
-    }
+    mproc_target_t target = process->target;
+    sys_block_t block = {NULL, 0, SYS_NO_HANDLE};
+    status = copy_for_run(&block, process);
     process_release(process);
+    if (status != APR_SUCCESS)
+        return status;
+    const int code = child_call_target(NULL, boot_of(&block), target);
+    if (exitcode)
+        *exitcode = code;
+    sys_block_close(&block);
     return status;
 }

@@ -435,6 +435,48 @@ static void test_create_then_launch(void **state)
     assert_int_equal(finish(process), 3);
 }
 
+/** Use up what was given: spoil the data, and close the handle after a word. */
+static int use_up(mproc_call_t *call)
+{
+    int *data = mproc_call_data(call, sizeof *data);
+    const int found = *data;
+    *data = -1;
+    return write_and_close(mproc_call_handle(call, 0), "used") == 0 ? found : 99;
+}
+
+static void test_run_leaves_all_for_the_launch(void **state)
+{
+    apr_file_t *reader, *writer;
+    mproc_process_t *process;
+    char text[64];
+    int data = 21;
+    int exitcode = -1;
+    (void)state;
+    make_pipe(&reader, &writer);
+    const mproc_os_handle_t handle = handle_of(writer);
+    const int before = count_descriptors();
+    mproc_process_opts_t opts = method_options();
+    opts.data = &data;
+    opts.size = sizeof data;
+    opts.handles = &handle;
+    opts.handle_count = 1;
+    assert_success(mproc_process_create(&process, use_up, &opts));
+    const int created = count_descriptors();
+    for (int i = 0; i < 3; i++) {
+        assert_success(mproc_process_run(process, &exitcode));
+        assert_int_equal(exitcode, 21);
+        assert_int_equal(count_descriptors(), created);
+    }
+    assert_success(mproc_process_launch(process));
+    assert_int_equal(finish(process), 21);
+    if (method_under_test() != MPROC_FORKSERVER) /* the fork server stays */
+        assert_int_equal(count_descriptors(), before);
+    apr_file_close(writer);
+    read_all(reader, text, sizeof text);
+    assert_string_equal(text, "usedusedusedused");
+    apr_file_close(reader);
+}
+
 static void test_finish_in_one(void **state)
 {
     mproc_process_t *process;
@@ -552,6 +594,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_many_at_once),
         cmocka_unit_test(test_active_children),
         cmocka_unit_test(test_create_then_launch),
+        cmocka_unit_test(test_run_leaves_all_for_the_launch),
         cmocka_unit_test(test_finish_in_one),
         cmocka_unit_test(test_authkey),
         cmocka_unit_test(test_pool_ends_process),

@@ -297,8 +297,8 @@ static inline apr_status_t mproc_process_start(mproc_process_t **process, mproc_
  * Start a process that mproc_process_create() made.
  *
  * @param process The process.
- * @return APR_SUCCESS; MPROC_ESTATE if it was started before; MPROC_EINIT if the child does not reach
- *         mproc_initialize(); APR_ENOENT, APR_ENOTDIR or APR_EACCES if the working folder or the program's own file is
+ * @return APR_SUCCESS; MPROC_ESTATE if it was started before, or another thread is just beginning to run it;
+ *         MPROC_EINIT if the child does not reach mproc_initialize(); APR_ENOENT, APR_ENOTDIR or APR_EACCES if the working folder or the program's own file is
  *         out of reach; APR_EAGAIN or APR_ENOMEM if the system refuses another process; APR_EMFILE or APR_ENFILE when
  *         it is out of descriptors; MPROC_ESTARTUP if the fork server is killed again and again; APR_TIMEUP if it does
  *         not answer for half a minute. After a failure the process is as before and can be launched again.
@@ -309,9 +309,13 @@ MPROC_API apr_status_t mproc_process_launch(mproc_process_t *process);
 /**
  * Run the target of a process here, on the calling thread, without starting anything.
  *
+ * The target gets copies of its arguments and handles, each time anew: it may write into the ones and close the others,
+ * as in a child.
+ *
  * @param process  A process that was created and not started; it stays so.
  * @param exitcode What the target returned, 0 to 255; may be NULL.
- * @return APR_SUCCESS; MPROC_ESTATE if it was started before.
+ * @return APR_SUCCESS; MPROC_ESTATE if it was started before; APR_ENOMEM or APR_EMFILE if there is no room for the
+ *         copies.
  * @remark Any thread.
  */
 MPROC_API apr_status_t mproc_process_run(mproc_process_t *process, int *exitcode);

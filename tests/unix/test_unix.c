@@ -94,7 +94,21 @@ static int try_without_processes(mproc_call_t *call)
     if (setgid(65534) != 0 || setuid(65534) != 0 || setrlimit(RLIMIT_NPROC, &none) != 0)
         return 77;
     apr_status_t status = mproc_process_start(&process, return_six, &opts);
-    return status == APR_EAGAIN && process == NULL && mproc_last_error()->text[0] ? 0 : 1;
+    if (status != APR_EAGAIN || process || !mproc_last_error()->text[0])
+        return 1;
+    /* A thread counts as well. What was refused can be launched again, with all that it was given. */
+    const mproc_os_handle_t handle = 1;
+    opts.start_method = MPROC_THREAD;
+    opts.handles = &handle;
+    opts.handle_count = 1;
+    if (mproc_process_create(&process, return_six, &opts) != APR_SUCCESS)
+        return 2;
+    const int used = count_descriptors();
+    for (int i = 0; i < 2; i++)
+        if (mproc_process_launch(process) != APR_EAGAIN || mproc_process_is_alive(process) ||
+            count_descriptors() != used)
+            return 3;
+    return mproc_process_close(process) == APR_SUCCESS && count_descriptors() == used - 1 ? 0 : 4;
 }
 
 static void test_fork_refused(void **state)
