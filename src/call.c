@@ -5,6 +5,7 @@
 
 static int is_missing(const mproc_call_t *call, const char *function)
 {
+    mproc_forget_error(); /* so that a NULL or 0 that is an answer can be told from a refusal */
     if (call)
         return 0;
     mproc_fail(APR_EINVAL, "%s: the call is NULL", function);

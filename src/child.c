@@ -90,7 +90,7 @@ void child_run(sys_block_t *block)
     } else {
         atomic_store(&boot->stage, BOOT_RUNNING);
         code = child_call_target(process_current(), boot, target);
-        children_end();
+        children_end(1);
         boot->exitcode = code;
         atomic_store(&boot->stage, BOOT_ENDED);
     }

@@ -59,9 +59,19 @@ static int is_daemon_process(const process_t *process)
     return process->daemon && process->os;
 }
 
+static int is_unasked_daemon(const process_t *process)
+{
+    return is_daemon_process(process) && !process->was_asked;
+}
+
 static int is_no_daemon(const process_t *process)
 {
     return !process->daemon;
+}
+
+static int is_no_daemon_nor_thread(const process_t *process)
+{
+    return !process->daemon && process->os;
 }
 
 /** Get a running child of a kind, to be released by the caller; NULL if there is none. */
@@ -89,10 +99,7 @@ static apr_status_t wait_for(process_t *process, sys_time_t deadline)
     mproc_log(MPROC_LOG_ERROR, "%s (pid %d) cannot be waited for: were descriptors of mproc closed?", process->name,
               process->pid);
     process_lock();
-    if (process->state == PROCESS_RUNNING) {
-        process->state = PROCESS_ENDED;
-        children_remove(process);
-    }
+    process_give_up(process);
     process_unlock();
     return status;
 }
@@ -100,15 +107,17 @@ static apr_status_t wait_for(process_t *process, sys_time_t deadline)
 /** Ask all daemons to end, so that their graces run side by side. */
 static void terminate_daemons(void)
 {
-    process_lock();
-    for (process_t *process = running; process; process = process->next)
-        if (is_daemon_process(process))
-            sys_process_signal(process->os, SYS_TERMINATE);
-    process_unlock();
+    for (process_t *process; (process = next_child(is_unasked_daemon)) != NULL; process_release(process)) {
+        process_lock();
+        process->was_asked = 1;
+        process_unlock();
+        process_signal(process, SYS_TERMINATE, "mproc_terminate");
+    }
 }
 
-void children_end(void)
+void children_end(int with_threads)
 {
+    int (*const is_to_join)(const process_t *) = with_threads ? is_no_daemon : is_no_daemon_nor_thread;
     terminate_daemons();
     const sys_time_t start = sys_now();
     for (process_t *process; (process = next_child(is_daemon_process)) != NULL; process_release(process)) {
@@ -120,7 +129,7 @@ void children_end(void)
         process_signal(process, SYS_KILL, "mproc_terminate");
         wait_for(process, SYS_NEVER);
     }
-    for (process_t *process; (process = next_child(is_no_daemon)) != NULL; process_release(process)) {
+    for (process_t *process; (process = next_child(is_to_join)) != NULL; process_release(process)) {
         mproc_log(MPROC_LOG_DEBUG, "joining %s", process->name);
         wait_for(process, SYS_NEVER);
     }

@@ -5,15 +5,17 @@
 #include <stdlib.h>
 
 #include <apr_general.h>
+#include <apr_time.h>
 
 #include "handle.h"
 #include "log.h"
 #include "process_object.h"
 #include "start_method.h"
 
+static void end_at_exit(void);
+
 static _Atomic int initialized;
 static int apr_initialized;
-static int at_exit_registered;
 static int at_fork_registered;
 
 int library_is_initialized(void)
@@ -120,14 +122,27 @@ static apr_status_t attach(sys_block_t *block, int argc, const char *const *argv
     return status;
 }
 
+/** Arrange for the orderly end: in a child before its target, which may call `exit`, runs. */
+static apr_status_t register_end(int (*register_atexit)(void (*)(void)))
+{
+    static int is_registered;
+    if (!register_atexit || is_registered)
+        return APR_SUCCESS;
+    if (register_atexit(end_at_exit) != 0)
+        return mproc_fail(APR_ENOMEM, "mproc_initialize: atexit has no room for another function");
+    is_registered = 1;
+    return APR_SUCCESS;
+}
+
 /** Find out whether this process was started as a child, and live that child's life if so. */
-static apr_status_t become_child(int argc, const char *const *argv)
+static apr_status_t become_child(int argc, const char *const *argv, int (*register_atexit)(void (*)(void)))
 {
     static int asked;
     sys_block_t block;
-    if (asked)
-        return APR_SUCCESS;
-    apr_status_t status = initialize_apr();
+    apr_status_t status = register_end(register_atexit);
+    if (status != APR_SUCCESS || asked)
+        return status;
+    status = initialize_apr();
     if (status != APR_SUCCESS)
         return status;
     status = attach(&block, argc, argv);
@@ -145,38 +160,36 @@ static apr_status_t become_child(int argc, const char *const *argv)
     return APR_SUCCESS;
 }
 
-apr_status_t mproc_freeze_support(int argc, char **argv)
+/** Fail if the program knows more of the library than it is. */
+static apr_status_t check_version(int version, const char *call)
 {
-    return become_child(argc, (const char *const *)argv);
+    return version <= MPROC_VERSION_NUMBER
+               ? APR_SUCCESS
+               : mproc_fail(MPROC_EBUILD, "%s: the program was built with headers of version %d, libmproc is %s", call,
+                            version, mproc_version());
 }
 
-static void end_at_exit(void)
+apr_status_t mproc_freeze_support_version(int argc, const char *const *argv, int version,
+                                          int (*register_atexit)(void (*)(void)))
 {
-    mproc_terminate();
+    apr_status_t status = check_version(version, "mproc_freeze_support");
+    return status == APR_SUCCESS ? become_child(argc, argv, register_atexit) : status;
 }
 
 apr_status_t mproc_initialize_version(int argc, const char *const *argv, int version,
                                       int (*register_atexit)(void (*)(void)))
 {
-    if (version > MPROC_VERSION_NUMBER)
-        return mproc_fail(MPROC_EBUILD,
-                          "mproc_initialize: the program was built with headers of version %d, libmproc is %s", version,
-                          mproc_version());
-    apr_status_t status = become_child(argc, argv);
+    apr_status_t status = check_version(version, "mproc_initialize");
+    if (status == APR_SUCCESS)
+        status = become_child(argc, argv, register_atexit);
     if (status != APR_SUCCESS || atomic_load(&initialized))
         return status;
     status = initialize(NULL);
     if (status == APR_SUCCESS)
         status = start_method_initialize();
-    if (status != APR_SUCCESS)
-        return status;
-    if (register_atexit && !at_exit_registered) {
-        if (register_atexit(end_at_exit) != 0)
-            return mproc_fail(APR_ENOMEM, "mproc_initialize: atexit has no room for another function");
-        at_exit_registered = 1;
-    }
-    atomic_store(&initialized, 1);
-    return APR_SUCCESS;
+    if (status == APR_SUCCESS)
+        atomic_store(&initialized, 1);
+    return status;
 }
 
 /* ---- End -------------------- */
@@ -187,13 +200,31 @@ apr_status_t mproc_terminate(void)
         return APR_SUCCESS;
     if (process_current() != process_main())
         return mproc_fail(MPROC_ESTATE, "mproc_terminate: called in a thread that is a child");
-    children_end();
+    children_end(1);
+    /* Threads that are not joined may go on: none of them is to begin anything now, and what they began is ended. */
+    process_lock();
     atomic_store(&initialized, 0);
+    process_unlock();
+    for (const sys_time_t deadline = sys_now() + process_startup_timeout; process_is_busy() && sys_now() < deadline;)
+        apr_sleep(MPROC_MILLISECONDS(1));
+    children_end(1);
     process_close_all();
     sys_process_shutdown();
     apr_terminate();
     apr_initialized = 0;
     return APR_SUCCESS;
+}
+
+/** The program has called `exit`. */
+static void end_at_exit(void)
+{
+    if (!atomic_load(&initialized) || process_current() == process_main()) {
+        mproc_terminate();
+        return;
+    }
+    /* A thread that is a child did: it cannot join itself, and one of the others may be joining it. They just end. */
+    children_end(0);
+    sys_process_shutdown();
 }
 
 void library_end_child(void)

@@ -19,6 +19,7 @@ static apr_thread_mutex_t *mutex;
 static process_t *current;                      /* the process itself */
 static process_t *parent;                       /* its creator */
 static _Thread_local process_t *thread_process; /* on a thread that is a child */
+static unsigned busy;                           /* calls that make or start a process at this moment */
 
 /* ---- The lock, and who is who ------------------------------------------------------------------------------------ */
 
@@ -55,13 +56,6 @@ process_t *process_main(void)
 
 process_t *process_parent(void)
 {
-    if (!parent)
-        return NULL;
-    process_lock();
-    if (!parent->os && parent->state == PROCESS_RUNNING &&
-        sys_process_open(&parent->os, parent->pid, parent->birth) != APR_SUCCESS)
-        parent->state = PROCESS_ENDED;
-    process_unlock();
     return parent;
 }
 
@@ -80,7 +74,7 @@ int process_creator_pid(void)
 {
     if (thread_process)
         return sys_getpid();
-    if (!process_parent())
+    if (!parent)
         return sys_getppid();
     return process_wait(parent, 0) == APR_SUCCESS ? 0 : parent->pid;
 }
@@ -166,29 +160,63 @@ apr_status_t process_become(const boot_t *boot)
      * asks; the birth tells the creator from a process that has got its number since.
      */
     if (!parent->birth)
-        process_parent();
+        process_wait(parent, 0);
     return APR_SUCCESS;
 }
 
 static int may_be_closed(const void *object)
 {
     const process_t *process = object;
-    return process->owner == sys_getpid() &&
-           !(process->role == ROLE_CHILD && (process->state == PROCESS_RUNNING || process->state == PROCESS_LAUNCHING));
+    process_lock();
+    const int is_busy =
+        process->role == ROLE_CHILD && (process->state == PROCESS_RUNNING || process->state == PROCESS_LAUNCHING);
+    process_unlock();
+    return process->owner == sys_getpid() && !is_busy;
 }
 
 void process_close_all(void)
 {
-    handle_close_all(HANDLE_PROCESS, may_be_closed);
+    process_lock();
     current = parent = NULL;
+    process_unlock();
+    handle_close_all(HANDLE_PROCESS, may_be_closed);
 }
 
 void process_forked(void)
 {
-    if (current) {
-        current->owner = current->pid = sys_getpid();
-        thread_process = NULL;
-    }
+    busy = 0; /* whoever was, is not here */
+    if (!current)
+        return;
+    current->owner = current->pid = sys_getpid();
+    thread_process = NULL;
+    /* The creator's child was the original. Its sentinel was closed, and its number can be another file's by now. */
+    parent = NULL;
+}
+
+apr_status_t process_begin(const char *call)
+{
+    process_lock();
+    const int is_open = library_is_initialized();
+    if (is_open)
+        busy++;
+    process_unlock();
+    return is_open ? APR_SUCCESS
+                   : mproc_fail(MPROC_EINIT, "%s: mproc_initialize was not called in this process's main", call);
+}
+
+void process_end(void)
+{
+    process_lock();
+    busy--;
+    process_unlock();
+}
+
+int process_is_busy(void)
+{
+    process_lock();
+    const int result = busy > 0;
+    process_unlock();
+    return result;
 }
 
 void process_drop_given(process_t *process)
@@ -355,6 +383,25 @@ static apr_status_t clear_with_pool(void *data)
     return APR_SUCCESS;
 }
 
+static apr_status_t create(mproc_process_t **handle, mproc_target_t target, mproc_start_method_t method,
+                           const mproc_process_opts_t *opts)
+{
+    process_t *process = make(ROLE_CHILD);
+    if (!process)
+        return mproc_fail(APR_ENOMEM, "mproc_process_create: no memory");
+    process->target = target;
+    process->method = method;
+    apr_status_t status = fill(process, opts);
+    if (status != APR_SUCCESS) {
+        destroy(process);
+        return status;
+    }
+    status = publish(process);
+    if (status == APR_SUCCESS)
+        *handle = process->handle;
+    return status;
+}
+
 apr_status_t mproc_process_create_sized(mproc_process_t **handle, mproc_target_t target,
                                         const mproc_process_opts_t *opts, size_t opts_size)
 {
@@ -378,23 +425,14 @@ apr_status_t mproc_process_create_sized(mproc_process_t **handle, mproc_target_t
         status = check_options(&complete, method);
     if (status != APR_SUCCESS)
         return status;
-    process_t *process = make(ROLE_CHILD);
-    if (!process)
-        return mproc_fail(APR_ENOMEM, "mproc_process_create: no memory");
-    process->target = target;
-    process->method = method;
-    status = fill(process, &complete);
-    if (status != APR_SUCCESS) {
-        destroy(process);
-        return status;
-    }
-    status = publish(process);
+    status = process_begin("mproc_process_create");
     if (status != APR_SUCCESS)
         return status;
-    *handle = process->handle;
-    if (complete.pool)
-        apr_pool_cleanup_register(complete.pool, process->handle, clear_with_pool, apr_pool_cleanup_null);
-    return APR_SUCCESS;
+    status = create(handle, target, method, &complete);
+    process_end();
+    if (status == APR_SUCCESS && complete.pool)
+        apr_pool_cleanup_register(complete.pool, *handle, clear_with_pool, apr_pool_cleanup_null);
+    return status;
 }
 
 /* ---- Using handles ----------------------------------------------------------------------------------------------- */

@@ -15,7 +15,10 @@ int mproc_process_pid(mproc_process_t *handle)
     process_t *process;
     if (process_acquire(&process, handle, "mproc_process_pid") != APR_SUCCESS)
         return 0;
-    const int pid = process->pid;
+    /* Whoever launches it writes without the lock. */
+    process_lock();
+    const int pid = process->state == PROCESS_LAUNCHING ? 0 : process->pid;
+    process_unlock();
     process_release(process);
     mproc_forget_error();
     return pid;
@@ -26,7 +29,9 @@ const char *mproc_process_name(mproc_process_t *handle)
     process_t *process;
     if (process_acquire(&process, handle, "mproc_process_name") != APR_SUCCESS)
         return NULL;
+    process_lock();
     const char *name = process->name;
+    process_unlock();
     process_release(process);
     mproc_forget_error();
     return name;
@@ -37,7 +42,9 @@ int mproc_process_is_daemon(mproc_process_t *handle)
     process_t *process;
     if (process_acquire(&process, handle, "mproc_process_is_daemon") != APR_SUCCESS)
         return 0;
+    process_lock();
     const int daemon = process->daemon;
+    process_unlock();
     process_release(process);
     mproc_forget_error();
     return daemon;
@@ -134,7 +141,10 @@ apr_status_t mproc_process_sentinel(mproc_process_t *handle, mproc_os_handle_t *
     if (status != APR_SUCCESS)
         return status;
     process_lock();
-    if (!sentinel)
+    status = process_settle(process);
+    if (status != APR_SUCCESS)
+        status = mproc_fail(status, "mproc_process_sentinel: %s cannot be watched", process->name);
+    else if (!sentinel)
         status = mproc_fail(APR_EINVAL, "mproc_process_sentinel: nowhere to store it: it is NULL");
     else if (process->role == ROLE_CHILD && process->state < PROCESS_RUNNING)
         status = process_wrong_state(process, "mproc_process_sentinel");
@@ -223,9 +233,16 @@ apr_status_t mproc_process_set_authkey(mproc_process_t *handle, const void *key,
 
 mproc_process_t *mproc_current_process(void)
 {
-    const process_t *process = library_is_initialized() ? process_current() : NULL;
-    if (process)
-        return process->handle;
+    mproc_process_t *handle = NULL;
+    if (library_is_initialized()) {
+        process_lock();
+        handle = process_current() ? process_current()->handle : NULL;
+        process_unlock();
+    }
+    if (handle) {
+        mproc_forget_error();
+        return handle;
+    }
     mproc_fail(MPROC_EINIT, "mproc_current_process: mproc_initialize was not called in this process's main");
     return NULL;
 }
@@ -236,11 +253,17 @@ mproc_process_t *mproc_parent_process(void)
         mproc_fail(MPROC_EINIT, "mproc_parent_process: mproc_initialize was not called in this process's main");
         return NULL;
     }
+    mproc_process_t *handle = NULL;
+    process_lock();
     /* A thread that is a child knows its creator, which can be a thread as well. */
     if (process_current() != process_main())
-        return process_current()->creator;
-    if (process_parent())
-        return process_parent()->handle;
-    mproc_fail(APR_ENOENT, "mproc_parent_process: this is the first process");
-    return NULL;
+        handle = process_current()->creator;
+    else if (process_parent())
+        handle = process_parent()->handle;
+    process_unlock();
+    if (handle)
+        mproc_forget_error();
+    else
+        mproc_fail(APR_ENOENT, "mproc_parent_process: this process is no child of mproc's");
+    return handle;
 }

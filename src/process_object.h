@@ -3,8 +3,8 @@
  * @file process_object.h
  * @brief Process objects, and what the files that make up their life share.
  *
- * process.c makes and describes them, process_start.c starts them, process_wait.c sees their end, children.c keeps the
- * list of those that run, child.c is the child's side.
+ * process.c makes them, process_info.c describes them, process_start.c starts them (process_thread.c those that are
+ * threads), process_wait.c sees their end, children.c keeps the list of those that run, child.c is the child's side.
  */
 #ifndef MPROC_PROCESS_OBJECT_H
 #define MPROC_PROCESS_OBJECT_H
@@ -47,6 +47,7 @@ typedef struct process_t {
     mproc_target_t target;
     mproc_start_method_t method;
     int daemon;
+    int was_asked; /* a daemon, to end, when the library is ended */
     apr_interval_time_t grace;
     char *name;
     char identity[BOOT_IDENTITY_MAX];
@@ -116,8 +117,17 @@ void process_close_all(void);
 /** In a child that somebody's fork made: this process is now the copy. */
 void process_forked(void);
 
-/** The object of the creator; NULL if there is none. */
+/** The object of the creator; NULL if there is none. It is opened when somebody asks about its life. */
 process_t *process_parent(void);
+
+/**
+ * Between these two the library is not ended by another thread: MPROC_EINIT, with its text, if that has happened.
+ */
+apr_status_t process_begin(const char *call);
+void process_end(void);
+
+/** Whether a thread is between the two. */
+int process_is_busy(void);
 
 const char *process_current_name(void);
 
@@ -158,10 +168,13 @@ void thread_close(process_t *process);
 
 /* ---- process_wait.c ---------------------------------------------------------------------------------------------- */
 
-/** Notice the end of a process if it has ended; with the lock held. */
-void process_settle(process_t *process);
+/** Notice the end of a process if it has ended, with the lock held; fails if the system does not let us look. */
+apr_status_t process_settle(process_t *process);
 
-/** Wait for the end: APR_SUCCESS or APR_TIMEUP, without a text. */
+/** Count a process that cannot be waited for among those that have ended; with the lock held. */
+void process_give_up(process_t *process);
+
+/** Wait for the end: APR_SUCCESS, APR_TIMEUP, or why it cannot be waited for; without a text. */
 apr_status_t process_wait(process_t *process, sys_time_t deadline);
 
 /** When a timeout that starts now runs out. */
@@ -179,8 +192,8 @@ apr_status_t process_signal(process_t *process, sys_signal_t sig, const char *ca
 void children_add(process_t *process);
 void children_remove(process_t *process);
 
-/** The orderly end of all children: daemons are stopped, the others joined. */
-void children_end(void);
+/** The orderly end of all children: daemons are stopped, the others joined; threads can be left out. */
+void children_end(int with_threads);
 
 /** Forget them: they are a forked child's siblings. */
 void children_forget(void);

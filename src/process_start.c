@@ -77,7 +77,7 @@ static apr_status_t see_it_attach(process_t *process)
         process_set_proven();
         return APR_SUCCESS;
     }
-    sys_exit_t end = {0, 0, 0};
+    sys_exit_t end;
     if (sys_wait(sys_process_sentinel(process->os), 0) != APR_SUCCESS) {
         sys_process_signal(process->os, SYS_KILL);
         sys_wait(sys_process_sentinel(process->os), SYS_NEVER);
@@ -142,18 +142,10 @@ void process_set_running(process_t *process)
     children_add(process);
 }
 
-apr_status_t process_launch(process_t *process)
+/** Start a process that this thread has marked as being launched. */
+static apr_status_t launch(process_t *process)
 {
-    process_lock();
-    apr_status_t status = APR_SUCCESS;
-    if (process->role != ROLE_CHILD || process->state != PROCESS_CREATED || process->readers > 0)
-        status = process_wrong_state(process, "mproc_process_launch");
-    else
-        process->state = PROCESS_LAUNCHING;
-    process_unlock();
-    if (status != APR_SUCCESS)
-        return status;
-    status = complete_block(process);
+    apr_status_t status = complete_block(process);
     if (status == APR_SUCCESS)
         status = process->method == MPROC_THREAD ? thread_launch(process) : start_with_system(process);
     /*
@@ -175,6 +167,23 @@ apr_status_t process_launch(process_t *process)
     mproc_log(MPROC_LOG_DEBUG, "%s started by %s with pid %d", process->name, mproc_start_method_name(process->method),
               process->pid);
     return APR_SUCCESS;
+}
+
+apr_status_t process_launch(process_t *process)
+{
+    apr_status_t status = process_begin("mproc_process_launch");
+    if (status != APR_SUCCESS)
+        return status;
+    process_lock();
+    if (process->role != ROLE_CHILD || process->state != PROCESS_CREATED || process->readers > 0)
+        status = process_wrong_state(process, "mproc_process_launch");
+    else
+        process->state = PROCESS_LAUNCHING;
+    process_unlock();
+    if (status == APR_SUCCESS)
+        status = launch(process);
+    process_end();
+    return status;
 }
 
 apr_status_t mproc_process_launch(mproc_process_t *handle)

@@ -88,7 +88,7 @@ apr_status_t thread_reap(process_t *process)
     if (!atomic_load(&thread->has_ended) || sys_wait(thread->ended.sentinel, 0) != APR_SUCCESS)
         return APR_TIMEUP;
     apr_thread_join(&result, thread->thread);
-    process->end = (sys_exit_t){1, thread->exitcode, thread->exitcode};
+    process->end = sys_exit_of_code(thread->exitcode);
     return APR_SUCCESS;
 }
 

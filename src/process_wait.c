@@ -3,6 +3,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <apr_time.h>
+
+#include "handle.h"
 #include "process_object.h"
 
 /** Keep for join what the child reported, or its death says, about a target that never ran. */
@@ -10,7 +13,7 @@ static void judge(process_t *process)
 {
     const boot_t *boot = boot_of(&process->block);
     const uint32_t stage = process->thread ? (uint32_t)BOOT_ENDED : atomic_load(&boot->stage);
-    const int by_signal = process->end.known && process->end.code < 0;
+    const int by_signal = process->end.known != SYS_END_UNKNOWN && process->end.code < 0;
     process->verdict = APR_SUCCESS;
     if (stage == BOOT_FAILED) {
         process->verdict = boot->failure;
@@ -23,26 +26,48 @@ static void judge(process_t *process)
         process->verdict = MPROC_ESTARTUP;
         process->verdict_text = strdup("it ended before its target was called");
     }
-    /* Other code of this program waited for it, but it had told its exit code before. */
-    if (!process->end.known && stage == BOOT_ENDED && !process->thread) {
-        process->end.known = 1;
-        process->end.code = boot->exitcode;
-        process->end.native = boot->exitcode;
-    }
+    /* Whoever knows its exit code does not tell, but it told us before. */
+    if (process->end.known != SYS_END_KNOWN && stage == BOOT_ENDED && !process->thread)
+        process->end = sys_exit_of_code(boot->exitcode);
 }
 
-void process_settle(process_t *process)
+/** Get hold of the creator; what it had been is all that is known if it is gone. */
+static apr_status_t open_parent(process_t *process)
+{
+    if (process->os)
+        return APR_SUCCESS;
+    const apr_status_t status = sys_process_open(&process->os, process->pid, process->birth);
+    if (status != APR_ENOENT)
+        return status;
+    process->state = PROCESS_ENDED;
+    return APR_SUCCESS;
+}
+
+apr_status_t process_settle(process_t *process)
 {
     if (process->state != PROCESS_RUNNING || process->role == ROLE_CURRENT)
-        return;
-    apr_status_t status = process->thread ? thread_reap(process) : sys_process_reap(&process->end, process->os);
-    if (status == APR_TIMEUP)
-        return;
+        return APR_SUCCESS;
+    if (process->role == ROLE_PARENT) {
+        const apr_status_t status = open_parent(process);
+        if (status != APR_SUCCESS || process->state != PROCESS_RUNNING)
+            return status;
+    }
+    if ((process->thread ? thread_reap(process) : sys_process_reap(&process->end, process->os)) == APR_TIMEUP)
+        return APR_SUCCESS;
     process->state = PROCESS_ENDED;
     if (process->role != ROLE_CHILD)
-        return;
+        return APR_SUCCESS;
     judge(process);
     sys_block_close(&process->block);
+    children_remove(process);
+    return APR_SUCCESS;
+}
+
+void process_give_up(process_t *process)
+{
+    if (process->state != PROCESS_RUNNING)
+        return;
+    process->state = PROCESS_ENDED;
     children_remove(process);
 }
 
@@ -58,13 +83,12 @@ apr_status_t process_wait(process_t *process, sys_time_t deadline)
 {
     for (;;) {
         process_lock();
-        process_settle(process);
+        apr_status_t status = process_settle(process);
         const process_state_t state = process->state;
         process_unlock();
-        if (state == PROCESS_ENDED)
-            return APR_SUCCESS;
-        sys_handle_t sentinel = process->thread ? thread_sentinel(process) : sys_process_sentinel(process->os);
-        apr_status_t status = sys_wait(sentinel, deadline);
+        if (status != APR_SUCCESS || state == PROCESS_ENDED)
+            return status;
+        status = sys_wait(process->thread ? thread_sentinel(process) : sys_process_sentinel(process->os), deadline);
         if (status != APR_SUCCESS)
             return status;
     }
@@ -81,15 +105,14 @@ static apr_status_t check_waitable(process_t *process, const char *call)
     return status;
 }
 
+/** Wait for a process that can be waited for; the status has its text. */
 static apr_status_t join(process_t *process, apr_interval_time_t timeout, const char *call)
 {
-    apr_status_t status = check_waitable(process, call);
-    if (status == APR_SUCCESS)
-        status = process_wait(process, process_deadline(timeout));
-    else
-        return status;
-    if (status != APR_SUCCESS)
+    apr_status_t status = process_wait(process, process_deadline(timeout));
+    if (status == APR_TIMEUP)
         return mproc_fail(status, "%s: %s (pid %d) still runs", call, process->name, process->pid);
+    if (status != APR_SUCCESS)
+        return mproc_fail(status, "%s: %s (pid %d) cannot be waited for", call, process->name, process->pid);
     if (process->verdict != APR_SUCCESS)
         return mproc_fail_native(process->verdict, process->verdict_native, "%s (pid %d): %s", process->name,
                                  process->pid,
@@ -103,7 +126,9 @@ apr_status_t mproc_process_join(mproc_process_t *handle, apr_interval_time_t tim
     apr_status_t status = process_acquire(&process, handle, "mproc_process_join");
     if (status != APR_SUCCESS)
         return status;
-    status = join(process, timeout, "mproc_process_join");
+    status = check_waitable(process, "mproc_process_join");
+    if (status == APR_SUCCESS)
+        status = join(process, timeout, "mproc_process_join");
     process_release(process);
     return status;
 }
@@ -117,7 +142,7 @@ static apr_status_t get_end(process_t *process, sys_exit_t *end, const char *cal
     apr_status_t status = APR_SUCCESS;
     if (process->role != ROLE_CHILD || process->state != PROCESS_ENDED)
         status = process_wrong_state(process, call);
-    else if (!end->known)
+    else if (end->known == SYS_END_UNKNOWN)
         status = mproc_fail(MPROC_EEXITUNKNOWN,
                             "%s: %s (pid %d) has ended, but other code of this program took its exit code", call,
                             process->name, process->pid);
@@ -125,57 +150,62 @@ static apr_status_t get_end(process_t *process, sys_exit_t *end, const char *cal
     return status;
 }
 
-apr_status_t mproc_process_exitcode(mproc_process_t *handle, int *exitcode)
+/** The common part of the calls that tell how a process ended, and store it `where` the program wants it. */
+static apr_status_t tell_end(mproc_process_t *handle, sys_exit_t *end, const void *where, int is_native,
+                             const char *call)
 {
     process_t *process;
-    sys_exit_t end = {0, 0, 0};
-    apr_status_t status = process_acquire(&process, handle, "mproc_process_exitcode");
+    apr_status_t status = process_acquire(&process, handle, call);
     if (status != APR_SUCCESS)
         return status;
-    status = exitcode ? get_end(process, &end, "mproc_process_exitcode")
-                      : mproc_fail(APR_EINVAL, "mproc_process_exitcode: nowhere to store it: it is NULL");
+    if (!where)
+        status = mproc_fail(APR_EINVAL, "%s: nowhere to store it: it is NULL", call);
+    else if (is_native && process->method == MPROC_THREAD)
+        status = mproc_fail(APR_ENOTIMPL, "%s: %s is a thread", call, process->name);
+    else
+        status = get_end(process, end, call);
+    process_release(process);
+    return status;
+}
+
+apr_status_t mproc_process_exitcode(mproc_process_t *handle, int *exitcode)
+{
+    sys_exit_t end;
+    apr_status_t status = tell_end(handle, &end, exitcode, 0, "mproc_process_exitcode");
     if (status == APR_SUCCESS)
         *exitcode = end.code;
-    process_release(process);
     return status;
 }
 
 apr_status_t mproc_process_native_exitcode(mproc_process_t *handle, int64_t *native)
 {
-    process_t *process;
-    sys_exit_t end = {0, 0, 0};
-    apr_status_t status = process_acquire(&process, handle, "mproc_process_native_exitcode");
-    if (status != APR_SUCCESS)
-        return status;
-    if (!native)
-        status = mproc_fail(APR_EINVAL, "mproc_process_native_exitcode: nowhere to store it: it is NULL");
-    else if (process->method == MPROC_THREAD)
-        status = mproc_fail(APR_ENOTIMPL, "mproc_process_native_exitcode: %s is a thread", process->name);
-    else
-        status = get_end(process, &end, "mproc_process_native_exitcode");
+    sys_exit_t end;
+    apr_status_t status = tell_end(handle, &end, native, 1, "mproc_process_native_exitcode");
     if (status == APR_SUCCESS)
         *native = end.native;
-    process_release(process);
     return status;
 }
 
 apr_status_t mproc_process_finish(mproc_process_t *handle, int *exitcode)
 {
     process_t *process;
-    sys_exit_t end = {0, 0, 0};
+    sys_exit_t end;
     apr_status_t status = process_acquire(&process, handle, "mproc_process_finish");
     if (status != APR_SUCCESS)
         return status;
-    status = process->role == ROLE_CHILD ? join(process, MPROC_FOREVER, "mproc_process_finish")
+    status = process->role == ROLE_CHILD ? check_waitable(process, "mproc_process_finish")
                                          : process_wrong_state(process, "mproc_process_finish");
-    if (status != MPROC_ESTATE) {
+    if (status == APR_SUCCESS) {
+        status = join(process, MPROC_FOREVER, "mproc_process_finish");
+        process_lock();
+        process_give_up(process);
         /* A child that failed to start has an exit code too, but the reason is the better status. */
-        const int is_known = process->end.known;
-        if (exitcode && is_known)
+        if (exitcode && process->end.known != SYS_END_UNKNOWN)
             *exitcode = process->end.code;
+        process_unlock();
         if (status == APR_SUCCESS)
             status = get_end(process, &end, "mproc_process_finish");
-        mproc_process_close(handle);
+        handle_close(handle, HANDLE_PROCESS); /* another thread may have been faster */
     }
     process_release(process);
     return status;
@@ -197,7 +227,8 @@ int mproc_process_is_alive(mproc_process_t *handle)
 
 /* ---- Ending ------------------------------------------------------------------------------------------------------ */
 
-apr_status_t process_signal(process_t *process, sys_signal_t sig, const char *call)
+/** Try to send a signal: APR_EAGAIN if the system has no room for it at the moment. The status has its text. */
+static apr_status_t try_signal(process_t *process, sys_signal_t sig, const char *call)
 {
     apr_status_t status = APR_SUCCESS;
     process_lock();
@@ -207,14 +238,24 @@ apr_status_t process_signal(process_t *process, sys_signal_t sig, const char *ca
     else if (process->method == MPROC_THREAD)
         status =
             mproc_fail(APR_ENOTIMPL, "%s: %s is a thread, which cannot be ended from outside", call, process->name);
-    else if (process->state == PROCESS_RUNNING) {
+    else if (process->state == PROCESS_RUNNING)
         status = sys_process_signal(process->os, sig);
-        if (status != APR_SUCCESS)
-            status = mproc_fail(status, "%s: signal %d cannot be sent to %s (pid %d)", call, (int)sig, process->name,
-                                process->pid);
-    }
     process_unlock();
-    return status;
+    if (status == APR_SUCCESS || status == MPROC_ESTATE || status == APR_ENOTIMPL)
+        return status;
+    return mproc_fail(status, "%s: signal %d cannot be sent to %s (pid %d)", call, (int)sig, process->name,
+                      process->pid);
+}
+
+apr_status_t process_signal(process_t *process, sys_signal_t sig, const char *call)
+{
+    const sys_time_t deadline = sys_now() + MPROC_SECONDS(1);
+    for (;;) {
+        const apr_status_t status = try_signal(process, sig, call);
+        if (status != APR_EAGAIN || sys_now() >= deadline)
+            return status;
+        apr_sleep(MPROC_MILLISECONDS(1));
+    }
 }
 
 static apr_status_t signal_handle(mproc_process_t *handle, sys_signal_t sig, const char *call)

@@ -182,8 +182,14 @@ typedef struct sys_start_t {
     const char *failed;  /**< out: what failed, in words; NULL if the status says it all */
 } sys_start_t;
 
+typedef enum sys_end_t {
+    SYS_END_UNKNOWN = 0, /**< other code of the program took the exit code */
+    SYS_END_KNOWN,
+    SYS_END_CONCLUDED /**< nobody told it, but it follows from what happened */
+} sys_end_t;
+
 typedef struct sys_exit_t {
-    int known;      /**< 0: other code of the program took it */
+    sys_end_t known;
     int code;       /**< 0 to 255, or minus a signal */
     int64_t native; /**< in the system's own terms */
 } sys_exit_t;
@@ -215,7 +221,13 @@ sys_handle_t sys_process_sentinel(const sys_process_t *process);
 /** Take the exit code if the process has ended: APR_SUCCESS, or APR_TIMEUP. One thread at a time, and once. */
 apr_status_t sys_process_reap(sys_exit_t *end, sys_process_t *process);
 
-/** Send a signal to a process that was not reaped. One thread at a time with sys_process_reap(). */
+/** How a process ends that calls `exit` with a code. */
+sys_exit_t sys_exit_of_code(int code);
+
+/**
+ * Send a signal to a process that was not reaped; APR_EAGAIN if there is no room for it at the moment. It does not
+ * wait. One thread at a time with sys_process_reap().
+ */
 apr_status_t sys_process_signal(sys_process_t *process, sys_signal_t sig);
 
 /** Let go of a process, ended or not; NULL is allowed. */

@@ -201,6 +201,7 @@ static void test_foreign_wait(void **state)
     for (int i = 0; i < 20; i++) {
         apr_proc_t any;
         int code, exitcode = -1;
+        int64_t native = -1;
         apr_exit_why_e why;
         mproc_process_t *process = start(return_seven, method_options());
         while (apr_proc_wait_all_procs(&any, &code, &why, APR_NOWAIT, test_pool()) != APR_CHILD_DONE &&
@@ -208,6 +209,8 @@ static void test_foreign_wait(void **state)
         assert_success(mproc_process_join(process, MPROC_SECONDS(30)));
         assert_success(mproc_process_exitcode(process, &exitcode));
         assert_int_equal(exitcode, 7);
+        assert_success(mproc_process_native_exitcode(process, &native));
+        assert_int_equal(native, 7 << 8);
         assert_success(mproc_process_close(process));
     }
 }

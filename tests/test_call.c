@@ -30,7 +30,9 @@ static int ask_for_too_much(mproc_call_t *call)
         return 2;
     if (mproc_call_arg(call, (size_t)-1, &size) || mproc_last_error()->status != APR_EINVAL)
         return 3;
-    return mproc_call_data(call, 0) ? 4 : 0;
+    if (mproc_call_bytes(call, &size) || mproc_last_error()->status != APR_SUCCESS)
+        return 4; /* nothing was given: an answer, no refusal */
+    return mproc_call_data(call, 0) ? 5 : 0;
 }
 
 static void test_nothing_given(void **state)

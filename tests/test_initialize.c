@@ -133,6 +133,7 @@ static void test_orderly_end(void **state)
         check_orderly(mproc_start_method_name(methods[i]), "return");
         check_orderly(mproc_start_method_name(methods[i]), "exit");
         check_orderly(mproc_start_method_name(methods[i]), "terminate");
+        check_orderly(mproc_start_method_name(methods[i]), "child");
     }
 }
 

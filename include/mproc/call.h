@@ -27,7 +27,8 @@ typedef struct mproc_call_t mproc_call_t;
  *
  * When it returns, the child's own children are ended as by mproc_terminate(), its standard streams are flushed, and
  * the process ends: by `exit` under spawn, by `_exit` (without the functions of atexit) where it was forked. A target
- * may call `exit` itself; in a thread that ends the whole program. A C++ exception must not leave it.
+ * may call `exit` itself, with the same orderly end; in a thread that ends the whole program, without waiting for other
+ * threads. A C++ exception must not leave it.
  *
  * A child starts with no signals blocked, except by fork, where it has the thread's.
  *

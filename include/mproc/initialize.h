@@ -29,6 +29,18 @@ MPROC_API apr_status_t mproc_initialize_version(int argc, const char *const *arg
                                                 int (*register_atexit)(void (*)(void)));
 
 /**
+ * The call behind mproc_freeze_support(); programs in other languages make it directly.
+ *
+ * @param argc     As main received it.
+ * @param argv     As main received it.
+ * @param version  As for mproc_initialize_version().
+ * @param register_atexit As for mproc_initialize_version().
+ * @return As mproc_freeze_support().
+ */
+MPROC_API apr_status_t mproc_freeze_support_version(int argc, const char *const *argv, int version,
+                                                    int (*register_atexit)(void (*)(void)));
+
+/**
  * Make the library ready, and turn a process that was started as a child into that child.
  *
  * Call it first in `main`. In a child process (start methods spawn and forkserver) it runs the child's target and ends
@@ -44,7 +56,8 @@ MPROC_API apr_status_t mproc_initialize_version(int argc, const char *const *arg
  * @param argv As main received it; read during the call only. NULL together with @p argc 0.
  * @return APR_SUCCESS, also when it was called before;
  *         MPROC_EINIT if the command line says that this is a child, but no parent stands behind it;
- *         MPROC_EBUILD if the library is older than the headers that the program was built with;
+ *         MPROC_EBUILD if the library is older than the headers that the program was built with, or this is a child
+ *         and its creator uses another build of the library;
  *         APR_EINVAL if MPROC_START_METHOD in the environment names no start method, APR_ENOTIMPL if it names one that
  *         this platform lacks; APR_ENOMEM.
  * @remark Main thread, before other threads start.
@@ -62,11 +75,14 @@ static inline apr_status_t mproc_initialize(int argc, char **argv)
  *
  * @param argc As for mproc_initialize().
  * @param argv As for mproc_initialize().
- * @return APR_SUCCESS if this process was not started as a child; MPROC_EINIT as mproc_initialize(). It does not
- *         return in a child.
+ * @return APR_SUCCESS if this process was not started as a child; MPROC_EINIT, MPROC_EBUILD and APR_ENOMEM as
+ *         mproc_initialize(). It does not return in a child.
  * @remark Main thread, before other threads start.
  */
-MPROC_API apr_status_t mproc_freeze_support(int argc, char **argv);
+static inline apr_status_t mproc_freeze_support(int argc, char **argv)
+{
+    return mproc_freeze_support_version(argc, (const char *const *)argv, MPROC_VERSION_NUMBER, atexit);
+}
 
 /**
  * End the library: terminate the daemons among this process's children, join the others, let go of all it holds.

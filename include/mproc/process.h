@@ -330,6 +330,8 @@ MPROC_API apr_status_t mproc_process_run(mproc_process_t *process, int *exitcode
  * @return APR_SUCCESS when it has ended, whatever its exit code, and when it was joined before;
  *         APR_TIMEUP if it still runs;
  *         MPROC_ESTATE if it was not started, or is the current process;
+ *         APR_EBADF if this program has closed the library's descriptors, APR_EMFILE if there is none left to watch a
+ *         creator by;
  *         and if the child ended before its target ran, why: MPROC_EINIT (its main never reached mproc_initialize()),
  *         MPROC_ETARGET (the target's module cannot be loaded in the child), MPROC_EBUILD (it is another build there),
  *         MPROC_ESTARTUP or another status (something else went wrong there). The process has ended then as well, and
@@ -374,8 +376,8 @@ MPROC_API int mproc_process_is_alive(mproc_process_t *process);
  * @param exitcode What its target returned or it called `exit` with, 0 to 255; or minus the number of the signal that
  *                 ended it: -15 after mproc_process_terminate(), -9 after mproc_process_kill(), -11 after a bad memory
  *                 access, and so on, with Linux's numbers on every platform. Untouched on failure.
- * @return APR_SUCCESS; MPROC_ESTATE while it has not ended; MPROC_EEXITUNKNOWN if other code of this program waited for
- *         it and the system no longer knows.
+ * @return APR_SUCCESS; APR_EINVAL if @p exitcode is NULL; MPROC_ESTATE while it has not ended; MPROC_EEXITUNKNOWN if
+ *         other code of this program waited for it and the system no longer knows.
  * @remark Any thread. Looks, and does not wait.
  */
 MPROC_API apr_status_t mproc_process_exitcode(mproc_process_t *process, int *exitcode);
@@ -424,7 +426,7 @@ MPROC_API apr_status_t mproc_process_interrupt(mproc_process_t *process);
  * @param process The process.
  * @param grace   How long it may take after it was terminated, in microseconds; 0 kills it at once, MPROC_FOREVER
  *                never.
- * @return APR_SUCCESS when it has ended, also before; otherwise as mproc_process_terminate().
+ * @return APR_SUCCESS when it has ended, also before; otherwise as mproc_process_terminate() and mproc_process_join().
  * @remark Any thread.
  */
 MPROC_API apr_status_t mproc_process_stop(mproc_process_t *process, apr_interval_time_t grace);
@@ -465,7 +467,8 @@ MPROC_API const char *mproc_process_name(mproc_process_t *process);
  *
  * @param process The process.
  * @param name    The new name, copied.
- * @return APR_SUCCESS; APR_EINVAL if @p name is NULL or empty; MPROC_ESTATE if it was started; APR_ENOMEM.
+ * @return APR_SUCCESS; APR_EINVAL if @p name is NULL, empty, or longer than 255 bytes; MPROC_ESTATE if it was started;
+ *         APR_ENOMEM.
  * @remark Any thread, while no other uses the name.
  */
 MPROC_API apr_status_t mproc_process_set_name(mproc_process_t *process, const char *name);
@@ -508,7 +511,8 @@ MPROC_API mproc_start_method_t mproc_process_start_method(mproc_process_t *proce
  *                 whatever grandchildren inherited. From then on mproc_process_join() does not wait. It belongs to the
  *                 process object and is valid until that is closed: only wait on it, do not read or close it.
  * @return APR_SUCCESS; APR_EINVAL if @p sentinel is NULL; MPROC_ESTATE if it was not started, or is the current
- *         process; APR_ENOENT for a creator that had ended before this process could look.
+ *         process; for a creator APR_ENOENT if it had ended before this process could look, APR_EMFILE or another
+ *         status of the system if it cannot be watched.
  * @remark Any thread.
  */
 MPROC_API apr_status_t mproc_process_sentinel(mproc_process_t *process, mproc_os_handle_t *sentinel);
@@ -555,8 +559,9 @@ MPROC_API mproc_process_t *mproc_current_process(void);
  * Get the process that created this one.
  *
  * @return Its handle, which need not and cannot be closed, for mproc_process_join(), mproc_process_is_alive(),
- *         mproc_process_sentinel(), mproc_process_pid() and mproc_process_name(); NULL in the first process
- *         (APR_ENOENT), and before mproc_initialize() (MPROC_EINIT).
+ *         mproc_process_sentinel(), mproc_process_pid() and mproc_process_name(); NULL in a process that
+ *         is not mproc's child (APR_ENOENT): the first one, and a copy that somebody else's fork made; and before
+ *         mproc_initialize() (MPROC_EINIT).
  * @remark Any thread.
  */
 MPROC_API mproc_process_t *mproc_parent_process(void);

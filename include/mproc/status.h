@@ -60,7 +60,7 @@ typedef struct mproc_error_t {
  * Tell the last failure of an mproc call on this thread.
  *
  * A call that returns a status and succeeds leaves it as it is: read it after a failure. A call that returns something
- * else resets it to APR_SUCCESS when it is not refused, so a 0 can be told from a refusal.
+ * else, and can be refused, resets it to APR_SUCCESS when it is not, so a 0 can be told from a refusal.
  *
  * @return The account, never NULL; its status is APR_SUCCESS if nothing has failed on this thread. It belongs to the
  *         thread and is overwritten by the thread's next failure.

@@ -180,6 +180,12 @@ static int means_gone(int error)
     return error == ECONNREFUSED || error == ECONNRESET || error == EPIPE || error == ENOTCONN;
 }
 
+/** Whether there was no room for a datagram: the server is at work. */
+static int means_full(int error)
+{
+    return error == EAGAIN || error == EWOULDBLOCK || error == ENOBUFS;
+}
+
 /** Send a start request, starting the server if there is none, or none any more. */
 static apr_status_t send_request(unsigned *generation, const unix_request_t *request, const int *fds, size_t count,
                                  sys_start_t *start)
@@ -197,11 +203,11 @@ static apr_status_t send_request(unsigned *generation, const unix_request_t *req
         pthread_mutex_unlock(&mutex);
         if (status != APR_SUCCESS || error == 0)
             return status;
-        if (error != EAGAIN && error != EWOULDBLOCK && error != ENOBUFS)
+        if (!means_full(error))
             return means_gone(error) ? MPROC_ESTATE : error;
         if (sys_now() >= start->deadline)
             return APR_TIMEUP;
-        poll(NULL, 0, 1); /* its queue is full: it is at work */
+        poll(NULL, 0, 1);
     }
 }
 
@@ -319,16 +325,11 @@ apr_status_t unix_forkserver_start(pid_t *pid, int *status_pipe, sys_start_t *st
 apr_status_t unix_forkserver_signal(pid_t pid, int sig)
 {
     const unix_request_t request = {.operation = UNIX_REQUEST_SIGNAL, .creator = getpid(), .pid = pid, .sig = sig};
-    const sys_time_t deadline = sys_now() + 1000000;
-    for (;;) {
-        pthread_mutex_lock(&mutex);
-        const int error = server.socket < 0 ? EPIPE : send_now(&request, NULL, 0);
-        pthread_mutex_unlock(&mutex);
-        /* Without its server the child is about to end as well. */
-        if (error == 0 || means_gone(error))
-            return APR_SUCCESS;
-        if ((error != EAGAIN && error != EWOULDBLOCK && error != ENOBUFS) || sys_now() >= deadline)
-            return error;
-        poll(NULL, 0, 1);
-    }
+    pthread_mutex_lock(&mutex);
+    const int error = server.socket < 0 ? EPIPE : send_now(&request, NULL, 0);
+    pthread_mutex_unlock(&mutex);
+    /* Without its server the child is about to end as well. */
+    if (error == 0 || means_gone(error))
+        return APR_SUCCESS;
+    return means_full(error) ? APR_EAGAIN : error;
 }

@@ -17,6 +17,8 @@ apr_status_t sys_birth(uint64_t *birth, int pid)
     *birth = 0;
     snprintf(path, sizeof path, "/proc/%d/stat", pid);
     const int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0 && (errno == EMFILE || errno == ENFILE || errno == ENOMEM))
+        return errno;
     /* Without /proc nobody knows; a birth of 0 then matches all. */
     if (fd < 0)
         return errno == ENOENT && access("/proc/self", F_OK) == 0 ? APR_ENOENT : APR_SUCCESS;

@@ -242,7 +242,9 @@ apr_status_t sys_process_open(sys_process_t **process, int pid, uint64_t birth)
     if ((*process)->sentinel < 0)
         status = errno == ESRCH ? APR_ENOENT : errno;
     /* Only now, since the number could have passed to another process before. */
-    else if (sys_birth(&now, pid) != APR_SUCCESS || (birth && now && birth != now))
+    if (status == APR_SUCCESS)
+        status = sys_birth(&now, pid);
+    if (status == APR_SUCCESS && birth && now && birth != now)
         status = APR_ENOENT;
     if (status == APR_SUCCESS)
         return status;
@@ -264,9 +266,15 @@ sys_handle_t sys_process_sentinel(const sys_process_t *process)
 /** Put a wait status into the terms of exit codes. */
 static void translate(sys_exit_t *end, int status)
 {
-    end->known = 1;
+    end->known = SYS_END_KNOWN;
     end->native = status;
     end->code = WIFSIGNALED(status) ? -unix_signal_number(WTERMSIG(status)) : WEXITSTATUS(status);
+}
+
+sys_exit_t sys_exit_of_code(int code)
+{
+    /* Every Unix has the code in the second byte of a wait status. */
+    return (sys_exit_t){SYS_END_KNOWN, code, (int64_t)code << 8};
 }
 
 static apr_status_t reap_own(sys_exit_t *end, sys_process_t *process)
@@ -288,16 +296,19 @@ static apr_status_t reap_served(sys_exit_t *end, sys_process_t *process)
 {
     unix_record_t record;
     const ssize_t length = read(process->sentinel, &record, sizeof record);
-    if (length == sizeof record && record.kind == UNIX_RECORD_ENDED)
+    if (length == sizeof record && record.kind == UNIX_RECORD_ENDED) {
         translate(end, record.value);
-    else /* The fork server was killed, and with it its children were. */
-        translate(end, SIGKILL);
+        return APR_SUCCESS;
+    }
+    /* The fork server was killed, and with it its children were, unless they had just ended. */
+    translate(end, SIGKILL);
+    end->known = SYS_END_CONCLUDED;
     return APR_SUCCESS;
 }
 
 apr_status_t sys_process_reap(sys_exit_t *end, sys_process_t *process)
 {
-    *end = (sys_exit_t){0, 0, 0};
+    *end = (sys_exit_t){SYS_END_UNKNOWN, 0, 0};
     /* waitpid() looks by itself whether our own child has ended. */
     if (process->kind == OWN)
         return reap_own(end, process);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Linux: a pidfd is the process itself, whatever becomes of its number. */
 #include <errno.h>
+#include <signal.h>
 #include <stddef.h>
 #include <sys/ioctl.h>
 #include <sys/syscall.h>
@@ -20,6 +21,9 @@ typedef struct pidfd_answer_t {
     int32_t exit_status;
 } pidfd_answer_t;
 
+/* P_PIDFD of waitid(), and the bit of a wait status that says that a core was dumped: not in every system's headers. */
+enum { WAIT_FOR_PIDFD = 3, CORE_DUMPED = 0x80 };
+
 #define PIDFD_ASK _IOWR(0xFF, 11, pidfd_answer_t)
 #define PIDFD_ANSWER_EXIT ((uint64_t)1 << 3)
 
@@ -37,8 +41,21 @@ int unix_sentinel_signal(int sentinel, int pid, int sig)
 
 int unix_sentinel_reap(int sentinel, int pid, int *status)
 {
+    siginfo_t info = {.si_pid = 0};
     pid_t reaped;
-    (void)sentinel;
+    int result;
+    /* By the sentinel, since other code may have waited for the child, and its number be another child's by now. */
+    do {
+        result = waitid((idtype_t)WAIT_FOR_PIDFD, (id_t)sentinel, &info, WEXITED | WNOHANG);
+    } while (result < 0 && errno == EINTR);
+    if (result == 0) {
+        *status = info.si_code == CLD_EXITED ? info.si_status << 8
+                                             : info.si_status | (info.si_code == CLD_DUMPED ? CORE_DUMPED : 0);
+        return info.si_pid;
+    }
+    if (errno != EBADF && errno != EINVAL)
+        return -1;
+    /* The program has closed the sentinel: the number is all that is left. */
     do {
         reaped = waitpid(pid, status, WNOHANG);
     } while (reaped < 0 && errno == EINTR);

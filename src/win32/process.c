@@ -147,7 +147,9 @@ apr_status_t sys_process_open(sys_process_t **process, int pid, uint64_t birth)
     (*process)->handle = open_other((DWORD)pid);
     if (!(*process)->handle)
         status = GetLastError() == ERROR_INVALID_PARAMETER ? APR_ENOENT : win32_error();
-    else if (win32_birth(&found, (*process)->handle) != APR_SUCCESS || (birth && birth != found))
+    else
+        status = win32_birth(&found, (*process)->handle);
+    if (status == APR_SUCCESS && birth && birth != found)
         status = APR_ENOENT;
     if (status != APR_SUCCESS) {
         sys_process_close(*process);
@@ -169,15 +171,20 @@ sys_handle_t sys_process_sentinel(const sys_process_t *process)
 apr_status_t sys_process_reap(sys_exit_t *end, sys_process_t *process)
 {
     DWORD native;
-    *end = (sys_exit_t){0, 0, 0};
+    *end = (sys_exit_t){SYS_END_UNKNOWN, 0, 0};
     if (sys_wait((sys_handle_t)process->handle, 0) != APR_SUCCESS)
         return APR_TIMEUP;
     /* The memory of its arguments is free from now on. */
     win32_close(process->section);
     process->section = NULL;
     if (process->is_own && GetExitCodeProcess(process->handle, &native))
-        *end = (sys_exit_t){1, win32_exit_code(native), native};
+        *end = (sys_exit_t){SYS_END_KNOWN, win32_exit_code(native), native};
     return APR_SUCCESS;
+}
+
+sys_exit_t sys_exit_of_code(int code)
+{
+    return (sys_exit_t){SYS_END_KNOWN, code, code};
 }
 
 apr_status_t sys_process_signal(sys_process_t *process, sys_signal_t sig)

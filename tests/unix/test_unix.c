@@ -83,6 +83,34 @@ static void test_no_descriptors_left(void **state)
     }
 }
 
+/** Whether a creator lives cannot be seen for a while: that does not mean that it has ended. */
+static int look_without_descriptors(mproc_call_t *call)
+{
+    struct rlimit limit, before;
+    mproc_os_handle_t sentinel;
+    mproc_process_t *creator = mproc_parent_process();
+    const int first_free = dup(0);
+    (void)call;
+    close(first_free);
+    getrlimit(RLIMIT_NOFILE, &before);
+    limit = before;
+    limit.rlim_cur = (rlim_t)first_free;
+    setrlimit(RLIMIT_NOFILE, &limit);
+    const int is_right = mproc_process_is_alive(creator) && mproc_process_join(creator, 0) == APR_EMFILE &&
+                         mproc_process_sentinel(creator, &sentinel) == APR_EMFILE && mproc_getppid() != 0;
+    setrlimit(RLIMIT_NOFILE, &before);
+    if (!is_right || mproc_process_join(creator, 0) != APR_TIMEUP)
+        return 1;
+    return mproc_process_sentinel(creator, &sentinel) == APR_SUCCESS ? 0 : 2;
+}
+
+static void test_no_descriptors_to_watch_the_creator(void **state)
+{
+    (void)state;
+    for (int i = 0; i < METHODS; i++)
+        assert_int_equal(finish(start(look_without_descriptors, options_for(i))), 0);
+}
+
 static int try_without_processes(mproc_call_t *call)
 {
     const int method = *(int *)mproc_call_data(call, sizeof(int));
@@ -332,6 +360,34 @@ static void test_foreign_fork(void **state)
     }
 }
 
+/** A child copies itself by fork: the copy is nobody's child, and asks nobody else's sentinel. */
+static int copy_oneself(mproc_call_t *call)
+{
+    int status = -1;
+    const int creator = mproc_process_pid(mproc_parent_process());
+    (void)call;
+    if (mproc_process_join(mproc_parent_process(), 0) != APR_TIMEUP)
+        return 1;
+    fflush(NULL);
+    const pid_t self = getpid();
+    const pid_t copy = fork();
+    if (copy == 0) {
+        const int is_right = mproc_parent_process() == NULL && mproc_last_error()->status == APR_ENOENT &&
+                             mproc_getppid() == self && mproc_process_pid(mproc_current_process()) == getpid();
+        _exit(is_right ? 0 : 1);
+    }
+    if (waitpid(copy, &status, 0) != copy || status != 0)
+        return 2;
+    return mproc_getppid() == creator ? 0 : 3;
+}
+
+static void test_copy_of_a_child(void **state)
+{
+    (void)state;
+    for (int i = 0; i < METHODS; i++)
+        assert_int_equal(finish(start(copy_oneself, options_for(i))), 0);
+}
+
 /* ---- The fork server --------------------------------------------------------------------------------------------- */
 
 static int tell_server(mproc_call_t *call)
@@ -424,6 +480,7 @@ int main(int argc, char **argv)
 {
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_no_descriptors_left),
+        cmocka_unit_test(test_no_descriptors_to_watch_the_creator),
         cmocka_unit_test(test_fork_refused),
         cmocka_unit_test(test_file_size_limit),
         cmocka_unit_test(test_program_deleted),
@@ -436,6 +493,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_fork_while_a_thread_reads),
         cmocka_unit_test(test_fork_writes_nothing_twice),
         cmocka_unit_test(test_foreign_fork),
+        cmocka_unit_test(test_copy_of_a_child),
         cmocka_unit_test(test_terminated_at_once),
         cmocka_unit_test(test_fork_server_killed),
         cmocka_unit_test(test_fork_server_stopped),
