@@ -246,7 +246,9 @@ static apr_status_t check_options(const mproc_process_opts_t *opts, mproc_start_
     if (opts->handle_count > MPROC_HANDLES_MAX)
         return mproc_fail(APR_EINVAL, "options: %zu handles, but %d is the most", opts->handle_count,
                           MPROC_HANDLES_MAX);
-    for (size_t i = 0; i < opts->arg_count && i <= SIZE_MAX / sizeof *opts->args; i++)
+    if (opts->arg_count > SIZE_MAX / 2 / sizeof *opts->args)
+        return mproc_fail(MPROC_ESIZE, "options: %zu arguments are more than memory can hold", opts->arg_count);
+    for (size_t i = 0; i < opts->arg_count; i++)
         if (!opts->args[i].data && opts->args[i].size)
             return mproc_fail(APR_EINVAL, "options: argument %zu is NULL, but its size is %zu", i, opts->args[i].size);
     if (opts->name && (!*opts->name || strlen(opts->name) >= BOOT_NAME_MAX))
