@@ -7,10 +7,13 @@
 #include <apr_general.h>
 #include <apr_time.h>
 
+#include "conn_object.h"
 #include "handle.h"
+#include "listener_object.h"
 #include "log.h"
 #include "process_object.h"
 #include "start_method.h"
+#include "waiter.h"
 
 static void end_at_exit(void);
 
@@ -42,12 +45,14 @@ apr_status_t library_get_pool(apr_pool_t **pool)
 static void before_fork(void)
 {
     process_lock();
+    waiter_before_fork();
     handle_lock();
 }
 
 static void after_fork_in_parent(void)
 {
     handle_unlock();
+    waiter_after_fork(0);
     process_unlock();
 }
 
@@ -56,6 +61,7 @@ static void after_fork_in_child(void)
     children_forget();
     process_forked();
     handle_unlock();
+    waiter_after_fork(1);
     process_unlock();
 }
 
@@ -77,6 +83,8 @@ static apr_status_t initialize(const boot_t *boot)
     apr_status_t status = initialize_apr();
     if (status == APR_SUCCESS)
         status = process_initialize();
+    if (status == APR_SUCCESS && waiter_initialize() != APR_SUCCESS)
+        status = mproc_fail(APR_ENOMEM, "mproc_initialize: no memory");
     if (status == APR_SUCCESS && !at_fork_registered) {
         status = sys_at_fork(before_fork, after_fork_in_parent, after_fork_in_child);
         if (status != APR_SUCCESS && status != APR_ENOTIMPL)
@@ -208,7 +216,10 @@ apr_status_t mproc_terminate(void)
     for (const sys_time_t deadline = sys_now() + process_startup_timeout; process_is_busy() && sys_now() < deadline;)
         apr_sleep(MPROC_MILLISECONDS(1));
     children_end(1);
+    conn_close_all();
+    listener_close_all();
     process_close_all();
+    waiter_terminate();
     sys_process_shutdown();
     apr_terminate();
     apr_initialized = 0;

@@ -138,6 +138,9 @@ int process_creator_pid(void);
 /** Find the process whose authentication key holds for another, making the key if there is none; with the lock held. */
 apr_status_t process_key_of(const process_t **key_of, const process_t *process);
 
+/** Find what is ready when a process has ended, for the public function `call`; the status has its text. */
+apr_status_t process_find_sentinel(sys_handle_t *sentinel, process_t *process, const char *call);
+
 /* ---- process_start.c --------------------------------------------------------------------------------------------- */
 
 /** How long a program may take to reach mproc_initialize(), and a fork server to answer. Tests make it shorter. */

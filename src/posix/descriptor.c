@@ -220,6 +220,18 @@ static void after_fork_in_child(void)
     pthread_mutex_unlock(&mutex);
 }
 
+static pthread_rwlock_t gate = PTHREAD_RWLOCK_INITIALIZER;
+
+void unix_fork_gate_enter(void)
+{
+    pthread_rwlock_rdlock(&gate);
+}
+
+void unix_fork_gate_leave(void)
+{
+    pthread_rwlock_unlock(&gate);
+}
+
 int unix_watch_forks(void)
 {
     static int watched;

@@ -60,6 +60,17 @@ int unix_plan_stdio(int plan[3], int *null, const sys_stdio_t stdio[3], int need
 /** Open a child's working folder. */
 apr_status_t unix_open_directory(int *fd, const char *path, const char **failed);
 
+/** Between these two, descriptors may come through a socket: no fork happens before they are listed. */
+void unix_fork_gate_enter(void);
+void unix_fork_gate_leave(void);
+
+/** Who made the other end of a socket: 0, or -1 and errno. A pid that is not known is 0. */
+int unix_peer(int fd, int *pid, uid_t *user);
+
+/* ---- listener.c -------------------------------------------------------------------------------------------------- */
+
+int unix_listener_descriptor(const sys_listener_t *listener);
+
 /* ---- sentinel_*.c: what becomes ready when a process ends -------------------------------------------------------- */
 
 /**

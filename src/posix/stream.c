@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Streams: made, handed over, closed. stream_send.c and stream_receive.c move messages. */
+#include "stream.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <mproc/status.h>
+
+/** Find out what a descriptor is: a stream socket or a pipe, and which way it goes. */
+static apr_status_t examine(sys_stream_t *stream)
+{
+    struct stat file;
+    struct sockaddr_storage address;
+    socklen_t size = sizeof address;
+    int type = 0;
+    socklen_t type_size = sizeof type;
+    if (fstat(stream->fd, &file) != 0)
+        return errno;
+    const int flags = fcntl(stream->fd, F_GETFL);
+    if (flags < 0)
+        return errno;
+    if (S_ISFIFO(file.st_mode)) {
+        const int mode = flags & O_ACCMODE;
+        stream->directions = mode == O_RDONLY ? SYS_STREAM_IN : mode == O_WRONLY ? SYS_STREAM_OUT : 0;
+        return stream->directions ? APR_SUCCESS : APR_EINVAL;
+    }
+    if (!S_ISSOCK(file.st_mode) || getsockopt(stream->fd, SOL_SOCKET, SO_TYPE, &type, &type_size) != 0 ||
+        type != SOCK_STREAM)
+        return APR_EINVAL;
+    stream->is_socket = 1;
+    stream->directions = SYS_STREAM_IN | SYS_STREAM_OUT;
+    stream->can_attach =
+        getsockname(stream->fd, (struct sockaddr *)&address, &size) == 0 && address.ss_family == AF_UNIX;
+    return APR_SUCCESS;
+}
+
+apr_status_t unix_stream_make(sys_stream_t **stream, int fd, int directions)
+{
+    *stream = calloc(1, sizeof **stream);
+    if (!*stream)
+        return APR_ENOMEM;
+    (*stream)->fd = fd;
+    (*stream)->is_socket = (*stream)->can_attach = 1;
+    (*stream)->directions = directions;
+    return APR_SUCCESS;
+}
+
+apr_status_t sys_stream_pair(sys_stream_t **first, sys_stream_t **second, int one_way)
+{
+    int ends[2];
+    const int both = SYS_STREAM_IN | SYS_STREAM_OUT;
+    *first = *second = NULL;
+    if (unix_socketpair(ends, SOCK_STREAM) != 0)
+        return errno;
+    /* The other direction is closed, so that nobody waits for what can never come. */
+    if (one_way)
+        shutdown(ends[0], SHUT_WR);
+    apr_status_t status = unix_stream_make(first, ends[0], one_way ? SYS_STREAM_IN : both);
+    if (status == APR_SUCCESS)
+        status = unix_stream_make(second, ends[1], one_way ? SYS_STREAM_OUT : both);
+    if (status == APR_SUCCESS)
+        return status;
+    unix_close(ends[0]);
+    unix_close(ends[1]);
+    free(*first);
+    *first = NULL;
+    return status;
+}
+
+apr_status_t sys_stream_open(sys_stream_t **stream, sys_handle_t handle, int directions)
+{
+    *stream = NULL;
+    if (handle < 0 || handle > INT32_MAX)
+        return APR_EBADF;
+    apr_status_t status = unix_stream_make(stream, (int)handle, 0);
+    if (status != APR_SUCCESS)
+        return status;
+    (*stream)->is_socket = (*stream)->can_attach = 0;
+    status = examine(*stream);
+    if (status == APR_SUCCESS && directions)
+        (*stream)->directions &= directions;
+    if (status == APR_SUCCESS) {
+        unix_making();
+        (*stream)->fd = unix_made((int)handle);
+        if ((*stream)->fd >= 0)
+            return APR_SUCCESS;
+        status = errno;
+    }
+    free(*stream);
+    *stream = NULL;
+    return status;
+}
+
+int sys_stream_directions(const sys_stream_t *stream)
+{
+    return stream->directions;
+}
+
+sys_handle_t sys_stream_handle(const sys_stream_t *stream)
+{
+    return stream->fd;
+}
+
+void unix_stream_drop_pending(sys_stream_t *stream)
+{
+    for (size_t i = 0; i < stream->pending_count; i++)
+        unix_close(stream->pending[i]);
+    free(stream->pending);
+    stream->pending = NULL;
+    stream->pending_count = 0;
+}
+
+void sys_stream_close(sys_stream_t *stream)
+{
+    if (!stream)
+        return;
+    unix_close(stream->fd);
+    unix_stream_drop_pending(stream);
+    free(stream->rest);
+    free(stream->ahead);
+    free(stream);
+}
+
+/* ---- Handing over what was read ahead -------------------- */
+
+/** What goes before the bytes. */
+typedef struct packed_t {
+    sys_next_t next;
+    uint32_t is_in_message;
+    uint32_t is_exact;
+} packed_t;
+
+size_t sys_stream_pack(const sys_stream_t *stream, void *bytes, size_t capacity, sys_handle_t *handles,
+                       size_t *handle_count)
+{
+    const size_t ahead = stream->end - stream->begin;
+    *handle_count = stream->pending_count;
+    for (size_t i = 0; i < stream->pending_count; i++)
+        handles[i] = stream->pending[i];
+    if (!stream->is_in_message && !stream->is_exact && ahead == 0)
+        return 0;
+    if (capacity >= sizeof(packed_t) + ahead) {
+        const packed_t packed = {stream->next, (uint32_t)stream->is_in_message, (uint32_t)stream->is_exact};
+        memcpy(bytes, &packed, sizeof packed);
+        if (ahead)
+            memcpy((unsigned char *)bytes + sizeof packed, stream->ahead + stream->begin, ahead);
+    }
+    return sizeof(packed_t) + ahead;
+}
+
+apr_status_t sys_stream_unpack(sys_stream_t *stream, const void *bytes, size_t size, const sys_handle_t *handles,
+                               size_t handle_count)
+{
+    packed_t packed;
+    if (size == 0 && handle_count == 0)
+        return APR_SUCCESS;
+    if (size < sizeof packed || handle_count > UNIX_PENDING_MAX)
+        return APR_EINVAL;
+    memcpy(&packed, bytes, sizeof packed);
+    const size_t ahead = size - sizeof packed;
+    if (packed.next.handle_count > SYS_ATTACHED_MAX || (packed.is_in_message && packed.next.left > packed.next.size))
+        return APR_EINVAL;
+    unsigned char *copy = malloc(ahead ? ahead : 1);
+    int *pending = handle_count ? calloc(UNIX_PENDING_MAX, sizeof *pending) : NULL;
+    if (!copy || (handle_count && !pending)) {
+        free(copy);
+        free(pending);
+        return APR_ENOMEM;
+    }
+    memcpy(copy, (const unsigned char *)bytes + sizeof packed, ahead);
+    for (size_t i = 0; i < handle_count; i++)
+        pending[i] = (int)handles[i];
+    stream->next = packed.next;
+    stream->is_in_message = packed.is_in_message != 0;
+    stream->is_exact = packed.is_exact != 0;
+    stream->ahead = copy;
+    stream->begin = 0;
+    stream->end = stream->ahead_size = ahead;
+    stream->pending = pending;
+    stream->pending_count = handle_count;
+    return APR_SUCCESS;
+}
+
+/* ---- Who is there -------------------- */
+
+apr_status_t sys_stream_peer(const sys_stream_t *stream, int *pid, int *is_same_user)
+{
+    uid_t user;
+    if (!stream->can_attach)
+        return APR_ENOTIMPL;
+    if (unix_peer(stream->fd, pid, &user) != 0)
+        return errno;
+    *is_same_user = user == geteuid();
+    return APR_SUCCESS;
+}

@@ -1,0 +1,255 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <mproc/status.h>
+
+#include "stream.h"
+
+/*
+ * How much is read ahead: enough for a burst of small messages at one system call, and little enough to be copied once
+ * more without being felt.
+ */
+enum { AHEAD = 1 << 14 };
+
+/* Linux lets a sender pass 253 at once; ours pass fewer, but strangers' are to be closed, not lost. */
+enum { PASSED_MAX = 256 };
+
+static uint64_t get_number(const unsigned char *from, int bytes)
+{
+    uint64_t number = 0;
+    for (int i = 0; i < bytes; i++)
+        number = number << 8 | from[i];
+    return number;
+}
+
+/* ---- One system call -------------------- */
+
+/** List descriptors that came, behind those that did not belong to a frame yet; too many are closed. */
+static int take_descriptors(sys_stream_t *stream, struct msghdr *message)
+{
+    int is_sound = !(message->msg_flags & MSG_CTRUNC);
+    for (struct cmsghdr *header = CMSG_FIRSTHDR(message); header; header = CMSG_NXTHDR(message, header)) {
+        if (header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS)
+            continue;
+        const size_t count = (header->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+        if (!stream->pending)
+            stream->pending = calloc(UNIX_PENDING_MAX, sizeof *stream->pending);
+        for (size_t i = 0; i < count; i++) {
+            int fd;
+            memcpy(&fd, CMSG_DATA(header) + i * sizeof fd, sizeof fd);
+            unix_making();
+            fd = unix_made(fd);
+            if (stream->pending && stream->pending_count < UNIX_PENDING_MAX && fd >= 0) {
+                stream->pending[stream->pending_count++] = fd;
+            } else {
+                unix_close(fd);
+                is_sound = 0;
+            }
+        }
+    }
+    return is_sound;
+}
+
+static ssize_t receive_from_socket(sys_stream_t *stream, struct iovec *pieces, size_t count)
+{
+    union {
+        struct cmsghdr header;
+        char bytes[CMSG_SPACE(PASSED_MAX * sizeof(int))];
+    } control;
+    struct msghdr message = {.msg_iov = pieces, .msg_iovlen = count};
+    if (!stream->can_attach)
+        return recvmsg(stream->fd, &message, MSG_DONTWAIT);
+    message.msg_control = &control;
+    message.msg_controllen = sizeof control;
+    /* No fork falls between the coming of a descriptor and its listing. */
+    unix_fork_gate_enter();
+#if defined(MPROC_HAVE_MSG_CMSG_CLOEXEC)
+    const ssize_t length = recvmsg(stream->fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+#else
+    const ssize_t length = recvmsg(stream->fd, &message, MSG_DONTWAIT);
+#endif
+    const int error = errno;
+    if (length >= 0 && message.msg_controllen > 0 && !take_descriptors(stream, &message))
+        stream->verdict = MPROC_EPROTOCOL;
+    unix_fork_gate_leave();
+    errno = error;
+    return length;
+}
+
+/** Read from a pipe, which may be one that waits. */
+static ssize_t read_from_pipe(int fd, const struct iovec *pieces, size_t count)
+{
+    struct pollfd item = {.fd = fd, .events = POLLIN};
+    if (poll(&item, 1, 0) > 0)
+        return readv(fd, pieces, (int)count);
+    errno = EAGAIN;
+    return -1;
+}
+
+/** Receive some bytes; an end, or a reset, which means that the other end left something unread, is a length of 0. */
+static apr_status_t receive(sys_stream_t *stream, struct iovec *pieces, size_t count, size_t *length,
+                            sys_time_t deadline, sys_handle_t stop)
+{
+    for (;;) {
+        const ssize_t got =
+            stream->is_socket ? receive_from_socket(stream, pieces, count) : read_from_pipe(stream->fd, pieces, count);
+        if (stream->verdict != APR_SUCCESS)
+            return stream->verdict;
+        *length = got > 0 ? (size_t)got : 0;
+        if (got >= 0 || errno == ECONNRESET)
+            return APR_SUCCESS;
+        if (errno == EINTR)
+            continue;
+        if (errno != EAGAIN && errno != EWOULDBLOCK)
+            return errno;
+        const apr_status_t status = unix_wait_for(stream->fd, POLLIN, deadline, stop);
+        if (status != APR_SUCCESS)
+            return status;
+    }
+}
+
+/* ---- Frames -------------------- */
+
+/** How many bytes a frame's length takes, as far as its first ones tell; 0: they are no frame's. */
+static size_t header_size(const unsigned char *bytes, size_t count)
+{
+    if (count < FRAME_SHORT)
+        return FRAME_SHORT;
+    const int32_t length = (int32_t)(uint32_t)get_number(bytes, FRAME_SHORT);
+    if (length >= 0)
+        return FRAME_SHORT;
+    return length == FRAME_LONG_LENGTH ? FRAME_LONG : length == FRAME_MARKED_LENGTH ? FRAME_MARKED : 0;
+}
+
+/** Begin a message whose frame's length has been read. */
+static apr_status_t begin_message(sys_stream_t *stream, const unsigned char *header, size_t size)
+{
+    sys_next_t *next = &stream->next;
+    next->is_marked = size == FRAME_MARKED;
+    next->size = size == FRAME_SHORT ? get_number(header, FRAME_SHORT) : get_number(header + FRAME_SHORT, 8);
+    next->handle_count = next->is_marked ? (uint32_t)get_number(header + FRAME_LONG, 4) : 0;
+    if (next->size > INT64_MAX || next->handle_count > SYS_ATTACHED_MAX)
+        return stream->verdict = MPROC_EPROTOCOL;
+    next->left = next->size;
+    stream->is_in_message = 1;
+    stream->begin += size;
+    return APR_SUCCESS;
+}
+
+/** Read more into the memory for what is read ahead: at least one byte. */
+static apr_status_t read_ahead(sys_stream_t *stream, size_t needed, sys_time_t deadline, sys_handle_t stop)
+{
+    size_t got;
+    if (stream->ahead_size < AHEAD) {
+        unsigned char *larger = realloc(stream->ahead, AHEAD);
+        if (!larger)
+            return APR_ENOMEM;
+        stream->ahead = larger;
+        stream->ahead_size = AHEAD;
+    }
+    if (stream->begin > 0) {
+        memmove(stream->ahead, stream->ahead + stream->begin, stream->end - stream->begin);
+        stream->end -= stream->begin;
+        stream->begin = 0;
+    }
+    struct iovec piece = {stream->ahead + stream->end,
+                          stream->is_exact ? needed - stream->end : stream->ahead_size - stream->end};
+    const apr_status_t status = receive(stream, &piece, 1, &got, deadline, stop);
+    if (status != APR_SUCCESS)
+        return status;
+    if (got == 0)
+        stream->verdict = stream->end > 0 ? MPROC_ETRUNCATED : APR_EOF;
+    stream->end += got;
+    return stream->verdict;
+}
+
+apr_status_t sys_stream_next(sys_stream_t *stream, sys_next_t *next, sys_time_t deadline, sys_handle_t stop)
+{
+    while (!stream->is_in_message) {
+        const unsigned char *header = stream->ahead ? stream->ahead + stream->begin : NULL;
+        const size_t there = stream->end - stream->begin;
+        const size_t size = header_size(header, there);
+        apr_status_t status = stream->verdict;
+        if (status == APR_SUCCESS && size == 0)
+            status = stream->verdict = MPROC_EPROTOCOL;
+        else if (there >= size)
+            status = begin_message(stream, header, size);
+        else if (status == APR_SUCCESS)
+            status = read_ahead(stream, size, deadline, stop);
+        if (status != APR_SUCCESS)
+            return status;
+    }
+    *next = stream->next;
+    return APR_SUCCESS;
+}
+
+apr_status_t sys_stream_read(sys_stream_t *stream, void *buffer, size_t size, size_t *done, sys_time_t deadline,
+                             sys_handle_t stop)
+{
+    unsigned char *to = buffer;
+    size_t there = stream->end - stream->begin;
+    *done = there < size ? there : size;
+    if (*done)
+        memcpy(to, stream->ahead + stream->begin, *done);
+    stream->begin += *done;
+    while (*done < size) {
+        /* Straight to where it belongs, and what follows into the memory for what is read ahead. */
+        size_t got;
+        struct iovec pieces[2] = {{to + *done, size - *done}, {stream->ahead, stream->ahead_size}};
+        apr_status_t status = stream->verdict;
+        if (status == APR_SUCCESS)
+            status = receive(stream, pieces, stream->is_exact ? 1 : 2, &got, deadline, stop);
+        if (status == APR_SUCCESS && got == 0)
+            status = stream->verdict = MPROC_ETRUNCATED;
+        if (status != APR_SUCCESS) {
+            stream->next.left -= *done;
+            return status;
+        }
+        stream->begin = 0;
+        stream->end = got > size - *done ? got - (size - *done) : 0;
+        *done += got - stream->end;
+    }
+    stream->next.left -= *done;
+    return APR_SUCCESS;
+}
+
+apr_status_t sys_stream_end_message(sys_stream_t *stream, sys_handle_t *handles)
+{
+    const size_t count = stream->next.handle_count;
+    stream->is_in_message = 0;
+    if (count == 0)
+        return APR_SUCCESS;
+    /* They were sent with the first byte of the frame. */
+    if (stream->pending_count < count)
+        return stream->verdict = MPROC_EPROTOCOL;
+    for (size_t i = 0; i < count; i++)
+        handles[i] = stream->pending[i];
+    stream->pending_count -= count;
+    memmove(stream->pending, stream->pending + count, stream->pending_count * sizeof *stream->pending);
+    return APR_SUCCESS;
+}
+
+int sys_stream_is_ready(const sys_stream_t *stream)
+{
+    const size_t there = stream->end - stream->begin;
+    if (stream->is_in_message)
+        return there >= stream->next.left || stream->verdict != APR_SUCCESS;
+    if (there == 0)
+        return stream->verdict != APR_SUCCESS;
+    /* A message of which a part has come is ready when more of it comes: that the system tells. */
+    const unsigned char *header = stream->ahead + stream->begin;
+    const size_t size = header_size(header, there);
+    if (size == 0 || there < size)
+        return size == 0;
+    return there - size >= (size == FRAME_SHORT ? get_number(header, 4) : get_number(header + FRAME_SHORT, 8));
+}
+
+void sys_stream_read_exactly(sys_stream_t *stream)
+{
+    stream->is_exact = 1;
+}

@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "waiter.h"
+
+#include <stdlib.h>
+
+#include <apr_thread_mutex.h>
+
+#include "initialize.h"
+
+/* Guards the lists and queues; held for a few instructions, and only by threads that wait or wake. */
+static apr_thread_mutex_t *mutex;
+static waiter_t *waiting;
+static waiter_t *spare;
+
+apr_status_t waiter_initialize(void)
+{
+    apr_pool_t *pool;
+    if (mutex)
+        return APR_SUCCESS;
+    apr_status_t status = library_get_pool(&pool);
+    return status == APR_SUCCESS ? apr_thread_mutex_create(&mutex, APR_THREAD_MUTEX_UNNESTED, pool) : status;
+}
+
+static void lock(void)
+{
+    apr_thread_mutex_lock(mutex);
+}
+
+static void unlock(void)
+{
+    apr_thread_mutex_unlock(mutex);
+}
+
+/** Get one that was used before, or a new one. */
+static apr_status_t get(waiter_t **waiter)
+{
+    lock();
+    *waiter = spare;
+    if (spare)
+        spare = spare->next;
+    unlock();
+    if (*waiter)
+        return APR_SUCCESS;
+    *waiter = calloc(1, sizeof **waiter);
+    if (!*waiter)
+        return APR_ENOMEM;
+    const apr_status_t status = sys_event_create(&(*waiter)->event);
+    if (status != APR_SUCCESS) {
+        free(*waiter);
+        *waiter = NULL;
+    }
+    return status;
+}
+
+apr_status_t waiter_begin(waiter_t **waiter)
+{
+    const apr_status_t status = get(waiter);
+    if (status != APR_SUCCESS)
+        return status;
+    (*waiter)->has_turn = 0;
+    (*waiter)->next = NULL;
+    lock();
+    (*waiter)->next_waiting = waiting;
+    (*waiter)->link = &waiting;
+    if (waiting)
+        waiting->link = &(*waiter)->next_waiting;
+    waiting = *waiter;
+    unlock();
+    return APR_SUCCESS;
+}
+
+/** Set a waiter's event; with the lock held, as for reset(), so that event and flag are never apart. */
+static void wake(waiter_t *waiter)
+{
+    if (atomic_exchange(&waiter->is_set, 1) == 0)
+        sys_event_set(&waiter->event);
+}
+
+static void reset(waiter_t *waiter)
+{
+    if (atomic_exchange(&waiter->is_set, 0) == 1)
+        sys_event_reset(&waiter->event);
+}
+
+void waiter_reset(waiter_t *waiter)
+{
+    if (atomic_load(&waiter->is_set) == 0)
+        return;
+    lock();
+    reset(waiter);
+    unlock();
+}
+
+void waiter_end(waiter_t *waiter)
+{
+    lock();
+    *waiter->link = waiter->next_waiting;
+    if (waiter->next_waiting)
+        waiter->next_waiting->link = waiter->link;
+    reset(waiter);
+    waiter->next = spare;
+    spare = waiter;
+    unlock();
+}
+
+/** Wake all threads that wait, to look again. */
+static void wake_all(void)
+{
+    lock();
+    for (waiter_t *waiter = waiting; waiter; waiter = waiter->next_waiting)
+        wake(waiter);
+    unlock();
+}
+
+void closable_close(closable_t *closable)
+{
+    atomic_store(&closable->is_closed, 1);
+    if (atomic_load(&closable->waiters) > 0)
+        wake_all();
+}
+
+void waiter_terminate(void)
+{
+    lock();
+    waiter_t *first = spare;
+    spare = NULL;
+    unlock();
+    while (first) {
+        waiter_t *next = first->next;
+        sys_event_close(&first->event);
+        free(first);
+        first = next;
+    }
+}
+
+void waiter_before_fork(void)
+{
+    if (mutex)
+        lock();
+}
+
+void waiter_after_fork(int in_child)
+{
+    if (!mutex)
+        return;
+    /* Their events were closed with the library's other descriptors. */
+    while (in_child && spare) {
+        waiter_t *next = spare->next;
+        free(spare);
+        spare = next;
+    }
+    if (in_child)
+        waiting = NULL;
+    unlock();
+}
+
+/* ---- Turns ------------------------------------------------------------------------------------------------------- */
+
+enum { FREE, TAKEN, WANTED };
+
+static int try_take(turn_t *turn)
+{
+    int expected = FREE;
+    return atomic_compare_exchange_strong_explicit(&turn->state, &expected, TAKEN, memory_order_acquire,
+                                                   memory_order_relaxed);
+}
+
+/** Take the turn if it is free, or queue for it; with the lock held. */
+static void queue(turn_t *turn, waiter_t *waiter)
+{
+    int state = FREE;
+    /* From now on whoever gives it away takes the lock. */
+    while (!atomic_compare_exchange_weak(&turn->state, &state, state == FREE ? TAKEN : WANTED)) {}
+    if (state == FREE) {
+        waiter->has_turn = 1;
+        return;
+    }
+    if (turn->last)
+        turn->last->next = waiter;
+    else
+        turn->first = waiter;
+    turn->last = waiter;
+}
+
+/** Leave the queue before one's turn has come; with the lock held. */
+static void leave(turn_t *turn, waiter_t *waiter)
+{
+    waiter_t *before = NULL;
+    for (waiter_t **at = &turn->first; *at != waiter; at = &(*at)->next)
+        before = *at;
+    if (before)
+        before->next = waiter->next;
+    else
+        turn->first = waiter->next;
+    if (turn->last == waiter)
+        turn->last = before;
+}
+
+apr_status_t turn_take(turn_t *turn, closable_t *of, sys_time_t deadline)
+{
+    waiter_t *waiter;
+    if (try_take(turn))
+        return APR_SUCCESS;
+    if (deadline == 0)
+        return APR_TIMEUP;
+    apr_status_t status = waiter_begin(&waiter);
+    if (status != APR_SUCCESS)
+        return status;
+    atomic_fetch_add(&of->waiters, 1);
+    lock();
+    queue(turn, waiter);
+    while (!waiter->has_turn && status == APR_SUCCESS) {
+        reset(waiter);
+        unlock();
+        if (!atomic_load(&of->is_closed))
+            status = sys_wait(waiter->event.sentinel, deadline);
+        lock();
+        if (atomic_load(&of->is_closed))
+            status = MPROC_ECLOSED;
+    }
+    if (waiter->has_turn)
+        status = APR_SUCCESS;
+    else
+        leave(turn, waiter);
+    unlock();
+    atomic_fetch_sub(&of->waiters, 1);
+    waiter_end(waiter);
+    return status;
+}
+
+void turn_give(turn_t *turn)
+{
+    int expected = TAKEN;
+    if (atomic_compare_exchange_strong_explicit(&turn->state, &expected, FREE, memory_order_release,
+                                                memory_order_relaxed))
+        return;
+    lock();
+    waiter_t *next = turn->first;
+    if (next) {
+        turn->first = next->next;
+        if (!turn->first)
+            turn->last = NULL;
+        next->next = NULL;
+        next->has_turn = 1;
+        wake(next);
+    }
+    /* Those that still queue are told by the next one. */
+    atomic_store(&turn->state, !next ? FREE : turn->first ? WANTED : TAKEN);
+    unlock();
+}
