@@ -208,8 +208,8 @@ typedef struct sys_next_t {
 apr_status_t sys_stream_pair(sys_stream_t **first, sys_stream_t **second, int one_way);
 
 /**
- * Make one of a handle, which then belongs to it. `directions` are SYS_STREAM_IN and SYS_STREAM_OUT; 0: the system
- * knows them. APR_EINVAL for a handle of another kind.
+ * Make one of a handle, which then belongs to it. `directions` are SYS_STREAM_IN and SYS_STREAM_OUT; 0: the handle is
+ * the program's, and the system knows them. APR_EINVAL for a handle of another kind.
  */
 apr_status_t sys_stream_open(sys_stream_t **stream, sys_handle_t handle, int directions);
 
@@ -274,6 +274,9 @@ apr_status_t sys_stream_unpack(sys_stream_t *stream, const void *bytes, size_t s
 
 /** Who made the other end: its process id or 0, and whether it has the same user. */
 apr_status_t sys_stream_peer(const sys_stream_t *stream, int *pid, int *is_same_user);
+
+/** Have calls on it that wait, or will, end soon: it is about to be closed, here and for the other end. */
+void sys_stream_interrupt(sys_stream_t *stream);
 
 /** Close; NULL is allowed. What is left of a message is lost. */
 void sys_stream_close(sys_stream_t *stream);
