@@ -317,46 +317,61 @@ static int sleep_on(mproc_call_t *call)
     return 0;
 }
 
-/** A copy of a process that somebody else's fork made must not keep that process's children alive, or end them. */
+/** What a copy tells of its creator's child, -1 if something went wrong, and of itself. */
+typedef struct told_t {
+    int child;
+    int copy;
+} told_t;
+
+/** A copy that somebody else's fork made can have children of its own, and those of its creator are not its own. */
+static void live_as_copy(mproc_process_t *others, int pid, const mproc_process_opts_t *opts, int writer)
+{
+    mproc_process_t *own;
+    int code = 0;
+    told_t told = {pid, getpid()};
+    if (mproc_process_kill(others) != MPROC_EFOREIGN || mproc_process_start(&own, return_six, opts) != APR_SUCCESS ||
+        mproc_process_finish(own, &code) != APR_SUCCESS || code != 6)
+        told.child = -1;
+    if (write(writer, &told, sizeof told) == sizeof told)
+        sleep(600);
+    _exit(0);
+}
+
+/** In a new process: start a child and make a copy. */
+static void live_as_root(int method, int writer)
+{
+    mproc_process_t *process = NULL;
+    const mproc_process_opts_t opts = options_for(method);
+    mproc_process_start(&process, sleep_on, &opts);
+    const int pid = mproc_process_pid(process);
+    if (fork() == 0)
+        live_as_copy(process, pid, &opts, writer);
+    sleep(600);
+    _exit(0);
+}
+
+/** A copy must not keep its creator's children alive, or end them. */
 static void test_foreign_fork(void **state)
 {
     (void)state;
     for (int i = 0; i < METHODS; i++) {
         int ends[2];
-        int pid = 0;
+        told_t told = {-1, -1};
         assert_int_equal(pipe(ends), 0);
         fflush(NULL);
         const pid_t root = fork();
-        if (root == 0) {
-            mproc_process_t *process = NULL;
-            mproc_process_opts_t opts = options_for(i);
-            mproc_process_start(&process, sleep_on, &opts);
-            pid = mproc_process_pid(process);
-            const pid_t copy = fork();
-            if (copy == 0) {
-                /* It can have children of its own, and its end is not its creator's. */
-                mproc_process_t *own;
-                int code = 0;
-                if (mproc_process_kill(process) != MPROC_EFOREIGN ||
-                    mproc_process_start(&own, return_six, &opts) != APR_SUCCESS ||
-                    mproc_process_finish(own, &code) != APR_SUCCESS || code != 6)
-                    pid = -1;
-                if (write(ends[1], &pid, sizeof pid) < 0)
-                    _exit(1);
-                sleep(600);
-                _exit(0);
-            }
-            pause();
-            _exit(0);
-        }
-        assert_int_equal(read(ends[0], &pid, sizeof pid), sizeof pid);
+        if (root == 0)
+            live_as_root(i, ends[1]);
+        assert_int_equal(read(ends[0], &told, sizeof told), sizeof told);
         close(ends[0]);
         close(ends[1]);
-        assert_true(pid > 0);
-        assert_true(lives(pid));
+        const int child_lived = told.child > 0 && lives(told.child);
         kill(root, SIGKILL);
         assert_int_equal(waitpid(root, NULL, 0), root);
-        assert_true(is_gone_within(pid, 10));
+        const int child_ended = told.child > 0 && is_gone_within(told.child, 10);
+        const int copy_lived = lives(told.copy);
+        kill(told.copy, SIGKILL);
+        assert_true(child_lived && child_ended && copy_lived);
     }
 }
 
