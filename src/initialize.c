@@ -16,7 +16,6 @@ static void end_at_exit(void);
 
 static _Atomic int initialized;
 static int apr_initialized;
-static int at_fork_registered;
 
 int library_is_initialized(void)
 {
@@ -38,25 +37,21 @@ apr_status_t library_get_pool(apr_pool_t **pool)
 
 /* ---- Forks, ours and others' -------------------- */
 
-/* Both locks are held across the fork, in this order, so that the child finds what they guard in one piece. */
-static void before_fork(void)
-{
-    process_lock();
-    handle_lock();
-}
-
-static void after_fork_in_parent(void)
-{
-    handle_unlock();
-    process_unlock();
-}
-
-static void after_fork_in_child(void)
+/** In a forked child, with all locks held. */
+static void become_forked(void)
 {
     children_forget();
     process_forked();
-    handle_unlock();
-    process_unlock();
+}
+
+static apr_status_t watch_forks(void)
+{
+    apr_status_t status = sys_at_fork(SYS_FORK_FIRST, process_lock, process_unlock, become_forked);
+    if (status == APR_SUCCESS)
+        status = sys_at_fork(SYS_FORK_LAST, handle_lock, handle_unlock, NULL);
+    if (status == APR_SUCCESS || status == APR_ENOTIMPL)
+        return APR_SUCCESS;
+    return mproc_fail(status, "mproc_initialize: no memory");
 }
 
 /* ---- Beginning -------------------- */
@@ -77,13 +72,8 @@ static apr_status_t initialize(const boot_t *boot)
     apr_status_t status = initialize_apr();
     if (status == APR_SUCCESS)
         status = process_initialize();
-    if (status == APR_SUCCESS && !at_fork_registered) {
-        status = sys_at_fork(before_fork, after_fork_in_parent, after_fork_in_child);
-        if (status != APR_SUCCESS && status != APR_ENOTIMPL)
-            return mproc_fail(status, "mproc_initialize: no memory");
-        status = APR_SUCCESS;
-        at_fork_registered = 1;
-    }
+    if (status == APR_SUCCESS)
+        status = watch_forks();
     if (status == APR_SUCCESS)
         status = process_become(boot);
     return status;

@@ -73,8 +73,13 @@ apr_status_t sys_set_environment(char **list);
 /** Compare the first `length` bytes of two names of variables: 0 if they are the same to the system. */
 int sys_environment_compare(const char *a, const char *b, size_t length);
 
-/** Have functions called around every fork of this process, ours and others': call it once. */
-apr_status_t sys_at_fork(void (*prepare)(void), void (*parent)(void), void (*child)(void));
+/**
+ * Have a lock held across every fork of this process, ours and others', so that the child finds what it guards in one
+ * piece. `in_child` is called in the child, with all locks held; NULL for nothing to do. The backend's own locks are
+ * taken between the first and the last one: nobody waits for another lock while holding the last, so it may spin.
+ */
+typedef enum sys_fork_order_t { SYS_FORK_FIRST, SYS_FORK_LAST } sys_fork_order_t;
+apr_status_t sys_at_fork(sys_fork_order_t order, void (*lock)(void), void (*unlock)(void), void (*in_child)(void));
 
 /** Show a name for this process in process lists, as far as the system lets it. */
 void sys_set_process_title(const char *name);

@@ -191,24 +191,18 @@ static int is_kept(int fd)
     return 0;
 }
 
-static void before_fork(void)
+static void lock(void)
 {
-    if (unix_is_spawning())
-        return;
     pthread_mutex_lock(&mutex);
 }
 
-static void after_fork_in_parent(void)
+static void unlock(void)
 {
-    if (unix_is_spawning())
-        return;
     pthread_mutex_unlock(&mutex);
 }
 
-static void after_fork_in_child(void)
+static void close_in_forked_child(void)
 {
-    if (unix_is_spawning())
-        return;
     for (int fd = 3; fd < capacity; fd++) {
         if (listed[fd] == UNLISTED || is_kept(fd))
             continue;
@@ -217,20 +211,13 @@ static void after_fork_in_child(void)
             close(fd);
         listed[fd] = UNLISTED;
     }
-    pthread_mutex_unlock(&mutex);
 }
 
 int unix_watch_forks(void)
 {
-    static int watched;
-    if (watched)
-        return 0;
-    /* What is registered later is locked earlier: the fork server's lock is held while descriptors are made. */
-    if (pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child) != 0 ||
-        unix_forkserver_watch_forks() != 0)
+    if (unix_at_fork(UNIX_FORK_DESCRIPTORS, lock, unlock, close_in_forked_child) != 0)
         return -1;
-    watched = 1;
-    return 0;
+    return unix_forkserver_watch_forks();
 }
 
 void unix_keep_in_fork(const int *keep, size_t count)

@@ -42,34 +42,27 @@ enum {
 /* Guards the above. Held while a server is started or a datagram is sent, never while waiting for an answer. */
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 
-static void before_fork(void)
+static void lock(void)
 {
-    if (unix_is_spawning())
-        return;
     pthread_mutex_lock(&mutex);
 }
 
-static void after_fork_in_parent(void)
+static void unlock(void)
 {
-    if (unix_is_spawning())
-        return;
     pthread_mutex_unlock(&mutex);
 }
 
-/* The descriptors were closed with all others of the library; here they are forgotten. */
-static void after_fork_in_child(void)
+/* The descriptors are closed with all others of the library; here they are forgotten. */
+static void forget_in_forked_child(void)
 {
-    if (unix_is_spawning())
-        return;
     server.socket = server.lifeline = server.sentinel = -1;
     server.pid = 0;
     server.answered = 0;
-    pthread_mutex_unlock(&mutex);
 }
 
 int unix_forkserver_watch_forks(void)
 {
-    return pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
+    return unix_at_fork(UNIX_FORK_SERVER, lock, unlock, forget_in_forked_child);
 }
 
 void unix_forkserver_join(int socket)

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "unix.h"
 
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -71,37 +70,6 @@ apr_status_t sys_set_environment(char **list)
 {
     *unix_environment() = list;
     return APR_SUCCESS;
-}
-
-/* The core's handlers. */
-static void (*core_prepare)(void);
-static void (*core_parent)(void);
-static void (*core_child)(void);
-
-static void before_fork(void)
-{
-    if (!unix_is_spawning())
-        core_prepare();
-}
-
-static void after_fork_in_parent(void)
-{
-    if (!unix_is_spawning())
-        core_parent();
-}
-
-static void after_fork_in_child(void)
-{
-    if (!unix_is_spawning())
-        core_child();
-}
-
-apr_status_t sys_at_fork(void (*prepare)(void), void (*parent)(void), void (*child)(void))
-{
-    core_prepare = prepare;
-    core_parent = parent;
-    core_child = child;
-    return pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
 }
 
 void sys_set_process_title(const char *name)

@@ -11,6 +11,23 @@
 #include "mproc_config.h"
 #include "sys.h"
 
+/* ---- fork_handlers.c: locks that are held across forks ----------------------------------------------------------- */
+
+/** The order in which they are taken, wherever several are held at once; in a forked child all are free again. */
+typedef enum unix_fork_place_t {
+    UNIX_FORK_CORE_FIRST,
+    UNIX_FORK_SERVER, /* descriptors are made while it is held */
+    UNIX_FORK_DESCRIPTORS,
+    UNIX_FORK_CORE_LAST,
+    UNIX_FORK_PLACES
+} unix_fork_place_t;
+
+/**
+ * As sys_at_fork(): 0, or -1 for want of memory. To be called while no fork can happen, that is before
+ * mproc_initialize() returns; the same again is harmless.
+ */
+int unix_at_fork(unix_fork_place_t place, void (*lock)(void), void (*unlock)(void), void (*in_child)(void));
+
 /* ---- descriptor.c: the library's own descriptors ----------------------------------------------------------------- */
 
 /*
@@ -162,8 +179,8 @@ typedef struct unix_spawn_t {
 apr_status_t unix_spawn(pid_t *pid, unix_spawn_t *spawn);
 
 /**
- * Whether this thread is between vfork and exec. Where vfork is fork (under sanitizers, for instance) the handlers of
- * forks run there, but have nothing to do: the child executes a program at once, and its creator may hold their locks.
+ * Whether this thread is between vfork and exec. Where vfork is fork (under sanitizers, for instance) fork_handlers.c
+ * is called then, but has nothing to do: the child executes a program at once, and its creator may hold the locks.
  */
 int unix_is_spawning(void);
 
@@ -228,7 +245,7 @@ void unix_forkserver_serve(unix_served_t *child, int server, int client, int lif
 
 /* ---- block.c ----------------------------------------------------------------------------------------------------- */
 
-/** Map a block that another process made; the descriptor is closed. */
+/** Map a block that another process made. The descriptor stays the caller's, to be closed. */
 apr_status_t unix_block_map(sys_block_t *block, int fd);
 
 /* ---- process.c, child.c ------------------------------------------------------------------------------------------ */
@@ -241,7 +258,10 @@ enum { UNIX_SLOT_CREATOR };
  */
 int unix_sentinel_of_child(int pid);
 
-/** Whether this process was forked, not executed, by the library. */
+/**
+ * Note that this process was forked, not executed, by the library. `flush_all` says that all streams may be flushed at
+ * its end, and not just stdout and stderr.
+ */
 void unix_set_forked(int flush_all);
 
 #endif

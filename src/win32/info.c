@@ -93,11 +93,12 @@ int sys_thread_count(void)
     return 1;
 }
 
-apr_status_t sys_at_fork(void (*prepare)(void), void (*parent)(void), void (*child)(void))
+apr_status_t sys_at_fork(sys_fork_order_t order, void (*lock)(void), void (*unlock)(void), void (*in_child)(void))
 {
-    (void)prepare;
-    (void)parent;
-    (void)child;
+    (void)order;
+    (void)lock;
+    (void)unlock;
+    (void)in_child;
     return APR_ENOTIMPL;
 }
 
