@@ -115,13 +115,16 @@ int unix_lifeline_threads(void);
 
 void unix_lifeline_close(unix_lifeline_t *line);
 
-/* ---- proc_*.c, signal_*.c, boot_time.c: what the system knows of processes --------------------------------------- */
+/* ---- proc_*.c, signal_*.c: what the system knows of processes ---------------------------------------------------- */
 
 /** Linux's number of a signal, which exit codes have everywhere. */
 int unix_signal_number(int sig);
 
-/** When the system was started, in microseconds of the clock as it is set now; 0 if nobody knows. */
-int64_t unix_boot_time(void);
+/**
+ * For birth_since_boot.c: when a process started, in microseconds of the clock as it is set now: 0, or -1 and errno,
+ * ESRCH if it has ended.
+ */
+int unix_process_started(int64_t *started, int pid);
 
 /* ---- info.c ------------------------------------------------------------------------------------------------------ */
 
