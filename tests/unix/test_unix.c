@@ -417,14 +417,8 @@ static int tell_server(mproc_call_t *call)
 static mproc_process_t *start_and_find_server(pid_t *server)
 {
     char text[16] = "";
-    apr_file_t *reader, *writer;
-    make_pipe(&reader, &writer);
-    const mproc_os_handle_t handle = handle_of(writer);
-    mproc_process_opts_t opts = options_for(0);
-    opts.handles = &handle;
-    opts.handle_count = 1;
-    mproc_process_t *process = start(tell_server, opts);
-    apr_file_close(writer);
+    apr_file_t *reader;
+    mproc_process_t *process = start_writing(&reader, tell_server, options_for(0));
     read_all(reader, text, sizeof text);
     apr_file_close(reader);
     *server = atoi(text);
