@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Start and join: mproc's start methods, each against the least that the same work can cost, and against other libraries (rows P1,
- * P2, P3, and threads). The large parent has touched memory of the size that --parent-mib gives, in small pages.
+ * Start and join: mproc's start methods, each against the least that the same work can cost, and against other
+ * libraries (rows P1, P2, P3, and threads). The large parent has touched memory of the size that --parent-mib gives, in
+ * small pages.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -66,7 +67,7 @@ static int start_mproc(void *method)
     return -1;
 }
 
-/* ---- The large parent: this program, started as a helper ------------------------------------------------------------ */
+/* ---- The large parent: this program, started as a helper --------------------------------------------------------- */
 
 /** What subjects of the large parent are called in requests to it. */
 static const struct task_t {
@@ -122,7 +123,7 @@ static int be_large_parent(const char *mib)
     return 0;
 }
 
-/* ---- The small parent, and all the comparisons ------------------------------------------------------------------------- */
+/* ---- The small parent, and all the comparisons ------------------------------------------------------------------- */
 
 static void set_up(measure_subject_t *subjects, helper_t *large, helper_t *python)
 {

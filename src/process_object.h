@@ -40,7 +40,7 @@ typedef struct process_t {
     int owner; /* the process that made the object: a copy in a forked child is not to be used */
     process_role_t role;
     process_state_t state;
-    unsigned readers; /* threads that read its block: it cannot be launched meanwhile */
+    unsigned readers;         /* threads that read its block: it cannot be launched meanwhile */
     mproc_process_t *creator; /* ROLE_CHILD: whose child it is; that may be a thread */
 
     /* What it is to be. */

@@ -87,7 +87,10 @@ int unix_sentinel_open(int pid);
 /** Send a signal to the very process of a sentinel: 0, or -1 and errno. */
 int unix_sentinel_signal(int sentinel, int pid, int sig);
 
-/** Wait for the child of a sentinel as waitpid() does with WNOHANG; where the sentinel is ready a moment too early, until that is over. */
+/**
+ * Wait for the child of a sentinel as waitpid() does with WNOHANG; where the sentinel is ready a moment too early,
+ * until that is over.
+ */
 int unix_sentinel_reap(int sentinel, int pid, int *status);
 
 /** The wait status of a process that somebody else has waited for: 0, or -1 if the system no longer knows. */
