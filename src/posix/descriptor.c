@@ -215,7 +215,8 @@ static void close_in_forked_child(void)
 
 int unix_watch_forks(void)
 {
-    if (unix_at_fork(UNIX_FORK_DESCRIPTORS, lock, unlock, close_in_forked_child) != 0)
+    if (unix_at_fork(UNIX_FORK_DESCRIPTORS, lock, unlock, close_in_forked_child) != 0 ||
+        unix_at_fork(UNIX_FORK_IMAGE, unix_image_lock, unix_image_unlock, NULL) != 0)
         return -1;
     return unix_forkserver_watch_forks();
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What does not depend on how a system lays out its modules. */
 #include <limits.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,6 +10,18 @@
 #include <mproc/status.h>
 
 #include "unix.h"
+
+static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+
+void unix_image_lock(void)
+{
+    pthread_mutex_lock(&mutex);
+}
+
+void unix_image_unlock(void)
+{
+    pthread_mutex_unlock(&mutex);
+}
 
 uint64_t unix_image_hash(uint64_t state, const void *data, size_t size)
 {

@@ -103,7 +103,9 @@ static int locate_in(struct dl_phdr_info *info, size_t size, void *data)
 apr_status_t sys_image_locate(sys_place_t *place, uintptr_t address)
 {
     search_t search = {.address = address, .found = place, .status = APR_ENOENT};
+    unix_image_lock();
     dl_iterate_phdr(locate_in, &search);
+    unix_image_unlock();
     return search.status;
 }
 
@@ -131,7 +133,9 @@ apr_status_t sys_image_find(uintptr_t *address, const sys_place_t *place)
 {
     search_t search = {.place = place, .status = APR_ENOENT};
     *address = 0;
+    unix_image_lock();
     dl_iterate_phdr(find_in, &search);
+    unix_image_unlock();
     if (search.status == APR_SUCCESS)
         *address = search.address;
     return search.status;

@@ -17,6 +17,7 @@
 typedef enum unix_fork_place_t {
     UNIX_FORK_CORE_FIRST,
     UNIX_FORK_SERVER, /* descriptors are made while it is held */
+    UNIX_FORK_IMAGE,
     UNIX_FORK_DESCRIPTORS,
     UNIX_FORK_CORE_LAST,
     UNIX_FORK_PLACES
@@ -138,6 +139,13 @@ char ***unix_environment(void);
 apr_status_t unix_split_strings(char ***list, int *count, const char *text, size_t size);
 
 /* ---- image.c: what image_*.c share ------------------------------------------------------------------------------- */
+
+/**
+ * Held while the loader's list of modules is looked at: the loader has a lock of its own for that, which the C library
+ * leaves locked in a child that is forked just then.
+ */
+void unix_image_lock(void);
+void unix_image_unlock(void);
 
 #define UNIX_HASH_START 0xcbf29ce484222325u
 
