@@ -121,12 +121,14 @@ boot_t *boot_of(const sys_block_t *block)
     return (boot_t *)(void *)block->data;
 }
 
-/** Whether a piece lies in the block, and ends like a string if it is to be one. */
+/** Whether a piece lies in the block where any type can, and ends like a string if it is to be one. */
 static int fits(const boot_t *boot, boot_piece_t piece, int is_string)
 {
+    /* What is not there has no size either: counts of handles and arguments are made from sizes alone. */
     if (!piece.offset)
-        return 1;
-    if (piece.offset < sizeof *boot || piece.offset > boot->size || piece.size > boot->size - piece.offset)
+        return piece.size == 0;
+    if (piece.offset % PIECE_ALIGNMENT != 0 || piece.offset < sizeof *boot || piece.offset > boot->size ||
+        piece.size > boot->size - piece.offset)
         return 0;
     return !is_string || (piece.size > 0 && ((const char *)boot)[piece.offset + piece.size - 1] == '\0');
 }
@@ -141,6 +143,9 @@ static int is_sound(const boot_t *boot)
     for (size_t i = 0; args && i < boot->args.size / sizeof *args; i++)
         if (!fits(boot, args[i].name, 1) || !fits(boot, args[i].data, 0))
             return 0;
+    /* Under other methods the target is an address, which means nothing here. */
+    if (boot->method != MPROC_FORKSERVER && boot->method != MPROC_SPAWN)
+        return 0;
     return boot->authkey_size <= MPROC_AUTHKEY_MAX && boot->target_id_size <= SYS_IMAGE_ID_MAX &&
            memchr(boot->name, '\0', sizeof boot->name) && memchr(boot->creator_name, '\0', sizeof boot->creator_name) &&
            memchr(boot->identity, '\0', sizeof boot->identity);
