@@ -5,6 +5,8 @@
 #include <stdint.h>
 #include <string.h>
 
+#include <apr_strings.h>
+
 /* Pieces are aligned for any type. */
 enum { PIECE_ALIGNMENT = 64 };
 
@@ -187,6 +189,6 @@ void boot_report_failure(boot_t *boot)
     const mproc_error_t *error = mproc_last_error();
     boot->failure = error->status;
     boot->failure_native = error->native;
-    strncat(boot->failure_text, error->text, sizeof boot->failure_text - 1);
+    apr_cpystrn(boot->failure_text, error->text, sizeof boot->failure_text);
     atomic_store(&boot->stage, BOOT_FAILED);
 }

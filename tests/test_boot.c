@@ -300,6 +300,20 @@ static void test_full_arrays(void **state)
     assert_int_equal(boot_check(&block), MPROC_EINIT);
 }
 
+/** A report that begins where there is rubbish must not run over its end. */
+static void test_report_over_rubbish(void **state)
+{
+    boot_t *boot = boot_of(&block);
+    (void)state;
+    memset(boot->failure_text, 'x', sizeof boot->failure_text);
+    boot->slots[0] = 42;
+    assert_null(mproc_call_data(NULL, 1)); /* some failure */
+    boot_report_failure(boot);
+    assert_int_equal(boot->failure, APR_EINVAL);
+    assert_string_equal(boot->failure_text, mproc_last_error()->text);
+    assert_int_equal(boot->slots[0], 42);
+}
+
 /** Several damages at once, anywhere. */
 static void test_random_damage(void **state)
 {
@@ -353,6 +367,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup_teardown(test_each_piece, make_block, free_block),
         cmocka_unit_test_setup_teardown(test_strings_without_end, make_block, free_block),
         cmocka_unit_test_setup_teardown(test_full_arrays, make_block, free_block),
+        cmocka_unit_test_setup_teardown(test_report_over_rubbish, make_block, free_block),
         cmocka_unit_test_setup_teardown(test_random_damage, make_block, free_block),
         cmocka_unit_test_setup_teardown(test_noise, make_block, free_block),
     };
