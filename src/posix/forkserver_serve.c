@@ -183,8 +183,8 @@ static int receive(unix_request_t *request, int *fds)
         unix_making();
         fds[i] = unix_made(fds[i]);
     }
-    /* Descriptors were lost: this process has no room for them. */
-    if (length != sizeof *request || (message.msg_flags & MSG_CTRUNC))
+    /* It is no request of this layout, or descriptors were lost: this process has no room for them. */
+    if (length != sizeof *request || (message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)))
         request->operation = 0;
     return count;
 }
