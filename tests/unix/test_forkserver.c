@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -573,6 +574,44 @@ static void test_given_up_while_stopped(void **state)
     check_unharmed(&family);
 }
 
+static void *continue_later(void *server)
+{
+    sleep(4); /* each signal is tried for a second */
+    kill(*(const int *)server, SIGCONT);
+    return NULL;
+}
+
+static int ignore_term(mproc_call_t *call)
+{
+    signal(SIGTERM, SIG_IGN);
+    write_and_close(mproc_call_handle(call, 0), "ready");
+    return sleep_on(call);
+}
+
+/** While the server is stopped and its queue is full, no signal gets through: an end tries again until it does. */
+static void test_end_while_server_is_stopped(void **state)
+{
+    family_t family;
+    pthread_t thread; /* not of APR, which ends with the library */
+    (void)state;
+    found(&family);
+    char text[16];
+    apr_file_t *reader;
+    mproc_process_opts_t opts = by_server();
+    opts.daemon = 1;
+    opts.grace = MPROC_MILLISECONDS(1);
+    start_writing(&reader, ignore_term, opts);
+    read_all(reader, text, sizeof text);
+    assert_string_equal(text, "ready");
+    const unix_request_t nothing = {.operation = 0};
+    kill(family.server, SIGSTOP);
+    while (send(family.socket, &nothing, sizeof nothing, MSG_DONTWAIT) > 0) {}
+    assert_int_equal(pthread_create(&thread, NULL, continue_later, &family.server), 0);
+    assert_success(mproc_terminate());
+    pthread_join(thread, NULL);
+    assert_int_equal(children_of(getpid(), NULL, 0), 0);
+}
+
 int main(int argc, char **argv)
 {
     static const struct CMUnitTest tests[] = {
@@ -586,6 +625,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_killed_during_starts),
         cmocka_unit_test(test_stopped_during_starts),
         cmocka_unit_test(test_given_up_while_stopped),
+        cmocka_unit_test(test_end_while_server_is_stopped),
     };
     return harness_main(argc, argv, tests, sizeof tests / sizeof tests[0]);
 }
