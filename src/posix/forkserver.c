@@ -79,11 +79,15 @@ void unix_forkserver_join(int socket)
 static int end_server(int by_force)
 {
     int status = 0;
+    pid_t reaped;
     if (by_force)
         kill(server.pid, SIGKILL);
     unix_close(server.socket);
     unix_close(server.lifeline);
-    while (waitpid(server.pid, &status, 0) < 0 && errno == EINTR) {}
+    while ((reaped = waitpid(server.pid, &status, 0)) < 0 && errno == EINTR) {}
+    /* The program ignores the ends of its children, or was faster: perhaps the system still knows. */
+    if (reaped < 0 && server.sentinel >= 0)
+        unix_sentinel_status(server.sentinel, &status);
     unix_close(server.sentinel);
     server.socket = server.lifeline = server.sentinel = -1;
     server.pid = 0;

@@ -574,6 +574,62 @@ static void test_given_up_while_stopped(void **state)
     check_unharmed(&family);
 }
 
+/** A program that takes its time before main, if it is told to: its fork server can be killed meanwhile. */
+static void __attribute__((constructor)) dawdle(void)
+{
+    if (getenv("MPROC_TEST_DAWDLE"))
+        usleep(200000);
+}
+
+/** Kill the first servers, which have not answered yet. */
+static void *kill_the_first(void *data)
+{
+    int last = 0;
+    for (int *left = data; *left > 0;) {
+        const int server = server_of(getpid());
+        if (server <= 0 || server == last)
+            continue;
+        kill(server, SIGKILL);
+        last = server;
+        --*left;
+    }
+    return NULL;
+}
+
+/** Whether the system still knows how a process ended that was reaped already (Linux since 6.15). */
+static int system_remembers_ends(void)
+{
+    int status = 0;
+    const pid_t child = fork();
+    if (child == 0)
+        _exit(5);
+    const int sentinel = unix_sentinel_open(child);
+    assert_int_equal(waitpid(child, NULL, 0), child);
+    const int known = unix_sentinel_status(sentinel, &status) == 0 && WIFEXITED(status) && WEXITSTATUS(status) == 5;
+    unix_close(sentinel);
+    return known;
+}
+
+/** A program that ignores the ends of its children does not reap its server: killed all the same, it is replaced. */
+static void test_killed_while_ends_are_ignored(void **state)
+{
+    enum { KILLS = 3 };
+    const mproc_process_opts_t opts = by_server();
+    int left = KILLS;
+    pthread_t thread;
+    mproc_process_t *process;
+    (void)state;
+    need_proc();
+    if (!system_remembers_ends())
+        skip_because("this system does not tell how a process ended that was not waited for");
+    signal(SIGCHLD, SIG_IGN);
+    setenv("MPROC_TEST_DAWDLE", "1", 1);
+    assert_int_equal(pthread_create(&thread, NULL, kill_the_first, &left), 0);
+    assert_success(mproc_process_start(&process, return_six, &opts));
+    pthread_join(thread, NULL);
+    assert_int_equal(finish(process), 6);
+}
+
 static void *continue_later(void *server)
 {
     sleep(4); /* each signal is tried for a second */
@@ -625,6 +681,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_killed_during_starts),
         cmocka_unit_test(test_stopped_during_starts),
         cmocka_unit_test(test_given_up_while_stopped),
+        cmocka_unit_test(test_killed_while_ends_are_ignored),
         cmocka_unit_test(test_end_while_server_is_stopped),
     };
     return harness_main(argc, argv, tests, sizeof tests / sizeof tests[0]);
