@@ -35,8 +35,9 @@ static struct {
 } server = {-1, -1, -1, 0, 0, 0};
 
 enum {
-    ATTEMPTS = 8,          /* to start a server that somebody kills */
-    NEARLY_ENDED = 1000000 /* microseconds from the end of a server's pipes to its own */
+    ATTEMPTS = 8,           /* to start a server that somebody kills */
+    NEARLY_ENDED = 1000000, /* microseconds from the end of a server's pipes to its own */
+    PATIENCE = 5000000      /* the same for one that ends many children on a busy machine */
 };
 
 /* Guards the above. Held while a server is started or a datagram is sent, never while waiting for an answer. */
@@ -84,6 +85,9 @@ static int end_server(int by_force)
         kill(server.pid, SIGKILL);
     unix_close(server.socket);
     unix_close(server.lifeline);
+    /* One that somebody has stopped would never see that it is to end. */
+    if (!by_force && sys_wait(server.sentinel, sys_now() + PATIENCE) == APR_TIMEUP)
+        kill(server.pid, SIGKILL);
     while ((reaped = waitpid(server.pid, &status, 0)) < 0 && errno == EINTR) {}
     /* The program ignores the ends of its children, or was faster: perhaps the system still knows. */
     if (reaped < 0 && server.sentinel >= 0)

@@ -668,6 +668,18 @@ static void test_end_while_server_is_stopped(void **state)
     assert_int_equal(children_of(getpid(), NULL, 0), 0);
 }
 
+/** A server that stays stopped does not keep its creator from ending. */
+static void test_end_without_server(void **state)
+{
+    int pids[2];
+    family_t family;
+    (void)state;
+    found(&family);
+    kill(family.server, SIGSTOP);
+    assert_success(mproc_terminate());
+    assert_int_equal(children_of(getpid(), pids, 2), 0);
+}
+
 int main(int argc, char **argv)
 {
     static const struct CMUnitTest tests[] = {
@@ -683,6 +695,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_given_up_while_stopped),
         cmocka_unit_test(test_killed_while_ends_are_ignored),
         cmocka_unit_test(test_end_while_server_is_stopped),
+        cmocka_unit_test(test_end_without_server),
     };
     return harness_main(argc, argv, tests, sizeof tests / sizeof tests[0]);
 }
