@@ -589,6 +589,7 @@ static void *kill_the_first(void *data)
         const int server = server_of(getpid());
         if (server <= 0 || server == last)
             continue;
+        apr_sleep(20000); /* it is watched by now: else nobody could know how it ended */
         kill(server, SIGKILL);
         last = server;
         --*left;
