@@ -73,8 +73,6 @@ static apr_status_t initialize_apr(void)
 static apr_status_t initialize(const boot_t *boot)
 {
     apr_status_t status = initialize_apr();
-    if (status == APR_SUCCESS)
-        status = process_initialize();
     if (status == APR_SUCCESS && !at_fork_registered) {
         status = sys_at_fork(before_fork, after_fork_in_parent, after_fork_in_child);
         if (status != APR_SUCCESS && status != APR_ENOTIMPL)

@@ -6,7 +6,6 @@
 
 #include <apr_general.h>
 #include <apr_strings.h>
-#include <apr_thread_mutex.h>
 
 #include "environment.h"
 #include "handle.h"
@@ -15,32 +14,20 @@
 #include "start_method.h"
 #include "target.h"
 
-static apr_thread_mutex_t *mutex;
 static process_t *current;                      /* the process itself */
 static process_t *parent;                       /* its creator */
 static _Thread_local process_t *thread_process; /* on a thread that is a child */
 
 /* ---- The lock, and who is who ------------------------------------------------------------------------------------ */
 
-apr_status_t process_initialize(void)
-{
-    apr_pool_t *pool;
-    if (mutex)
-        return APR_SUCCESS;
-    apr_status_t status = library_get_pool(&pool);
-    if (status == APR_SUCCESS)
-        status = apr_thread_mutex_create(&mutex, APR_THREAD_MUTEX_UNNESTED, pool);
-    return status == APR_SUCCESS ? status : mproc_fail(status, "mproc_initialize: no memory");
-}
-
 void process_lock(void)
 {
-    apr_thread_mutex_lock(mutex);
+    sys_lock();
 }
 
 void process_unlock(void)
 {
-    apr_thread_mutex_unlock(mutex);
+    sys_unlock();
 }
 
 process_t *process_current(void)

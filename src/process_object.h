@@ -82,9 +82,6 @@ typedef struct process_t {
 void process_lock(void);
 void process_unlock(void);
 
-/** Make the lock. It lives as long as the process. */
-apr_status_t process_initialize(void);
-
 /** Set up the current process and its parent: from a block in a child, NULL in the first process. */
 apr_status_t process_become(const boot_t *boot);
 

@@ -32,6 +32,11 @@ typedef int64_t sys_time_t;
 
 #define SYS_NEVER INT64_MAX
 
+/* ---- lock: the core's one lock, which is there before anything is initialized ------------------------------------- */
+
+void sys_lock(void);
+void sys_unlock(void);
+
 /* ---- info: facts about the machine and this process -------------------------------------------------------------- */
 
 /** The monotonic clock, in microseconds. */
