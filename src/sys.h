@@ -72,6 +72,11 @@ apr_status_t sys_command_line(char ***argv, int *argc);
 /** This process's environment, "NAME=value" in UTF-8 with NULL at the end: one allocation for free(). */
 apr_status_t sys_environment(char ***list);
 
+/**
+ * Copy a variable's value in UTF-8; APR_ENOENT if it is not set, APR_ENAMETOOLONG if it does not fit.
+ */
+apr_status_t sys_environment_get(char *value, size_t size, const char *name);
+
 /** Replace this process's environment. The list is used in place and must stay. */
 apr_status_t sys_set_environment(char **list);
 

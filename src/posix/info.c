@@ -67,6 +67,19 @@ apr_status_t sys_environment(char ***list)
     return APR_SUCCESS;
 }
 
+apr_status_t sys_environment_get(char *value, size_t size, const char *name)
+{
+    const char *set = getenv(name);
+    const size_t length = set ? strlen(set) : 0;
+    value[0] = '\0';
+    if (!set)
+        return APR_ENOENT;
+    if (length >= size)
+        return APR_ENAMETOOLONG;
+    memcpy(value, set, length + 1);
+    return APR_SUCCESS;
+}
+
 apr_status_t sys_set_environment(char **list)
 {
     *unix_environment() = list;
