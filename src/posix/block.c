@@ -59,7 +59,7 @@ static int open_nameless(void)
 /** Take the memory for a file: 0, or an errno value. Where the system cannot do that, it comes as it is filled. */
 static int reserve(int fd, size_t size)
 {
-    static const char zeros[1 << 16];
+    static const char zeros[4096]; /* constants lie in the program's file, and spread what is used of it */
 #if defined(MPROC_HAVE_POSIX_FALLOCATE)
     const int error = posix_fallocate(fd, 0, (off_t)size);
     if (error != EOPNOTSUPP && error != EINVAL && error != ENODEV)
