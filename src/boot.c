@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "boot.h"
 
-#include <stddef.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -166,15 +165,11 @@ void *boot_at(const boot_t *boot, boot_piece_t piece)
 
 void boot_get_place(const boot_t *boot, sys_place_t *place)
 {
-    const char *path = boot_at(boot, boot->target_path);
-    memset(place, 0, offsetof(sys_place_t, path));
     place->offset = boot->target_offset;
     place->is_program = boot->target_is_program;
     place->id_size = boot->target_id_size;
     memcpy(place->id, boot->target_id, sizeof place->id);
-    place->path[0] = '\0';
-    if (path)
-        strncat(place->path, path, sizeof place->path - 1);
+    place->path = boot_at(boot, boot->target_path);
 }
 
 void boot_report_failure(boot_t *boot)

@@ -100,7 +100,7 @@ apr_status_t boot_check(const sys_block_t *block);
 /** Get a piece's memory, or NULL. */
 void *boot_at(const boot_t *boot, boot_piece_t piece);
 
-/** Get the target's place from the block. */
+/** Get the target's place from the block, which its path stays in. */
 void boot_get_place(const boot_t *boot, sys_place_t *place);
 
 /** Report that the target cannot be called, in the words of mproc_last_error(). */

@@ -109,6 +109,12 @@ static void terminate_daemons(void)
 
 void children_end(void)
 {
+    /* Most children have none, and need no clock then. */
+    process_lock();
+    const int has_children = running != NULL;
+    process_unlock();
+    if (!has_children)
+        return;
     terminate_daemons();
     const sys_time_t start = sys_now();
     for (process_t *process; (process = next_child(is_daemon_process)) != NULL; process_release(process)) {

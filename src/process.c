@@ -135,13 +135,15 @@ apr_status_t process_become(const boot_t *boot)
     if (!boot && current && current->owner == sys_getpid())
         return APR_SUCCESS;
     /* In a forked child these were the creator's: they stay behind, as all else that it had. */
-    current = parent = thread_process = NULL;
+    current = parent = NULL;
+    if (thread_process)
+        thread_process = NULL;
     apr_status_t status = make_named(&current, ROLE_CURRENT, boot ? boot->name : "MainProcess", sys_getpid());
     if (status != APR_SUCCESS || !boot)
         return status;
     current->method = (mproc_start_method_t)boot->method;
     current->daemon = boot->daemon;
-    apr_cpystrn(current->identity, boot->identity, sizeof current->identity);
+    memcpy(current->identity, boot->identity, sizeof current->identity);
     memcpy(current->authkey, boot->authkey, sizeof current->authkey);
     current->authkey_size = boot->authkey_size <= MPROC_AUTHKEY_MAX ? boot->authkey_size : 0;
     status = make_named(&parent, ROLE_PARENT, boot->creator_name, boot->creator_pid);
@@ -174,7 +176,9 @@ void process_forked(void)
 {
     if (current) {
         current->owner = current->pid = sys_getpid();
-        thread_process = NULL;
+        /* Written only if need be: a page of a forked child's is its own once it is written to. */
+        if (thread_process)
+            thread_process = NULL;
     }
 }
 
@@ -266,22 +270,19 @@ static apr_status_t duplicate_given(process_t *process, const mproc_process_opts
 static apr_status_t build_block(process_t *process, const mproc_process_opts_t *opts)
 {
     const int by_address = process->method == MPROC_FORK || process->method == MPROC_THREAD;
-    sys_place_t *place = NULL;
+    sys_place_t place = {.path = NULL};
     boot_contents_t contents = {opts, NULL, NULL};
     apr_status_t status = APR_SUCCESS;
     if (!by_address) {
-        place = malloc(sizeof *place);
-        if (!place)
-            return mproc_fail(APR_ENOMEM, "no memory for the target's place");
-        status = target_locate(place, process->target);
-        contents.place = place;
+        status = target_locate(&place, process->target);
+        contents.place = &place;
     }
     /* A program that is started anew gets its environment from the start; the others take it from the block. */
     if (process->environment && process->method != MPROC_SPAWN)
         contents.environment = (const char *const *)process->environment;
     if (status == APR_SUCCESS)
         status = boot_create(&process->block, &contents, by_address);
-    free(place);
+    free(place.path);
     if (status != APR_SUCCESS)
         return status;
     uintptr_t address;

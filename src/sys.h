@@ -99,10 +99,10 @@ typedef struct sys_place_t {
     uint32_t is_program;                /**< the module is the program itself, wherever its file is */
     uint32_t id_size;                   /**< how much of `id` counts */
     unsigned char id[SYS_IMAGE_ID_MAX]; /**< the module's identity: equal only for the same build */
-    char path[SYS_PATH_MAX];            /**< the module's file, in UTF-8 */
+    char *path;                         /**< the module's file, in UTF-8; NULL for the program */
 } sys_place_t;
 
-/** Find the place of a function; APR_ENOENT if it lies in no module's code. */
+/** Find the place of a function, its path for free(); APR_ENOENT if it lies in no module's code. */
 apr_status_t sys_image_locate(sys_place_t *place, uintptr_t address);
 
 /** Find a place in this process; APR_ENOENT if its module is not loaded, MPROC_EBUILD if it is another build. */

@@ -293,6 +293,7 @@ void unix_forkserver_serve(unix_served_t *child, int server, int client, int lin
         fcntl(wake[i], F_SETFL, O_NONBLOCK);
     take_signals();
     raise_file_limit();
+    unix_image_remember();
     fflush(NULL);
     struct pollfd items[] = {
         {.fd = wake[0], .events = POLLIN}, {.fd = lifeline, .events = POLLIN}, {.fd = server, .events = POLLIN}};

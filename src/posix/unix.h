@@ -124,8 +124,11 @@ uint64_t unix_image_hash(uint64_t state, const void *data, size_t size);
 /** Identify a module without a linker's id, by a hash of its code and by its file. */
 void unix_image_make_id(sys_place_t *place, uint64_t code);
 
-/** Set a module's path from the name that the loader has for it. */
+/** Set a module's path, to be freed, from the name that the loader has for it. */
 void unix_image_set_path(sys_place_t *place, const char *name);
+
+/** Find out what there is to know of the program itself, once for all processes that will be forked. */
+void unix_image_remember(void);
 
 /**
  * Compare a loaded module with one that is looked for: APR_ENOENT if it is another one, MPROC_EBUILD if another build.
