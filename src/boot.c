@@ -4,6 +4,8 @@
 #include <stdint.h>
 #include <string.h>
 
+_Static_assert(sizeof(boot_report_t) <= SYS_REPORT_MAX, "a report fits where it is shared");
+
 /* Pieces are aligned for any type. */
 enum { PIECE_ALIGNMENT = 64 };
 
@@ -89,7 +91,7 @@ static void lay_out(layout_t *layout, boot_t *boot, const boot_contents_t *conte
     boot->data = opts->data ? put(layout, opts->data, opts->size) : (boot_piece_t){0, 0};
 }
 
-apr_status_t boot_create(sys_block_t *block, const boot_contents_t *contents, int private)
+apr_status_t boot_create(sys_block_t *block, const boot_contents_t *contents, sys_block_kind_t kind)
 {
     boot_t measured;
     layout_t layout = {NULL, 0, 0};
@@ -97,7 +99,7 @@ apr_status_t boot_create(sys_block_t *block, const boot_contents_t *contents, in
     if (layout.overflow)
         return mproc_fail(MPROC_ESIZE, "the arguments are larger than memory can be: %zu bytes of data, %zu arguments",
                           contents->opts->size, contents->opts->arg_count);
-    apr_status_t status = sys_block_create(block, (size_t)layout.end, private);
+    apr_status_t status = sys_block_create(block, (size_t)layout.end, kind);
     if (status != APR_SUCCESS)
         return mproc_fail(status, "no memory for %llu bytes of arguments", (unsigned long long)layout.end);
     boot_t *boot = boot_of(block);
@@ -172,11 +174,16 @@ void boot_get_place(const boot_t *boot, sys_place_t *place)
     place->path = boot_at(boot, boot->target_path);
 }
 
-void boot_report_failure(boot_t *boot)
+boot_report_t *boot_report(const sys_block_t *block)
+{
+    return block->report ? block->report : &boot_of(block)->report;
+}
+
+void boot_report_failure(boot_report_t *report)
 {
     const mproc_error_t *error = mproc_last_error();
-    boot->failure = error->status;
-    boot->failure_native = error->native;
-    strncat(boot->failure_text, error->text, sizeof boot->failure_text - 1);
-    atomic_store(&boot->stage, BOOT_FAILED);
+    report->failure = error->status;
+    report->failure_native = error->native;
+    strncat(report->failure_text, error->text, sizeof report->failure_text - 1);
+    atomic_store(&report->stage, BOOT_FAILED);
 }

@@ -82,17 +82,22 @@ int child_call_target(process_t *process, boot_t *boot, mproc_target_t target)
 void child_run(sys_block_t *block)
 {
     boot_t *boot = boot_of(block);
+    boot_report_t *report = boot_report(block);
     mproc_target_t target;
     int code = EXIT_NOT_STARTED;
-    atomic_store(&boot->stage, BOOT_ATTACHED);
+    atomic_store(&report->stage, BOOT_ATTACHED);
     if (prepare(boot, &target) != APR_SUCCESS) {
-        boot_report_failure(boot);
+        boot_report_failure(report);
     } else {
-        atomic_store(&boot->stage, BOOT_RUNNING);
+        const int self = sys_getpid();
+        atomic_store(&report->stage, BOOT_RUNNING);
         code = child_call_target(process_current(), boot, target);
         children_end();
-        boot->exitcode = code;
-        atomic_store(&boot->stage, BOOT_ENDED);
+        /* A copy that the target forked has nothing to report: its creator's report may be another child's by now. */
+        if (sys_getpid() == self) {
+            report->exitcode = code;
+            atomic_store(&report->stage, BOOT_ENDED);
+        }
     }
     library_end_child();
     sys_child_leave(code);

@@ -269,11 +269,15 @@ static apr_status_t duplicate_given(process_t *process, const mproc_process_opts
 /** Build the block: everything that the child needs to know. */
 static apr_status_t build_block(process_t *process, const mproc_process_opts_t *opts)
 {
-    const int by_address = process->method == MPROC_FORK || process->method == MPROC_THREAD;
+    static const sys_block_kind_t kinds[] = {[MPROC_FORKSERVER] = SYS_BLOCK_SERVED,
+                                             [MPROC_FORK] = SYS_BLOCK_FORKED,
+                                             [MPROC_SPAWN] = SYS_BLOCK_PASSED,
+                                             [MPROC_THREAD] = SYS_BLOCK_LOCAL};
+    const sys_block_kind_t kind = kinds[process->method];
     sys_place_t place = {.path = NULL};
     boot_contents_t contents = {opts, NULL, NULL};
     apr_status_t status = APR_SUCCESS;
-    if (!by_address) {
+    if (kind == SYS_BLOCK_SERVED || kind == SYS_BLOCK_PASSED) {
         status = target_locate(&place, process->target);
         contents.place = &place;
     }
@@ -281,7 +285,7 @@ static apr_status_t build_block(process_t *process, const mproc_process_opts_t *
     if (process->environment && process->method != MPROC_SPAWN)
         contents.environment = (const char *const *)process->environment;
     if (status == APR_SUCCESS)
-        status = boot_create(&process->block, &contents, by_address);
+        status = boot_create(&process->block, &contents, kind);
     free(place.path);
     if (status != APR_SUCCESS)
         return status;

@@ -50,8 +50,9 @@ static apr_status_t complete_block(process_t *process)
     apr_cpystrn(boot->name, process->name, sizeof boot->name);
     apr_cpystrn(boot->creator_name, creator->name, sizeof boot->creator_name);
     apr_cpystrn(boot->identity, process->identity, sizeof boot->identity);
-    boot->failure_text[0] = '\0';
-    atomic_store(&boot->stage, BOOT_CREATED);
+    boot_report_t *report = boot_report(&process->block);
+    report->failure_text[0] = '\0';
+    atomic_store(&report->stage, BOOT_CREATED);
     const process_t *key_of;
     process_lock();
     apr_status_t status = process_key_of(&key_of, process);
@@ -66,14 +67,14 @@ static apr_status_t complete_block(process_t *process)
 /** Wait until a newly started program reaches mproc_initialize(); end it and fail if it does not. */
 static apr_status_t see_it_attach(process_t *process)
 {
-    const boot_t *boot = boot_of(&process->block);
+    const boot_report_t *report = boot_report(&process->block);
     const sys_time_t deadline = sys_now() + process_startup_timeout;
-    while (atomic_load(&boot->stage) == BOOT_CREATED) {
+    while (atomic_load(&report->stage) == BOOT_CREATED) {
         const sys_time_t now = sys_now();
         if (sys_wait(sys_process_sentinel(process->os), now + 1000) == APR_SUCCESS || now >= deadline)
             break;
     }
-    if (atomic_load(&boot->stage) != BOOT_CREATED) {
+    if (atomic_load(&report->stage) != BOOT_CREATED) {
         process_set_proven();
         return APR_SUCCESS;
     }
@@ -81,11 +82,11 @@ static apr_status_t see_it_attach(process_t *process)
     if (sys_wait(sys_process_sentinel(process->os), 0) != APR_SUCCESS) {
         sys_process_signal(process->os, SYS_KILL);
         sys_wait(sys_process_sentinel(process->os), SYS_NEVER);
-        sys_process_reap(&end, process->os);
+        sys_process_reap(&end, process->os, NULL);
         return mproc_fail(MPROC_EINIT, "%s cannot be started: its main did not reach mproc_initialize() in %d seconds",
                           process->name, (int)apr_time_sec(process_startup_timeout));
     }
-    sys_process_reap(&end, process->os);
+    sys_process_reap(&end, process->os, NULL);
     return mproc_fail(MPROC_EINIT,
                       "%s cannot be started: its main ended with exit code %d before it reached mproc_initialize()",
                       process->name, end.code);

@@ -8,14 +8,15 @@
 /** Keep for join what the child reported, or its death says, about a target that never ran. */
 static void judge(process_t *process)
 {
-    const boot_t *boot = boot_of(&process->block);
-    const uint32_t stage = process->thread ? (uint32_t)BOOT_ENDED : atomic_load(&boot->stage);
+    boot_report_t *report = boot_report(&process->block);
+    const uint32_t stage = process->thread ? (uint32_t)BOOT_ENDED : atomic_load(&report->stage);
     const int by_signal = process->end.known && process->end.code < 0;
     process->verdict = APR_SUCCESS;
     if (stage == BOOT_FAILED) {
-        process->verdict = boot->failure;
-        process->verdict_native = boot->failure_native;
-        process->verdict_text = strdup(boot->failure_text);
+        process->verdict = report->failure;
+        process->verdict_native = report->failure_native;
+        report->failure_text[sizeof report->failure_text - 1] = '\0';
+        process->verdict_text = strdup(report->failure_text);
     } else if (stage == BOOT_CREATED && !by_signal && process->method == MPROC_SPAWN) {
         process->verdict = MPROC_EINIT;
         process->verdict_text = strdup("its main ended before it reached mproc_initialize()");
@@ -26,8 +27,8 @@ static void judge(process_t *process)
     /* Other code of this program waited for it, but it had told its exit code before. */
     if (!process->end.known && stage == BOOT_ENDED && !process->thread) {
         process->end.known = 1;
-        process->end.code = boot->exitcode;
-        process->end.native = boot->exitcode;
+        process->end.code = report->exitcode;
+        process->end.native = report->exitcode;
     }
 }
 
@@ -35,7 +36,8 @@ void process_settle(process_t *process)
 {
     if (process->state != PROCESS_RUNNING || process->role == ROLE_CURRENT)
         return;
-    apr_status_t status = process->thread ? thread_reap(process) : sys_process_reap(&process->end, process->os);
+    void *report = process->role == ROLE_CHILD ? boot_report(&process->block) : NULL;
+    apr_status_t status = process->thread ? thread_reap(process) : sys_process_reap(&process->end, process->os, report);
     if (status == APR_TIMEUP)
         return;
     process->state = PROCESS_ENDED;

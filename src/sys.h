@@ -110,14 +110,27 @@ apr_status_t sys_image_find(uintptr_t *address, const sys_place_t *place);
 
 /* ---- block: memory that a creator fills and its child maps ------------------------------------------------------- */
 
+/** How large a child's report may be. */
+enum { SYS_REPORT_MAX = 576 };
+
 typedef struct sys_block_t {
     unsigned char *data;
     size_t size;
-    sys_handle_t handle; /**< what a child finds it by; SYS_NO_HANDLE if it only passes through fork */
+    sys_handle_t handle; /**< what a child finds it by; SYS_NO_HANDLE if it does not need one */
+    void *report;        /**< where creator and child share SYS_REPORT_MAX zeroed bytes; NULL: they share the data */
+    int is_copied;       /**< the child has a copy; for the backend */
 } sys_block_t;
 
-/** Make a zeroed block. `private` ones pass through fork only. */
-apr_status_t sys_block_create(sys_block_t *block, size_t size, int private);
+/** How a block comes to the child. */
+typedef enum sys_block_kind_t {
+    SYS_BLOCK_LOCAL,  /**< not at all: it is a thread of this process */
+    SYS_BLOCK_FORKED, /**< the child is a copy of this process */
+    SYS_BLOCK_SERVED, /**< with a request to the fork server */
+    SYS_BLOCK_PASSED  /**< by its handle */
+} sys_block_kind_t;
+
+/** Make a zeroed block. */
+apr_status_t sys_block_create(sys_block_t *block, size_t size, sys_block_kind_t kind);
 
 /**
  * Let go of the handle, and of all but the first `keep` bytes, rounded up: the child has the rest. The data may move.
@@ -222,8 +235,13 @@ int sys_process_pid(const sys_process_t *process);
 /** What becomes ready when the process has ended; it stays the process's own. */
 sys_handle_t sys_process_sentinel(const sys_process_t *process);
 
-/** Take the exit code if the process has ended: APR_SUCCESS, or APR_TIMEUP. One thread at a time, and once. */
-apr_status_t sys_process_reap(sys_exit_t *end, sys_process_t *process);
+/**
+ * Take the exit code if the process has ended: APR_SUCCESS, or APR_TIMEUP. One thread at a time, and once.
+ *
+ * `report` has room for SYS_REPORT_MAX bytes, or is NULL: where creator and child share no memory, the child's report is
+ * put there.
+ */
+apr_status_t sys_process_reap(sys_exit_t *end, sys_process_t *process, void *report);
 
 /** Send a signal to a process that was not reaped. One thread at a time with sys_process_reap(). */
 apr_status_t sys_process_signal(sys_process_t *process, sys_signal_t sig);

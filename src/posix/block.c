@@ -3,6 +3,8 @@
 #include <fcntl.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -15,6 +17,12 @@
  * filling it.
  */
 enum { RESERVE_FROM = 1 << 20 };
+
+/* Up to this size, a block for a forked child is private memory: fork is not noticeably slower for it. */
+enum { COPY_UP_TO = 1 << 16 };
+
+/* Enough for any type, as pages are. */
+enum { ALIGNMENT = 64 };
 
 /** The memory that can still be had, as far as the system tells. */
 static unsigned long long available_memory(void)
@@ -104,10 +112,37 @@ static apr_status_t map(sys_block_t *block, int fd, size_t size)
     return APR_SUCCESS;
 }
 
-apr_status_t sys_block_create(sys_block_t *block, size_t size, int private)
+/**
+ * Make a block that need not be shared, since the child gets a copy of it: memory of the heap, which costs much less
+ * than a mapping does, and in a forked child nothing at all.
+ */
+static apr_status_t make_copied(sys_block_t *block, size_t size, int is_reporting)
 {
-    *block = (sys_block_t){NULL, 0, SYS_NO_HANDLE};
-    if (private)
+    if (is_reporting) {
+        block->report = unix_report_get();
+        if (!block->report)
+            return errno;
+    }
+    void *data;
+    if (posix_memalign(&data, ALIGNMENT, size) != 0) {
+        unix_report_put(block->report);
+        block->report = NULL;
+        return APR_ENOMEM;
+    }
+    block->data = memset(data, 0, size);
+    block->size = size;
+    block->is_copied = 1;
+    return APR_SUCCESS;
+}
+
+apr_status_t sys_block_create(sys_block_t *block, size_t size, sys_block_kind_t kind)
+{
+    *block = (sys_block_t){NULL, 0, SYS_NO_HANDLE, NULL, 0};
+    if (size <= COPY_UP_TO && (kind == SYS_BLOCK_LOCAL || kind == SYS_BLOCK_FORKED))
+        return make_copied(block, size, kind == SYS_BLOCK_FORKED);
+    if (size <= unix_datagram_max && kind == SYS_BLOCK_SERVED)
+        return make_copied(block, size, 0);
+    if (kind == SYS_BLOCK_LOCAL || kind == SYS_BLOCK_FORKED)
         return size >= RESERVE_FROM && size > available_memory() ? ENOMEM : map(block, -1, size);
     const int fd = open_nameless();
     if (fd < 0)
@@ -115,15 +150,16 @@ apr_status_t sys_block_create(sys_block_t *block, size_t size, int private)
     apr_status_t status = set_size(fd, size);
     if (status == APR_SUCCESS)
         status = map(block, fd, size);
-    if (status != APR_SUCCESS)
-        unix_close(fd);
+    if (status == APR_SUCCESS)
+        return status;
+    unix_close(fd);
     return status;
 }
 
 apr_status_t unix_block_map(sys_block_t *block, int fd)
 {
     struct stat file;
-    *block = (sys_block_t){NULL, 0, SYS_NO_HANDLE};
+    *block = (sys_block_t){NULL, 0, SYS_NO_HANDLE, NULL, 0};
     apr_status_t status = fstat(fd, &file) == 0 ? APR_SUCCESS : errno;
     /* macOS's shared memory has no type at all. */
     if (status == APR_SUCCESS && ((!S_ISREG(file.st_mode) && (file.st_mode & S_IFMT) != 0) || file.st_size <= 0))
@@ -138,9 +174,15 @@ void sys_block_trim(sys_block_t *block, size_t keep)
 {
     const size_t page = (size_t)sysconf(_SC_PAGESIZE);
     keep = (keep + page - 1) & ~(page - 1);
-    if (keep < block->size) {
+    if (keep < block->size && !block->is_copied) {
         munmap(block->data + keep, block->size - keep);
         block->size = keep;
+    } else if (keep < block->size) {
+        unsigned char *smaller = realloc(block->data, keep);
+        if (smaller) {
+            block->data = smaller;
+            block->size = keep;
+        }
     }
     unix_close((int)block->handle);
     block->handle = SYS_NO_HANDLE;
@@ -148,8 +190,11 @@ void sys_block_trim(sys_block_t *block, size_t keep)
 
 void sys_block_close(sys_block_t *block)
 {
-    if (block->data)
+    if (block->is_copied)
+        free(block->data);
+    else if (block->data)
         munmap(block->data, block->size);
+    unix_report_put(block->report);
     unix_close((int)block->handle);
-    *block = (sys_block_t){NULL, 0, SYS_NO_HANDLE};
+    *block = (sys_block_t){NULL, 0, SYS_NO_HANDLE, NULL, 0};
 }

@@ -217,6 +217,7 @@ static void after_fork_in_child(void)
             close(fd);
         listed[fd] = UNLISTED;
     }
+    unix_report_forked();
     pthread_mutex_unlock(&mutex);
 }
 

@@ -22,7 +22,8 @@
 typedef struct entry_t {
     pid_t pid;
     pid_t creator;
-    int status; /* where its end is told */
+    int status;   /* where its end is told */
+    void *report; /* what it shares with the server; NULL: it reports to its creator itself */
 } entry_t;
 
 static entry_t *entries;
@@ -34,6 +35,9 @@ static int wake[2];   /* written to by the signal handler */
 static struct rlimit file_limit;
 
 static struct sigaction child_disposition;
+
+/* The block of the request that is carried out; a child keeps its copy. */
+static _Alignas(64) unsigned char sent_block[UNIX_DATAGRAM_MOST];
 
 /* More descriptors than this are not asked for a second time. */
 enum { MOST_FILES = 1 << 20 };
@@ -92,19 +96,39 @@ static void raise_file_limit(void)
 
 /* ---- Ends -------------------- */
 
-static int tell(int status, int32_t kind, int32_t value)
+static int tell(int status, const void *message, size_t size)
 {
-    /*
-     * An end is told twice: one record is read, the other keeps the pipe readable, as a sentinel of what has ended must
-     * be.
-     */
-    const unix_record_t records[2] = {{kind, value}, {kind, value}};
-    const size_t size = kind == UNIX_RECORD_ENDED ? sizeof records : sizeof records[0];
     ssize_t written;
     do {
-        written = write(status, records, size);
+        written = write(status, message, size);
     } while (written < 0 && errno == EINTR);
     return written == (ssize_t)size ? 0 : -1;
+}
+
+static int answer(int status, int32_t kind, int32_t value)
+{
+    const unix_record_t record = {kind, value};
+    return tell(status, &record, sizeof record);
+}
+
+/**
+ * An end is told twice: one record is read, with the report if there is one, and the other keeps the pipe readable, as a
+ * sentinel of what has ended must be.
+ */
+static void tell_end(const entry_t *entry, int value)
+{
+    const unix_record_t record = {UNIX_RECORD_ENDED, value};
+    struct {
+        unix_end_t end;
+        unix_record_t again;
+    } message = {.end.record = record, .again = record};
+    const unix_record_t twice[2] = {record, record};
+    if (!entry->report) {
+        tell(entry->status, twice, sizeof twice);
+        return;
+    }
+    memcpy(message.end.report, entry->report, sizeof message.end.report);
+    tell(entry->status, &message, sizeof message);
 }
 
 /** A process is gone: its children, which nobody can join any more, end with it. */
@@ -124,7 +148,8 @@ static void reap(void)
         for (size_t i = 0; i < entry_count; i++) {
             if (entries[i].pid != pid)
                 continue;
-            tell(entries[i].status, UNIX_RECORD_ENDED, status);
+            tell_end(&entries[i], status);
+            unix_report_put(entries[i].report);
             unix_close(entries[i].status);
             entries[i] = entries[--entry_count];
             break;
@@ -162,9 +187,9 @@ static int receive(unix_request_t *request, int *fds)
         struct cmsghdr header;
         char bytes[CMSG_SPACE(UNIX_PASS_MAX * sizeof(int))];
     } control;
-    struct iovec part = {request, sizeof *request};
+    struct iovec parts[] = {{request, sizeof *request}, {sent_block, sizeof sent_block}};
     struct msghdr message = {
-        .msg_iov = &part, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
+        .msg_iov = parts, .msg_iovlen = 2, .msg_control = &control, .msg_controllen = sizeof control};
 #if defined(MPROC_HAVE_MSG_CMSG_CLOEXEC)
     const ssize_t length = recvmsg(server_socket, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
 #else
@@ -184,7 +209,8 @@ static int receive(unix_request_t *request, int *fds)
         fds[i] = unix_made(fds[i]);
     }
     /* Descriptors were lost: this process has no room for them. */
-    if (length != sizeof *request || (message.msg_flags & MSG_CTRUNC))
+    if (length < (ssize_t)sizeof *request || (size_t)length - sizeof *request != request->block_size ||
+        (message.msg_flags & (MSG_CTRUNC | MSG_TRUNC)))
         request->operation = 0;
     return count;
 }
@@ -209,8 +235,9 @@ static void become(unix_served_t *child, const unix_request_t *request, int *fds
     unix_close(fds[UNIX_PASS_STATUS]);
     for (int i = UNIX_PASS_DIRECTORY; i <= UNIX_PASS_STDERR; i++)
         unix_close(fds[i]);
-    child->block = fds[UNIX_PASS_BLOCK];
-    child->handle_count = (size_t)(count - UNIX_PASS_HANDLES);
+    if (request->block_size == 0)
+        child->block.handle = fds[count - 1];
+    child->handle_count = request->handle_count;
     memcpy(child->handles, fds + UNIX_PASS_HANDLES, child->handle_count * sizeof *fds);
     free(entries);
     entries = NULL;
@@ -221,8 +248,10 @@ static int start(unix_served_t *child, const unix_request_t *request, int *fds, 
 {
     unix_lifeline_t line;
     int keep[UNIX_PASS_MAX + 1];
-    if (make_room() != 0 || unix_lifeline_create(&line) != 0) {
-        tell(fds[UNIX_PASS_STATUS], UNIX_RECORD_REFUSED, errno);
+    void *report = NULL;
+    if (make_room() != 0 || unix_lifeline_create(&line) != 0 ||
+        (request->block_size > 0 && !(report = unix_report_get()))) {
+        answer(fds[UNIX_PASS_STATUS], UNIX_RECORD_REFUSED, errno);
         close_all(fds, count);
         return 0;
     }
@@ -235,18 +264,22 @@ static int start(unix_served_t *child, const unix_request_t *request, int *fds, 
         if (unix_lifeline_follow(&line) != 0)
             _exit(127);
         child->parent = line.parent;
+        child->block = (sys_block_t){NULL, 0, SYS_NO_HANDLE, NULL, 0};
+        if (report)
+            child->block = (sys_block_t){sent_block, request->block_size, SYS_NO_HANDLE, report, 0};
         become(child, request, fds, count);
         return 1;
     }
     if (pid < 0) {
-        tell(fds[UNIX_PASS_STATUS], UNIX_RECORD_REFUSED, errno);
+        unix_report_put(report);
+        answer(fds[UNIX_PASS_STATUS], UNIX_RECORD_REFUSED, errno);
         close_all(fds, count);
         return 0;
     }
     /* Its creator has given up or is gone: nobody could join it. */
-    if (tell(fds[UNIX_PASS_STATUS], UNIX_RECORD_STARTED, pid) != 0)
+    if (answer(fds[UNIX_PASS_STATUS], UNIX_RECORD_STARTED, pid) != 0)
         kill(pid, SIGKILL);
-    entries[entry_count++] = (entry_t){pid, request->creator, fds[UNIX_PASS_STATUS]};
+    entries[entry_count++] = (entry_t){pid, request->creator, fds[UNIX_PASS_STATUS], report};
     close_all(fds + 1, count - 1);
     return 0;
 }
@@ -271,12 +304,12 @@ static int serve_one(unix_served_t *child)
     if (count > 0)
         fcntl(fds[UNIX_PASS_STATUS], F_SETFL, O_NONBLOCK);
     if (request.operation == UNIX_REQUEST_START && count >= UNIX_PASS_HANDLES &&
-        request.handle_count == (uint32_t)(count - UNIX_PASS_HANDLES))
+        request.handle_count + (request.block_size == 0) == (uint32_t)(count - UNIX_PASS_HANDLES))
         return start(child, &request, fds, count);
     if (request.operation == UNIX_REQUEST_SIGNAL)
         send_signal(&request);
     else if (count > 0)
-        tell(fds[UNIX_PASS_STATUS], UNIX_RECORD_REFUSED, EMFILE);
+        answer(fds[UNIX_PASS_STATUS], UNIX_RECORD_REFUSED, EMFILE);
     close_all(fds, count);
     return 0;
 }

@@ -22,7 +22,8 @@ typedef enum kind_t {
 struct sys_process_t {
     kind_t kind;
     pid_t pid;
-    int sentinel; /* a sentinel of the kernel, or the reading end of the fork server's records */
+    int sentinel;   /* a sentinel of the kernel, or the reading end of the fork server's records */
+    int has_report; /* which comes with the record of its end */
     unix_lifeline_t lifeline;
 };
 
@@ -214,6 +215,7 @@ apr_status_t sys_process_start(sys_process_t **process, sys_method_t method, sys
         status = start_by_spawn(*process, start);
         break;
     case SYS_FORKSERVER:
+        (*process)->has_report = start->block->is_copied;
         status = unix_forkserver_start(&(*process)->pid, &(*process)->sentinel, start);
         break;
     }
@@ -284,18 +286,21 @@ static apr_status_t reap_own(sys_exit_t *end, sys_process_t *process)
     return APR_SUCCESS;
 }
 
-static apr_status_t reap_served(sys_exit_t *end, sys_process_t *process)
+static apr_status_t reap_served(sys_exit_t *end, sys_process_t *process, void *report)
 {
-    unix_record_t record;
-    const ssize_t length = read(process->sentinel, &record, sizeof record);
-    if (length == sizeof record && record.kind == UNIX_RECORD_ENDED)
-        translate(end, record.value);
-    else /* The fork server was killed, and with it its children were. */
+    unix_end_t message;
+    const size_t size = process->has_report ? sizeof message : sizeof message.record;
+    const ssize_t length = read(process->sentinel, &message, size);
+    if (length == (ssize_t)size && message.record.kind == UNIX_RECORD_ENDED) {
+        translate(end, message.record.value);
+        if (process->has_report && report)
+            memcpy(report, message.report, sizeof message.report);
+    } else /* The fork server was killed, and with it its children were. */
         translate(end, SIGKILL);
     return APR_SUCCESS;
 }
 
-apr_status_t sys_process_reap(sys_exit_t *end, sys_process_t *process)
+apr_status_t sys_process_reap(sys_exit_t *end, sys_process_t *process, void *report)
 {
     *end = (sys_exit_t){0, 0, 0};
     /* waitpid() looks by itself whether our own child has ended. */
@@ -305,7 +310,7 @@ apr_status_t sys_process_reap(sys_exit_t *end, sys_process_t *process)
         return APR_TIMEUP;
     switch (process->kind) {
     case SERVED:
-        return reap_served(end, process);
+        return reap_served(end, process, report);
     default:
         return APR_SUCCESS;
     }

@@ -187,11 +187,16 @@ void unix_forkserver_join(int socket);
 /** Part of unix_watch_forks(): a forked child does not share its creator's server. */
 int unix_forkserver_watch_forks(void);
 
-/** What the fork server says on a child's status pipe. */
+/** What the fork server says on a child's status pipe. The end of a child whose block was sent has its report. */
 typedef struct unix_record_t {
     int32_t kind;
     int32_t value;
 } unix_record_t;
+
+typedef struct unix_end_t {
+    unix_record_t record;
+    unsigned char report[SYS_REPORT_MAX];
+} unix_end_t;
 
 enum { UNIX_RECORD_STARTED = 1, UNIX_RECORD_REFUSED, UNIX_RECORD_ENDED };
 
@@ -203,14 +208,20 @@ typedef struct unix_request_t {
     int32_t sig;
     int32_t as_stdout; /**< stderr goes where stdout goes */
     uint32_t handle_count;
+    uint32_t block_size; /**< of a block that follows in the datagram; 0: its descriptor is passed, as the last one */
 } unix_request_t;
+
+/** The largest block that is sent in a datagram. */
+extern const size_t unix_datagram_max;
+
+/** The most of any system. */
+enum { UNIX_DATAGRAM_MOST = 16384 };
 
 enum { UNIX_REQUEST_START = 1, UNIX_REQUEST_SIGNAL };
 
-/** The descriptors of a start request, in order; the given handles follow. */
+/** The descriptors of a start request, in order; the given handles follow, then the block if it is not sent. */
 enum {
     UNIX_PASS_STATUS,
-    UNIX_PASS_BLOCK,
     UNIX_PASS_DIRECTORY,
     UNIX_PASS_STDIN,
     UNIX_PASS_STDOUT,
@@ -221,13 +232,24 @@ enum {
 
 /** Be the fork server, until its creator is gone; returns in its children, with what they were sent. */
 typedef struct unix_served_t {
-    int parent; /**< the fork server */
-    int block;
+    int parent;        /**< the fork server */
+    sys_block_t block; /**< as it was sent; without data if it is to be mapped */
     int handles[UNIX_PASS_MAX];
     size_t handle_count;
 } unix_served_t;
 
 void unix_forkserver_serve(unix_served_t *child, int server, int client, int lifeline);
+
+/* ---- report.c: memory that a forked child shares with whoever forks it ------------------------------------------- */
+
+/** Get SYS_REPORT_MAX zeroed bytes; NULL and errno if there is no memory. */
+void *unix_report_get(void);
+
+/** Give them back; NULL is harmless. */
+void unix_report_put(void *report);
+
+/** In a forked child: what was given out is its creator's. */
+void unix_report_forked(void);
 
 /* ---- block.c ----------------------------------------------------------------------------------------------------- */
 
