@@ -28,7 +28,8 @@ static apr_status_t take_handles(boot_t *boot)
 static apr_status_t set_environment(boot_t *boot)
 {
     char *strings = boot_at(boot, boot->environment);
-    if (!strings)
+    /* Mostly it is the fork server's, and so this process's already. */
+    if (!strings || sys_environment_is(strings, (size_t)boot->environment.size))
         return APR_SUCCESS;
     /* Used in place and for good: the environment belongs to the process as long as it lives. */
     char **list = environment_list(strings, (size_t)boot->environment.size);

@@ -136,7 +136,8 @@ static slot_t *get_slot(uint32_t *index)
         handle_lock();
         slot = take_slot(index, &spare);
         handle_unlock();
-        free(spare.slots);
+        if (spare.slots)
+            free(spare.slots);
         if (slot || spare.number == CHUNKS)
             return slot;
         /* Memory is got outside of the lock. */

@@ -60,32 +60,34 @@ static void after_fork_in_child(void)
 /* ---- Beginning -------------------- */
 
 /** Before all else, so that the fork server does it once for all of its children. */
-static apr_status_t initialize_apr(void)
+static apr_status_t prepare(void)
 {
-    if (apr_initialized)
-        return APR_SUCCESS;
-    apr_status_t status = apr_initialize();
-    apr_initialized = status == APR_SUCCESS;
-    return status == APR_SUCCESS ? status : mproc_fail(status, "mproc_initialize: APR cannot be initialized");
-}
-
-/** What the first process and children have in common. */
-static apr_status_t initialize(const boot_t *boot)
-{
-    apr_status_t status = initialize_apr();
-    if (status == APR_SUCCESS && !at_fork_registered) {
+    apr_status_t status = APR_SUCCESS;
+    if (!apr_initialized) {
+        status = apr_initialize();
+        if (status != APR_SUCCESS)
+            return mproc_fail(status, "mproc_initialize: APR cannot be initialized");
+        apr_initialized = 1;
+    }
+    if (!at_fork_registered) {
         status = sys_at_fork(before_fork, after_fork_in_parent, after_fork_in_child);
         if (status != APR_SUCCESS && status != APR_ENOTIMPL)
             return mproc_fail(status, "mproc_initialize: no memory");
-        status = APR_SUCCESS;
         at_fork_registered = 1;
     }
+    return APR_SUCCESS;
+}
+
+/** What the first process and children have in common. */
+static apr_status_t initialize(boot_t *boot)
+{
+    apr_status_t status = prepare();
     if (status == APR_SUCCESS)
         status = process_become(boot);
     return status;
 }
 
-apr_status_t library_become_child(const boot_t *boot)
+apr_status_t library_become_child(boot_t *boot)
 {
     if (boot->method == MPROC_FORK) {
         /* A forked child has all this from its creator, settings included; only who it is has changed. */
@@ -125,7 +127,7 @@ static apr_status_t become_child(int argc, const char *const *argv)
     sys_block_t block;
     if (asked)
         return APR_SUCCESS;
-    apr_status_t status = initialize_apr();
+    apr_status_t status = prepare();
     if (status != APR_SUCCESS)
         return status;
     status = attach(&block, argc, argv);

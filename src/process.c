@@ -74,6 +74,42 @@ int process_creator_pid(void)
 
 /* ---- Making and unmaking ----------------------------------------------------------------------------------------- */
 
+/*
+ * Where the objects of this process and its creator are, those of one that was forked in the other half: so a forked
+ * child gets no memory for them from the heap, which would be pages of its own. Only its forked child in turn has to.
+ */
+static process_t resident[4];
+static unsigned resident_taken; /* a bit for each */
+
+static int is_resident(const process_t *process)
+{
+    for (int i = 0; i < 4; i++)
+        if (process == &resident[i])
+            return 1;
+    return 0;
+}
+
+/** Get zeroed memory for an object of a role, to be given back by give_memory(). */
+static process_t *get_memory(process_role_t role)
+{
+    for (int i = 0; i < 4 && role != ROLE_CHILD; i++) {
+        if (resident_taken & 1u << i)
+            continue;
+        resident_taken |= 1u << i;
+        memset(&resident[i], 0, sizeof resident[i]);
+        return &resident[i];
+    }
+    return calloc(1, sizeof(process_t));
+}
+
+static void give_memory(process_t *process)
+{
+    if (is_resident(process))
+        resident_taken &= ~(1u << (process - resident));
+    else
+        free(process);
+}
+
 static void destroy(void *object)
 {
     process_t *process = object;
@@ -82,16 +118,17 @@ static void destroy(void *object)
         thread_close(process);
     process_drop_given(process);
     sys_block_close(&process->block);
-    free(process->name);
+    if (!process->has_name_of_block)
+        free(process->name);
     free(process->directory);
     free(process->environment);
     free(process->verdict_text);
-    free(process);
+    give_memory(process);
 }
 
 static process_t *make(process_role_t role)
 {
-    process_t *process = calloc(1, sizeof *process);
+    process_t *process = get_memory(role);
     if (!process)
         return NULL;
     process->role = role;
@@ -112,13 +149,17 @@ static apr_status_t publish(process_t *process)
     return mproc_fail(APR_ENOMEM, "no memory for another process object");
 }
 
-static apr_status_t make_named(process_t **process, process_role_t role, const char *name, int pid)
+/** Make the object of this process or its creator; `name` is copied, or else stays in this process's block. */
+static apr_status_t make_named(process_t **process, process_role_t role, char *name, int is_to_copy, int pid)
 {
     *process = make(role);
-    if (*process)
-        (*process)->name = strdup(name);
+    if (*process) {
+        (*process)->has_name_of_block = !is_to_copy;
+        (*process)->name = is_to_copy ? strdup(name) : name;
+    }
     if (!*process || !(*process)->name) {
-        free(*process);
+        if (*process)
+            give_memory(*process);
         *process = NULL;
         return mproc_fail(APR_ENOMEM, "no memory for the process object of %s", name);
     }
@@ -130,15 +171,16 @@ static apr_status_t make_named(process_t **process, process_role_t role, const c
     return status;
 }
 
-apr_status_t process_become(const boot_t *boot)
+apr_status_t process_become(boot_t *boot)
 {
+    static char first_name[] = "MainProcess";
     if (!boot && current && current->owner == sys_getpid())
         return APR_SUCCESS;
     /* In a forked child these were the creator's: they stay behind, as all else that it had. */
     current = parent = NULL;
     if (thread_process)
         thread_process = NULL;
-    apr_status_t status = make_named(&current, ROLE_CURRENT, boot ? boot->name : "MainProcess", sys_getpid());
+    apr_status_t status = make_named(&current, ROLE_CURRENT, boot ? boot->name : first_name, !boot, sys_getpid());
     if (status != APR_SUCCESS || !boot)
         return status;
     current->method = (mproc_start_method_t)boot->method;
@@ -146,7 +188,7 @@ apr_status_t process_become(const boot_t *boot)
     memcpy(current->identity, boot->identity, sizeof current->identity);
     memcpy(current->authkey, boot->authkey, sizeof current->authkey);
     current->authkey_size = boot->authkey_size <= MPROC_AUTHKEY_MAX ? boot->authkey_size : 0;
-    status = make_named(&parent, ROLE_PARENT, boot->creator_name, boot->creator_pid);
+    status = make_named(&parent, ROLE_PARENT, boot->creator_name, 0, boot->creator_pid);
     if (status != APR_SUCCESS)
         return status;
     parent->birth = boot->creator_birth;

@@ -77,6 +77,9 @@ apr_status_t sys_environment(char ***list);
  */
 apr_status_t sys_environment_get(char *value, size_t size, const char *name);
 
+/** Whether this process's environment consists of just these strings in this order; they lie back to back. */
+int sys_environment_is(const char *strings, size_t size);
+
 /** Replace this process's environment. The list is used in place and must stay. */
 apr_status_t sys_set_environment(char **list);
 
@@ -221,7 +224,7 @@ apr_status_t sys_method_check(sys_method_t method);
 sys_method_t sys_default_method(void);
 
 /**
- * Start a child. SYS_FORK returns twice: APR_INCHILD in the child, with *process NULL.
+ * Start a child. SYS_FORK returns twice: APR_INCHILD in the child, where *process is the creator's, and not to be used.
  *
  * MPROC_EINIT: the program that was started for it ended before it reached sys_child_attach().
  */

@@ -21,9 +21,6 @@ enum { RESERVE_FROM = 1 << 20 };
 /* Up to this size, a block for a forked child is private memory: fork is not noticeably slower for it. */
 enum { COPY_UP_TO = 1 << 16 };
 
-/* Enough for any type, as pages are. */
-enum { ALIGNMENT = 64 };
-
 /** The memory that can still be had, as far as the system tells. */
 static unsigned long long available_memory(void)
 {
@@ -124,7 +121,7 @@ static apr_status_t make_copied(sys_block_t *block, size_t size, int is_reportin
             return errno;
     }
     void *data;
-    if (posix_memalign(&data, ALIGNMENT, size) != 0) {
+    if (posix_memalign(&data, UNIX_ALIGNMENT, size) != 0) {
         unix_report_put(block->report);
         block->report = NULL;
         return APR_ENOMEM;

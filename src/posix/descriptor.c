@@ -14,8 +14,11 @@
  * falls between its making and its listing.
  */
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
-static unsigned char *listed;
-static int capacity;
+enum { FIRST_CAPACITY = 256 };
+static unsigned char first_list[FIRST_CAPACITY]; /* with the other variables: a forked child writes to both */
+static unsigned char *listed = first_list;
+static int capacity = FIRST_CAPACITY;
+static int end; /* one more than the highest that was ever listed */
 
 enum { UNLISTED, LISTED, LISTED_KQUEUE };
 
@@ -27,17 +30,21 @@ static int list(int fd)
 {
     if (fd >= capacity) {
         const int wanted = fd + 64;
-        unsigned char *larger = realloc(listed, (size_t)wanted);
+        unsigned char *larger = realloc(listed == first_list ? NULL : listed, (size_t)wanted);
         if (!larger) {
             close(fd);
             errno = ENOMEM;
             return -1;
         }
+        if (listed == first_list)
+            memcpy(larger, first_list, sizeof first_list);
         memset(larger + capacity, 0, (size_t)(wanted - capacity));
         listed = larger;
         capacity = wanted;
     }
     listed[fd] = LISTED;
+    if (fd >= end)
+        end = fd + 1;
     return fd;
 }
 
@@ -167,9 +174,9 @@ void unix_disown(int fd)
 
 void unix_close(int fd)
 {
-    const int error = errno;
     if (fd < 0)
         return;
+    const int error = errno;
     /*
      * Closed under the lock: else the number could be in use and listed again by another thread before it is unlisted.
      */
@@ -209,7 +216,7 @@ static void after_fork_in_child(void)
 {
     if (unix_is_spawning())
         return;
-    for (int fd = 3; fd < capacity; fd++) {
+    for (int fd = 3; fd < end; fd++) {
         if (listed[fd] == UNLISTED || is_kept(fd))
             continue;
         /* A kqueue is not here: its number may be that of a file which another fork handler has opened. */

@@ -35,9 +35,13 @@ static int wake[2];   /* written to by the signal handler */
 static struct rlimit file_limit;
 
 static struct sigaction child_disposition;
+static sigset_t no_signals;
 
-/* The block of the request that is carried out; a child keeps its copy. */
-static _Alignas(64) unsigned char sent_block[UNIX_DATAGRAM_MOST];
+/*
+ * The block of the request that is carried out; a child keeps its copy. Not static: it would part the variables that
+ * each child writes to, and so cost it another page.
+ */
+static void *sent_block;
 
 /* More descriptors than this are not asked for a second time. */
 enum { MOST_FILES = 1 << 20 };
@@ -64,6 +68,7 @@ static void take_signals(void)
     static const int shielded[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGPIPE};
     struct sigaction action;
     sigset_t set;
+    sigemptyset(&no_signals);
     sigemptyset(&set);
     for (size_t i = 0; i < sizeof shielded / sizeof shielded[0]; i++)
         sigaddset(&set, shielded[i]);
@@ -76,10 +81,8 @@ static void take_signals(void)
 
 static void give_signals_back(void)
 {
-    sigset_t none;
-    sigemptyset(&none);
     sigaction(SIGCHLD, &child_disposition, NULL);
-    sigprocmask(SIG_SETMASK, &none, NULL);
+    sigprocmask(SIG_SETMASK, &no_signals, NULL);
 }
 
 /** The server holds a descriptor for each child of the family: it takes what the system allows, its children do not. */
@@ -187,7 +190,7 @@ static int receive(unix_request_t *request, int *fds)
         struct cmsghdr header;
         char bytes[CMSG_SPACE(UNIX_PASS_MAX * sizeof(int))];
     } control;
-    struct iovec parts[] = {{request, sizeof *request}, {sent_block, sizeof sent_block}};
+    struct iovec parts[] = {{request, sizeof *request}, {sent_block, unix_datagram_max}};
     struct msghdr message = {
         .msg_iov = parts, .msg_iovlen = 2, .msg_control = &control, .msg_controllen = sizeof control};
 #if defined(MPROC_HAVE_MSG_CMSG_CLOEXEC)
@@ -239,8 +242,6 @@ static void become(unix_served_t *child, const unix_request_t *request, int *fds
         child->block.handle = fds[count - 1];
     child->handle_count = request->handle_count;
     memcpy(child->handles, fds + UNIX_PASS_HANDLES, child->handle_count * sizeof *fds);
-    free(entries);
-    entries = NULL;
 }
 
 /** Fork a child. Returns 1 in it. */
@@ -320,7 +321,7 @@ void unix_forkserver_serve(unix_served_t *child, int server, int client, int lin
     client_socket = client;
     lifeline = line;
     creator = getppid();
-    if (unix_pipe(wake) != 0)
+    if (unix_pipe(wake) != 0 || (unix_datagram_max && posix_memalign(&sent_block, UNIX_ALIGNMENT, unix_datagram_max)))
         _exit(127);
     for (int i = 0; i < 2; i++)
         fcntl(wake[i], F_SETFL, O_NONBLOCK);

@@ -80,6 +80,19 @@ apr_status_t sys_environment_get(char *value, size_t size, const char *name)
     return APR_SUCCESS;
 }
 
+int sys_environment_is(const char *strings, size_t size)
+{
+    char **own = *unix_environment();
+    size_t at = 0;
+    for (; at < size && strings[at]; own++) {
+        const size_t length = strlen(strings + at) + 1;
+        if (!own || !*own || strcmp(*own, strings + at) != 0)
+            return 0;
+        at += length;
+    }
+    return own && !*own;
+}
+
 apr_status_t sys_set_environment(char **list)
 {
     *unix_environment() = list;
@@ -114,6 +127,9 @@ apr_status_t sys_at_fork(void (*prepare)(void), void (*parent)(void), void (*chi
     core_prepare = prepare;
     core_parent = parent;
     core_child = child;
+    /* What is registered later is locked earlier: the core holds its locks while it calls what locks here. */
+    if (unix_watch_forks() != 0)
+        return APR_ENOMEM;
     return pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
 }
 

@@ -214,9 +214,6 @@ typedef struct unix_request_t {
 /** The largest block that is sent in a datagram. */
 extern const size_t unix_datagram_max;
 
-/** The most of any system. */
-enum { UNIX_DATAGRAM_MOST = 16384 };
-
 enum { UNIX_REQUEST_START = 1, UNIX_REQUEST_SIGNAL };
 
 /** The descriptors of a start request, in order; the given handles follow, then the block if it is not sent. */
@@ -252,6 +249,9 @@ void unix_report_put(void *report);
 void unix_report_forked(void);
 
 /* ---- block.c ----------------------------------------------------------------------------------------------------- */
+
+/** Of blocks: enough for any type, as pages are. */
+enum { UNIX_ALIGNMENT = 64 };
 
 /** Map a block that another process made; the descriptor is closed. */
 apr_status_t unix_block_map(sys_block_t *block, int fd);

@@ -175,6 +175,13 @@ apr_status_t sys_environment_get(char *value, size_t size, const char *name)
     return status;
 }
 
+int sys_environment_is(const char *strings, size_t size)
+{
+    (void)strings;
+    (void)size;
+    return 0;
+}
+
 apr_status_t sys_set_environment(char **list)
 {
     (void)list;
