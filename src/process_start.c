@@ -108,11 +108,13 @@ static apr_status_t start_with_system(process_t *process)
         .deadline = sys_now() + process_startup_timeout,
     };
     memcpy(start.stdio, process->stdio, sizeof start.stdio);
-    if (process->method == MPROC_FORK && sys_thread_count() > 1)
+    if (process->method == MPROC_FORK)
+        start.thread_count = sys_thread_count();
+    if (start.thread_count > 1)
         mproc_log(MPROC_LOG_WARNING,
                   "%s is forked while this process has %d threads: a lock that one of them holds now stays "
                   "locked in the child",
-                  process->name, sys_thread_count());
+                  process->name, start.thread_count);
     apr_status_t status = sys_process_start(&process->os, methods[process->method], &start);
     if (status == APR_INCHILD) {
         sys_block_t block = process->block;

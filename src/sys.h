@@ -205,6 +205,7 @@ typedef struct sys_start_t {
     const char *const *environment; /**< complete; NULL: the creator's */
     sys_stdio_t stdio[3];
     sys_time_t deadline; /**< for the answer of a fork server */
+    int thread_count;    /**< of this process; for SYS_FORK */
     const char *failed;  /**< out: what failed, in words; NULL if the status says it all */
 } sys_start_t;
 

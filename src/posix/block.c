@@ -53,7 +53,7 @@ static int open_nameless(void)
     do {
         snprintf(name, sizeof name, "/mproc-%x-%x", (unsigned)getpid(), atomic_fetch_add(&counter, 1));
         unix_making();
-        fd = unix_made(shm_open(name, O_RDWR | O_CREAT | O_EXCL, 0600));
+        fd = unix_made_inheritable(shm_open(name, O_RDWR | O_CREAT | O_EXCL, 0600));
     } while (fd < 0 && errno == EEXIST);
     if (fd >= 0)
         shm_unlink(name);

@@ -33,7 +33,7 @@ static int next_number(const char **at)
 static int take(int fd)
 {
     unix_making();
-    return unix_made(fcntl(fd, F_GETFD) < 0 ? -1 : fd);
+    return unix_made_inheritable(fcntl(fd, F_GETFD) < 0 ? -1 : fd);
 }
 
 /** A name that process lists show; the kernel took "exe" from the path that was executed. */

@@ -145,8 +145,6 @@ void unix_making(void)
 
 static int made(int fd, unsigned char as)
 {
-    if (fd >= 0)
-        set_close_on_exec(fd);
     fd = settle(fd);
     if (fd >= 0)
         listed[fd] = as;
@@ -159,8 +157,17 @@ int unix_made(int fd)
     return made(fd, LISTED);
 }
 
+int unix_made_inheritable(int fd)
+{
+    if (fd >= 0)
+        set_close_on_exec(fd);
+    return made(fd, LISTED);
+}
+
 int unix_made_kqueue(int fd)
 {
+    if (fd >= 0)
+        set_close_on_exec(fd);
     return made(fd, LISTED_KQUEUE);
 }
 

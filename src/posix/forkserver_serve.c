@@ -209,7 +209,11 @@ static int receive(unix_request_t *request, int *fds)
     }
     for (int i = 0; i < count; i++) {
         unix_making();
+#if defined(MPROC_HAVE_MSG_CMSG_CLOEXEC)
         fds[i] = unix_made(fds[i]);
+#else
+        fds[i] = unix_made_inheritable(fds[i]);
+#endif
     }
     /* Descriptors were lost: this process has no room for them. */
     if (length < (ssize_t)sizeof *request || (size_t)length - sizeof *request != request->block_size ||

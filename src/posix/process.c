@@ -142,7 +142,7 @@ static apr_status_t start_by_fork(sys_process_t *process, sys_start_t *start)
         keep[count++] = directory;
         keep[count++] = process->lifeline.followed;
         /* With one thread, no other holds the lock of a stream. */
-        const int single_threaded = sys_thread_count() == 1;
+        const int single_threaded = start->thread_count == 1;
         flush_before_fork(single_threaded);
         unix_keep_in_fork(keep, count);
         const pid_t pid = fork();

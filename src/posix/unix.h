@@ -31,7 +31,10 @@ int unix_duplicate(int fd);
 void unix_making(void);
 int unix_made(int fd);
 
-/** As unix_made(), for a kqueue: the system leaves it out of forked children. */
+/** As unix_made(), for a call that cannot make it close-on-exec itself. */
+int unix_made_inheritable(int fd);
+
+/** As unix_made_inheritable(), for a kqueue: the system leaves it out of forked children. */
 int unix_made_kqueue(int fd);
 
 /** Give one away to the program: it is no longer the library's. */
