@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -22,8 +23,18 @@ static int end; /* one more than the highest that was ever listed */
 
 enum { UNLISTED, LISTED, LISTED_KQUEUE };
 
-static _Thread_local const int *kept_in_fork;
-static _Thread_local size_t kept_count;
+/*
+ * What the forking thread keeps open in its child. Not thread-local: that would be one more page for each child to
+ * write to. So one thread at a time forks for the library; others may fork for the program meanwhile, and their
+ * children keep nothing.
+ */
+static struct {
+    pthread_mutex_t mutex; /* held by that thread */
+    _Atomic int is_set;
+    pthread_t thread;
+    const int *descriptors;
+    size_t count;
+} kept = {.mutex = PTHREAD_MUTEX_INITIALIZER};
 
 /** Add to the list, with the lock held; a descriptor that cannot be listed is closed. */
 static int list(int fd)
@@ -192,15 +203,17 @@ void unix_close(int fd)
         listed[fd] = UNLISTED;
     close(fd);
     pthread_mutex_unlock(&mutex);
-    errno = error;
+    /* Only if need be, for the sake of forked children: it may lie in a page that they do not write to otherwise. */
+    if (errno != error)
+        errno = error;
 }
 
 /* ---- Forks -------------------- */
 
 static int is_kept(int fd)
 {
-    for (size_t i = 0; i < kept_count; i++)
-        if (kept_in_fork[i] == fd)
+    for (size_t i = 0; i < kept.count; i++)
+        if (kept.descriptors[i] == fd)
             return 1;
     return 0;
 }
@@ -223,8 +236,14 @@ static void after_fork_in_child(void)
 {
     if (unix_is_spawning())
         return;
+    const int is_for_library = atomic_load(&kept.is_set) && pthread_equal(kept.thread, pthread_self());
+    if (!is_for_library) {
+        /* Whoever held it is not here. */
+        kept.mutex = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
+        atomic_store(&kept.is_set, 0);
+    }
     for (int fd = 3; fd < end; fd++) {
-        if (listed[fd] == UNLISTED || is_kept(fd))
+        if (listed[fd] == UNLISTED || (is_for_library && is_kept(fd)))
             continue;
         /* A kqueue is not here: its number may be that of a file which another fork handler has opened. */
         if (listed[fd] != LISTED_KQUEUE)
@@ -250,8 +269,18 @@ int unix_watch_forks(void)
 
 void unix_keep_in_fork(const int *keep, size_t count)
 {
-    kept_in_fork = keep;
-    kept_count = count;
+    pthread_mutex_lock(&kept.mutex);
+    kept.thread = pthread_self();
+    kept.descriptors = keep;
+    kept.count = count;
+    /* Last: another thread's fork may copy all this at any moment. */
+    atomic_store(&kept.is_set, 1);
+}
+
+void unix_kept_in_fork(void)
+{
+    atomic_store(&kept.is_set, 0);
+    pthread_mutex_unlock(&kept.mutex);
 }
 
 /* ---- Standard streams and folders -------------------- */

@@ -26,15 +26,14 @@ typedef struct entry_t {
     void *report; /* what it shares with the server; NULL: it reports to its creator itself */
 } entry_t;
 
-static entry_t *entries;
-static size_t entry_count, entry_capacity;
+static entry_t first_entries[16];
+static entry_t *entries = first_entries;
+static size_t entry_count, entry_capacity = sizeof first_entries / sizeof first_entries[0];
 
 static int server_socket, client_socket, lifeline;
 static pid_t creator; /* of the server */
-static int wake[2];   /* written to by the signal handler */
 static struct rlimit file_limit;
 
-static struct sigaction child_disposition;
 static sigset_t no_signals;
 
 /*
@@ -43,18 +42,11 @@ static sigset_t no_signals;
  */
 static void *sent_block;
 
+/* Of a usual page: most blocks take just one then, which the server gets a copy of after each fork. */
+enum { SENT_BLOCK_ALIGNMENT = 4096 };
+
 /* More descriptors than this are not asked for a second time. */
 enum { MOST_FILES = 1 << 20 };
-
-static void on_child(int sig)
-{
-    const int error = errno;
-    (void)sig;
-    /* A full pipe will wake the server as well. */
-    if (write(wake[1], "", 1) < 0)
-        errno = error;
-    errno = error;
-}
 
 /* ---- Signals and limits: the server's own, and its children's -------------------- */
 
@@ -66,22 +58,17 @@ static void on_child(int sig)
 static void take_signals(void)
 {
     static const int shielded[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGPIPE};
-    struct sigaction action;
     sigset_t set;
     sigemptyset(&no_signals);
     sigemptyset(&set);
     for (size_t i = 0; i < sizeof shielded / sizeof shielded[0]; i++)
         sigaddset(&set, shielded[i]);
     sigprocmask(SIG_BLOCK, &set, NULL);
-    memset(&action, 0, sizeof action);
-    action.sa_handler = on_child;
-    action.sa_flags = SA_RESTART | SA_NOCLDSTOP;
-    sigaction(SIGCHLD, &action, &child_disposition);
 }
 
 static void give_signals_back(void)
 {
-    sigaction(SIGCHLD, &child_disposition, NULL);
+    unix_childwatch_forget();
     sigprocmask(SIG_SETMASK, &no_signals, NULL);
 }
 
@@ -174,10 +161,12 @@ static int make_room(void)
 {
     if (entry_count < entry_capacity)
         return 0;
-    const size_t wanted = entry_capacity ? entry_capacity * 2 : 16;
-    entry_t *larger = realloc(entries, wanted * sizeof *larger);
+    const size_t wanted = entry_capacity * 2;
+    entry_t *larger = realloc(entries == first_entries ? NULL : entries, wanted * sizeof *larger);
     if (!larger)
         return -1;
+    if (entries == first_entries)
+        memcpy(larger, first_entries, sizeof first_entries);
     entries = larger;
     entry_capacity = wanted;
     return 0;
@@ -264,7 +253,7 @@ static int start(unix_served_t *child, const unix_request_t *request, int *fds, 
     keep[count] = client_socket;
     unix_keep_in_fork(keep, (size_t)count + 1);
     const pid_t pid = fork();
-    unix_keep_in_fork(NULL, 0);
+    unix_kept_in_fork();
     if (pid == 0) {
         if (unix_lifeline_follow(&line) != 0)
             _exit(127);
@@ -325,24 +314,25 @@ void unix_forkserver_serve(unix_served_t *child, int server, int client, int lin
     client_socket = client;
     lifeline = line;
     creator = getppid();
-    if (unix_pipe(wake) != 0 || (unix_datagram_max && posix_memalign(&sent_block, UNIX_ALIGNMENT, unix_datagram_max)))
+    const int watch = unix_childwatch_open();
+    if (watch < 0 || (unix_datagram_max && posix_memalign(&sent_block, SENT_BLOCK_ALIGNMENT, unix_datagram_max)))
         _exit(127);
-    for (int i = 0; i < 2; i++)
-        fcntl(wake[i], F_SETFL, O_NONBLOCK);
     take_signals();
     raise_file_limit();
     unix_image_remember();
     fflush(NULL);
     struct pollfd items[] = {
-        {.fd = wake[0], .events = POLLIN}, {.fd = lifeline, .events = POLLIN}, {.fd = server, .events = POLLIN}};
+        {.fd = watch, .events = POLLIN}, {.fd = lifeline, .events = POLLIN}, {.fd = server, .events = POLLIN}};
     for (;;) {
-        char bytes[64];
-        if (poll(items, 3, -1) < 0 && errno != EINTR)
-            end_all();
+        if (poll(items, 3, -1) < 0) {
+            if (errno != EINTR)
+                end_all();
+            continue;
+        }
         if (items[1].revents || getppid() != creator)
             end_all();
         if (items[0].revents) {
-            while (read(wake[0], bytes, sizeof bytes) > 0) {}
+            unix_childwatch_clear(watch);
             reap();
         }
         if (items[2].revents && serve_one(child))

@@ -147,12 +147,12 @@ static apr_status_t start_by_fork(sys_process_t *process, sys_start_t *start)
         unix_keep_in_fork(keep, count);
         const pid_t pid = fork();
         if (pid == 0) {
-            unix_keep_in_fork(NULL, 0);
+            unix_kept_in_fork();
             become(start, &process->lifeline, directory, stdio, single_threaded);
             return APR_INCHILD;
         }
         const int error = errno;
-        unix_keep_in_fork(NULL, 0);
+        unix_kept_in_fork();
         process->pid = pid;
         status = pid < 0 ? error : watch(process);
         if (status != APR_SUCCESS && process->pid > 0)

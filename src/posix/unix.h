@@ -48,7 +48,10 @@ void unix_close(int fd);
  * named by unix_keep_in_fork().
  */
 int unix_watch_forks(void);
+
+/** Before a fork and after it, in the creator and in the child. One thread at a time gets past the first. */
 void unix_keep_in_fork(const int *keep, size_t count);
+void unix_kept_in_fork(void);
 
 /**
  * Put descriptors in place of the standard streams: -1 leaves one, -2 makes stderr go where stdout goes. Safe after
@@ -237,6 +240,19 @@ typedef struct unix_served_t {
     int handles[UNIX_PASS_MAX];
     size_t handle_count;
 } unix_served_t;
+
+/* ---- childwatch_*.c: how the fork server learns that children have ended ----------------------------------------- */
+
+/** Open what becomes readable then: a descriptor, or -1. */
+int unix_childwatch_open(void);
+
+/** Before the children that have ended are reaped. */
+void unix_childwatch_clear(int watch);
+
+/** In a child: undo what the watch did to this process's signals, but for the mask. */
+void unix_childwatch_forget(void);
+
+/* ---- forkserver_serve.c ------------------------------------------------------------------------------------------ */
 
 void unix_forkserver_serve(unix_served_t *child, int server, int client, int lifeline);
 
