@@ -116,7 +116,8 @@ static apr_status_t attach(sys_block_t *block, int argc, const char *const *argv
         argv = (const char *const *)own;
     }
     apr_status_t status = sys_child_attach(block, argc, argv);
-    free(own);
+    if (own)
+        free(own);
     return status;
 }
 

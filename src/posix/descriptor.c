@@ -208,6 +208,34 @@ void unix_close(int fd)
         errno = error;
 }
 
+/** Close all from one to another, which are the library's. */
+static void close_run(int first, int last)
+{
+#if defined(MPROC_HAVE_CLOSE_RANGE)
+    if (first < last && close_range((unsigned)first, (unsigned)last, 0) == 0)
+        return;
+#endif
+    for (int fd = first; fd <= last; fd++)
+        close(fd);
+}
+
+void unix_close_all(const int *fds, size_t count)
+{
+    pthread_mutex_lock(&mutex);
+    for (size_t i = 0; i < count; i++) {
+        const int first = fds[i];
+        if (first < 0)
+            continue;
+        /* Descriptors that came together mostly have numbers in a row. */
+        while (i + 1 < count && fds[i + 1] == fds[i] + 1)
+            i++;
+        for (int fd = first; fd <= fds[i] && fd < capacity; fd++)
+            listed[fd] = UNLISTED;
+        close_run(first, fds[i]);
+    }
+    pthread_mutex_unlock(&mutex);
+}
+
 /* ---- Forks -------------------- */
 
 static int is_kept(int fd)
@@ -242,13 +270,18 @@ static void after_fork_in_child(void)
         kept.mutex = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
         atomic_store(&kept.is_set, 0);
     }
-    for (int fd = 3; fd < end; fd++) {
-        if (listed[fd] == UNLISTED || (is_for_library && is_kept(fd)))
-            continue;
+    int run = 0; /* how many of those before are to be closed at once: a fork server has one for each child */
+    for (int fd = 3; fd <= end; fd++) {
+        const int state = fd == end || (is_for_library && is_kept(fd)) ? UNLISTED : listed[fd];
+        if (state == LISTED) {
+            run++;
+        } else if (run > 0) {
+            close_run(fd - run, fd - 1);
+            run = 0;
+        }
         /* A kqueue is not here: its number may be that of a file which another fork handler has opened. */
-        if (listed[fd] != LISTED_KQUEUE)
-            close(fd);
-        listed[fd] = UNLISTED;
+        if (state != UNLISTED)
+            listed[fd] = UNLISTED;
     }
     unix_report_forked();
     pthread_mutex_unlock(&mutex);

@@ -211,12 +211,6 @@ static int receive(unix_request_t *request, int *fds)
     return count;
 }
 
-static void close_all(const int *fds, int count)
-{
-    for (int i = 0; i < count; i++)
-        unix_close(fds[i]);
-}
-
 /** In a new child: leave everything of the server's behind, and become what the request says. */
 static void become(unix_served_t *child, const unix_request_t *request, int *fds, int count)
 {
@@ -228,9 +222,7 @@ static void become(unix_served_t *child, const unix_request_t *request, int *fds
         stdio[2] = UNIX_STDIO_AS_STDOUT;
     if (fchdir(fds[UNIX_PASS_DIRECTORY]) != 0 || unix_place_stdio(stdio) != 0)
         _exit(127);
-    unix_close(fds[UNIX_PASS_STATUS]);
-    for (int i = UNIX_PASS_DIRECTORY; i <= UNIX_PASS_STDERR; i++)
-        unix_close(fds[i]);
+    unix_close_all(fds, UNIX_PASS_HANDLES);
     if (request->block_size == 0)
         child->block.handle = fds[count - 1];
     child->handle_count = request->handle_count;
@@ -246,7 +238,7 @@ static int start(unix_served_t *child, const unix_request_t *request, int *fds, 
     if (make_room() != 0 || unix_lifeline_create(&line) != 0 ||
         (request->block_size > 0 && !(report = unix_report_get()))) {
         answer(fds[UNIX_PASS_STATUS], UNIX_RECORD_REFUSED, errno);
-        close_all(fds, count);
+        unix_close_all(fds, (size_t)count);
         return 0;
     }
     memcpy(keep, fds, (size_t)count * sizeof *fds);
@@ -267,14 +259,14 @@ static int start(unix_served_t *child, const unix_request_t *request, int *fds, 
     if (pid < 0) {
         unix_report_put(report);
         answer(fds[UNIX_PASS_STATUS], UNIX_RECORD_REFUSED, errno);
-        close_all(fds, count);
+        unix_close_all(fds, (size_t)count);
         return 0;
     }
     /* Its creator has given up or is gone: nobody could join it. */
     if (answer(fds[UNIX_PASS_STATUS], UNIX_RECORD_STARTED, pid) != 0)
         kill(pid, SIGKILL);
     entries[entry_count++] = (entry_t){pid, request->creator, fds[UNIX_PASS_STATUS], report};
-    close_all(fds + 1, count - 1);
+    unix_close_all(fds + 1, (size_t)count - 1);
     return 0;
 }
 
@@ -304,7 +296,7 @@ static int serve_one(unix_served_t *child)
         send_signal(&request);
     else if (count > 0)
         answer(fds[UNIX_PASS_STATUS], UNIX_RECORD_REFUSED, EMFILE);
-    close_all(fds, count);
+    unix_close_all(fds, (size_t)count);
     return 0;
 }
 

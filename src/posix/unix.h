@@ -43,6 +43,9 @@ void unix_disown(int fd);
 /** Close and unlist; -1 is harmless, and errno stays. */
 void unix_close(int fd);
 
+/** Close and unlist several; errno may change. */
+void unix_close_all(const int *fds, size_t count);
+
 /**
  * Have forks, ours and others', treated right: the child closes what is on the list, but not what the forking thread
  * named by unix_keep_in_fork().
