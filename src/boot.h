@@ -53,10 +53,7 @@ typedef struct boot_t {
     uint32_t layout;
     uint64_t size; /* of the whole block */
 
-    union {
-        boot_report_t report; /* unless it is elsewhere: see boot_report() */
-        unsigned char report_room[SYS_REPORT_MAX];
-    };
+    boot_report_t report; /* unless it is elsewhere: see boot_report() */
 
     /* Who starts it, and what it is to be. */
     int64_t slots[SYS_SLOTS];

@@ -82,11 +82,11 @@ static apr_status_t see_it_attach(process_t *process)
     if (sys_wait(sys_process_sentinel(process->os), 0) != APR_SUCCESS) {
         sys_process_signal(process->os, SYS_KILL);
         sys_wait(sys_process_sentinel(process->os), SYS_NEVER);
-        sys_process_reap(&end, process->os, NULL);
+        sys_process_reap(&end, process->os);
         return mproc_fail(MPROC_EINIT, "%s cannot be started: its main did not reach mproc_initialize() in %d seconds",
                           process->name, (int)apr_time_sec(process_startup_timeout));
     }
-    sys_process_reap(&end, process->os, NULL);
+    sys_process_reap(&end, process->os);
     return mproc_fail(MPROC_EINIT,
                       "%s cannot be started: its main ended with exit code %d before it reached mproc_initialize()",
                       process->name, end.code);

@@ -36,8 +36,7 @@ void process_settle(process_t *process)
 {
     if (process->state != PROCESS_RUNNING || process->role == ROLE_CURRENT)
         return;
-    void *report = process->role == ROLE_CHILD ? boot_report(&process->block) : NULL;
-    apr_status_t status = process->thread ? thread_reap(process) : sys_process_reap(&process->end, process->os, report);
+    apr_status_t status = process->thread ? thread_reap(process) : sys_process_reap(&process->end, process->os);
     if (status == APR_TIMEUP)
         return;
     process->state = PROCESS_ENDED;

@@ -239,13 +239,8 @@ int sys_process_pid(const sys_process_t *process);
 /** What becomes ready when the process has ended; it stays the process's own. */
 sys_handle_t sys_process_sentinel(const sys_process_t *process);
 
-/**
- * Take the exit code if the process has ended: APR_SUCCESS, or APR_TIMEUP. One thread at a time, and once.
- *
- * `report` has room for SYS_REPORT_MAX bytes, or is NULL: where creator and child share no memory, the child's report is
- * put there.
- */
-apr_status_t sys_process_reap(sys_exit_t *end, sys_process_t *process, void *report);
+/** Take the exit code if the process has ended: APR_SUCCESS, or APR_TIMEUP. One thread at a time, and once. */
+apr_status_t sys_process_reap(sys_exit_t *end, sys_process_t *process);
 
 /** Send a signal to a process that was not reaped. One thread at a time with sys_process_reap(). */
 apr_status_t sys_process_signal(sys_process_t *process, sys_signal_t sig);

@@ -36,8 +36,7 @@ static unsigned long long available_memory(void)
     return bytes;
 }
 
-/** Make a file without a name. */
-static int open_nameless(void)
+int unix_open_nameless(void)
 {
 #if defined(MPROC_HAVE_MEMFD_CREATE)
     unix_making();
@@ -118,7 +117,7 @@ static apr_status_t make_copied(sys_block_t *block, size_t size, int is_reportin
     if (is_reporting) {
         block->report = unix_report_get();
         if (!block->report)
-            return errno;
+            return APR_ENOMEM;
     }
     void *data;
     if (posix_memalign(&data, UNIX_ALIGNMENT, size) != 0) {
@@ -138,10 +137,10 @@ apr_status_t sys_block_create(sys_block_t *block, size_t size, sys_block_kind_t 
     if (size <= COPY_UP_TO && (kind == SYS_BLOCK_LOCAL || kind == SYS_BLOCK_FORKED))
         return make_copied(block, size, kind == SYS_BLOCK_FORKED);
     if (size <= unix_datagram_max && kind == SYS_BLOCK_SERVED)
-        return make_copied(block, size, 0);
+        return make_copied(block, size, 1);
     if (kind == SYS_BLOCK_LOCAL || kind == SYS_BLOCK_FORKED)
         return size >= RESERVE_FROM && size > available_memory() ? ENOMEM : map(block, -1, size);
-    const int fd = open_nameless();
+    const int fd = unix_open_nameless();
     if (fd < 0)
         return errno;
     apr_status_t status = set_size(fd, size);

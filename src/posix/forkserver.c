@@ -311,10 +311,12 @@ apr_status_t unix_forkserver_start(pid_t *pid, int *status_pipe, sys_start_t *st
         for (size_t i = 0; i < start->handle_count; i++)
             fds[UNIX_PASS_HANDLES + i] = (int)start->handles[i];
         size_t count = UNIX_PASS_HANDLES + start->handle_count;
-        if (start->block->is_copied)
+        fds[count] = (int)start->block->handle;
+        if (start->block->is_copied) {
             request.block_size = (uint32_t)start->block->size;
-        else
-            fds[count++] = (int)start->block->handle;
+            fds[count] = unix_report_find(start->block->report, &request.report_offset);
+        }
+        count++;
         status = start_with(pid, status_pipe, &request, fds, count, start);
     }
     unix_close(directory);

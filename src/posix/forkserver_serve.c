@@ -22,8 +22,7 @@
 typedef struct entry_t {
     pid_t pid;
     pid_t creator;
-    int status;   /* where its end is told */
-    void *report; /* what it shares with the server; NULL: it reports to its creator itself */
+    int status; /* where its end is told */
 } entry_t;
 
 static entry_t first_entries[16];
@@ -86,39 +85,19 @@ static void raise_file_limit(void)
 
 /* ---- Ends -------------------- */
 
-static int tell(int status, const void *message, size_t size)
+static int tell(int status, int32_t kind, int32_t value)
 {
+    /*
+     * An end is told twice: one record is read, the other keeps the pipe readable, as a sentinel of what has ended must
+     * be.
+     */
+    const unix_record_t records[2] = {{kind, value}, {kind, value}};
+    const size_t size = kind == UNIX_RECORD_ENDED ? sizeof records : sizeof records[0];
     ssize_t written;
     do {
-        written = write(status, message, size);
+        written = write(status, records, size);
     } while (written < 0 && errno == EINTR);
     return written == (ssize_t)size ? 0 : -1;
-}
-
-static int answer(int status, int32_t kind, int32_t value)
-{
-    const unix_record_t record = {kind, value};
-    return tell(status, &record, sizeof record);
-}
-
-/**
- * An end is told twice: one record is read, with the report if there is one, and the other keeps the pipe readable, as a
- * sentinel of what has ended must be.
- */
-static void tell_end(const entry_t *entry, int value)
-{
-    const unix_record_t record = {UNIX_RECORD_ENDED, value};
-    struct {
-        unix_end_t end;
-        unix_record_t again;
-    } message = {.end.record = record, .again = record};
-    const unix_record_t twice[2] = {record, record};
-    if (!entry->report) {
-        tell(entry->status, twice, sizeof twice);
-        return;
-    }
-    memcpy(message.end.report, entry->report, sizeof message.end.report);
-    tell(entry->status, &message, sizeof message);
 }
 
 /** A process is gone: its children, which nobody can join any more, end with it. */
@@ -138,8 +117,7 @@ static void reap(void)
         for (size_t i = 0; i < entry_count; i++) {
             if (entries[i].pid != pid)
                 continue;
-            tell_end(&entries[i], status);
-            unix_report_put(entries[i].report);
+            tell(entries[i].status, UNIX_RECORD_ENDED, status);
             unix_close(entries[i].status);
             entries[i] = entries[--entry_count];
             break;
@@ -223,8 +201,15 @@ static void become(unix_served_t *child, const unix_request_t *request, int *fds
     if (fchdir(fds[UNIX_PASS_DIRECTORY]) != 0 || unix_place_stdio(stdio) != 0)
         _exit(127);
     unix_close_all(fds, UNIX_PASS_HANDLES);
-    if (request->block_size == 0)
-        child->block.handle = fds[count - 1];
+    const int last = fds[count - 1];
+    child->block = (sys_block_t){NULL, 0, last, NULL, 0};
+    if (request->block_size > 0) {
+        void *report = unix_report_map(last, request->report_offset);
+        if (!report)
+            _exit(127);
+        child->block = (sys_block_t){sent_block, request->block_size, SYS_NO_HANDLE, report, 0};
+        unix_close(last);
+    }
     child->handle_count = request->handle_count;
     memcpy(child->handles, fds + UNIX_PASS_HANDLES, child->handle_count * sizeof *fds);
 }
@@ -234,10 +219,8 @@ static int start(unix_served_t *child, const unix_request_t *request, int *fds, 
 {
     unix_lifeline_t line;
     int keep[UNIX_PASS_MAX + 1];
-    void *report = NULL;
-    if (make_room() != 0 || unix_lifeline_create(&line) != 0 ||
-        (request->block_size > 0 && !(report = unix_report_get()))) {
-        answer(fds[UNIX_PASS_STATUS], UNIX_RECORD_REFUSED, errno);
+    if (make_room() != 0 || unix_lifeline_create(&line) != 0) {
+        tell(fds[UNIX_PASS_STATUS], UNIX_RECORD_REFUSED, errno);
         unix_close_all(fds, (size_t)count);
         return 0;
     }
@@ -250,22 +233,18 @@ static int start(unix_served_t *child, const unix_request_t *request, int *fds, 
         if (unix_lifeline_follow(&line) != 0)
             _exit(127);
         child->parent = line.parent;
-        child->block = (sys_block_t){NULL, 0, SYS_NO_HANDLE, NULL, 0};
-        if (report)
-            child->block = (sys_block_t){sent_block, request->block_size, SYS_NO_HANDLE, report, 0};
         become(child, request, fds, count);
         return 1;
     }
     if (pid < 0) {
-        unix_report_put(report);
-        answer(fds[UNIX_PASS_STATUS], UNIX_RECORD_REFUSED, errno);
+        tell(fds[UNIX_PASS_STATUS], UNIX_RECORD_REFUSED, errno);
         unix_close_all(fds, (size_t)count);
         return 0;
     }
     /* Its creator has given up or is gone: nobody could join it. */
-    if (answer(fds[UNIX_PASS_STATUS], UNIX_RECORD_STARTED, pid) != 0)
+    if (tell(fds[UNIX_PASS_STATUS], UNIX_RECORD_STARTED, pid) != 0)
         kill(pid, SIGKILL);
-    entries[entry_count++] = (entry_t){pid, request->creator, fds[UNIX_PASS_STATUS], report};
+    entries[entry_count++] = (entry_t){pid, request->creator, fds[UNIX_PASS_STATUS]};
     unix_close_all(fds + 1, (size_t)count - 1);
     return 0;
 }
@@ -290,12 +269,12 @@ static int serve_one(unix_served_t *child)
     if (count > 0)
         fcntl(fds[UNIX_PASS_STATUS], F_SETFL, O_NONBLOCK);
     if (request.operation == UNIX_REQUEST_START && count >= UNIX_PASS_HANDLES &&
-        request.handle_count + (request.block_size == 0) == (uint32_t)(count - UNIX_PASS_HANDLES))
+        request.handle_count + 1 == (uint32_t)(count - UNIX_PASS_HANDLES))
         return start(child, &request, fds, count);
     if (request.operation == UNIX_REQUEST_SIGNAL)
         send_signal(&request);
     else if (count > 0)
-        answer(fds[UNIX_PASS_STATUS], UNIX_RECORD_REFUSED, EMFILE);
+        tell(fds[UNIX_PASS_STATUS], UNIX_RECORD_REFUSED, EMFILE);
     unix_close_all(fds, (size_t)count);
     return 0;
 }

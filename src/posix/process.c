@@ -22,8 +22,7 @@ typedef enum kind_t {
 struct sys_process_t {
     kind_t kind;
     pid_t pid;
-    int sentinel;   /* a sentinel of the kernel, or the reading end of the fork server's records */
-    int has_report; /* which comes with the record of its end */
+    int sentinel; /* a sentinel of the kernel, or the reading end of the fork server's records */
     unix_lifeline_t lifeline;
 };
 
@@ -217,7 +216,6 @@ apr_status_t sys_process_start(sys_process_t **process, sys_method_t method, sys
         status = start_by_spawn(*process, start);
         break;
     case SYS_FORKSERVER:
-        (*process)->has_report = start->block->is_copied;
         status = unix_forkserver_start(&(*process)->pid, &(*process)->sentinel, start);
         break;
     }
@@ -288,21 +286,18 @@ static apr_status_t reap_own(sys_exit_t *end, sys_process_t *process)
     return APR_SUCCESS;
 }
 
-static apr_status_t reap_served(sys_exit_t *end, sys_process_t *process, void *report)
+static apr_status_t reap_served(sys_exit_t *end, sys_process_t *process)
 {
-    unix_end_t message;
-    const size_t size = process->has_report ? sizeof message : sizeof message.record;
-    const ssize_t length = read(process->sentinel, &message, size);
-    if (length == (ssize_t)size && message.record.kind == UNIX_RECORD_ENDED) {
-        translate(end, message.record.value);
-        if (process->has_report && report)
-            memcpy(report, message.report, sizeof message.report);
-    } else /* The fork server was killed, and with it its children were. */
+    unix_record_t record;
+    const ssize_t length = read(process->sentinel, &record, sizeof record);
+    if (length == sizeof record && record.kind == UNIX_RECORD_ENDED)
+        translate(end, record.value);
+    else /* The fork server was killed, and with it its children were. */
         translate(end, SIGKILL);
     return APR_SUCCESS;
 }
 
-apr_status_t sys_process_reap(sys_exit_t *end, sys_process_t *process, void *report)
+apr_status_t sys_process_reap(sys_exit_t *end, sys_process_t *process)
 {
     *end = (sys_exit_t){0, 0, 0};
     /* waitpid() looks by itself whether our own child has ended. */
@@ -312,7 +307,7 @@ apr_status_t sys_process_reap(sys_exit_t *end, sys_process_t *process, void *rep
         return APR_TIMEUP;
     switch (process->kind) {
     case SERVED:
-        return reap_served(end, process, report);
+        return reap_served(end, process);
     default:
         return APR_SUCCESS;
     }

@@ -196,16 +196,11 @@ void unix_forkserver_join(int socket);
 /** Part of unix_watch_forks(): a forked child does not share its creator's server. */
 int unix_forkserver_watch_forks(void);
 
-/** What the fork server says on a child's status pipe. The end of a child whose block was sent has its report. */
+/** What the fork server says on a child's status pipe. */
 typedef struct unix_record_t {
     int32_t kind;
     int32_t value;
 } unix_record_t;
-
-typedef struct unix_end_t {
-    unix_record_t record;
-    unsigned char report[SYS_REPORT_MAX];
-} unix_end_t;
 
 enum { UNIX_RECORD_STARTED = 1, UNIX_RECORD_REFUSED, UNIX_RECORD_ENDED };
 
@@ -217,7 +212,8 @@ typedef struct unix_request_t {
     int32_t sig;
     int32_t as_stdout; /**< stderr goes where stdout goes */
     uint32_t handle_count;
-    uint32_t block_size; /**< of a block that follows in the datagram; 0: its descriptor is passed, as the last one */
+    uint32_t block_size;    /**< of a block that follows in the datagram; 0: its descriptor is passed */
+    uint32_t report_offset; /**< with a block that follows: where in its area the report lies */
 } unix_request_t;
 
 /** The largest block that is sent in a datagram. */
@@ -225,7 +221,7 @@ extern const size_t unix_datagram_max;
 
 enum { UNIX_REQUEST_START = 1, UNIX_REQUEST_SIGNAL };
 
-/** The descriptors of a start request, in order; the given handles follow, then the block if it is not sent. */
+/** The descriptors of a start request, in order; the given handles follow, then that of the block or of its report. */
 enum {
     UNIX_PASS_STATUS,
     UNIX_PASS_DIRECTORY,
@@ -259,13 +255,22 @@ void unix_childwatch_forget(void);
 
 void unix_forkserver_serve(unix_served_t *child, int server, int client, int lifeline);
 
-/* ---- report.c: memory that a forked child shares with whoever forks it ------------------------------------------- */
+/* ---- report.c: memory that children share with their creator ----------------------------------------------------- */
 
-/** Get SYS_REPORT_MAX zeroed bytes; NULL and errno if there is no memory. */
+/** The size of an area of reports. */
+enum { UNIX_REPORTS_SIZE = 1 << 15 };
+
+/** Get SYS_REPORT_MAX zeroed bytes; NULL if there is no memory, or no descriptor. */
 void *unix_report_get(void);
 
 /** Give them back; NULL is harmless. */
 void unix_report_put(void *report);
+
+/** Find the descriptor that an area is mapped by, and a report's place in it. */
+int unix_report_find(const void *report, uint32_t *offset);
+
+/** In a child of the fork server: map its report; NULL if that cannot be. */
+void *unix_report_map(int fd, uint32_t offset);
 
 /** In a forked child: what was given out is its creator's. */
 void unix_report_forked(void);
@@ -274,6 +279,9 @@ void unix_report_forked(void);
 
 /** Of blocks: enough for any type, as pages are. */
 enum { UNIX_ALIGNMENT = 64 };
+
+/** Make a file without a name: its descriptor, or -1 and errno. */
+int unix_open_nameless(void);
 
 /** Map a block that another process made; the descriptor is closed. */
 apr_status_t unix_block_map(sys_block_t *block, int fd);

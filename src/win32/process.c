@@ -166,9 +166,8 @@ sys_handle_t sys_process_sentinel(const sys_process_t *process)
     return (sys_handle_t)process->handle;
 }
 
-apr_status_t sys_process_reap(sys_exit_t *end, sys_process_t *process, void *report)
+apr_status_t sys_process_reap(sys_exit_t *end, sys_process_t *process)
 {
-    (void)report; /* it is shared */
     DWORD native;
     *end = (sys_exit_t){0, 0, 0};
     if (sys_wait((sys_handle_t)process->handle, 0) != APR_SUCCESS)
