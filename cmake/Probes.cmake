@@ -24,6 +24,7 @@ if(NOT WIN32)
   probe(PRCTL              prctl                sys/prctl.h)
   probe(SIGRTMAX           SIGRTMAX             signal.h)
   probe(NSGETENVIRON       _NSGetEnviron        crt_externs.h)
+  probe(LIBC_SINGLE_THREADED __libc_single_threaded sys/single_threaded.h)
   # Whether a vfork child works in its creator's memory cannot be seen by trying
   # to compile something: OpenBSD's has a copy.
   if(CMAKE_SYSTEM_NAME MATCHES "^(Linux|FreeBSD|NetBSD)$")

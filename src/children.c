@@ -129,6 +129,12 @@ static void terminate_daemons(void)
 void children_end(int with_threads)
 {
     int (*const is_to_join)(const process_t *) = with_threads ? is_no_daemon : is_no_daemon_nor_thread;
+    /* Most children have none, and need no clock then. */
+    process_lock();
+    const int has_children = running != NULL;
+    process_unlock();
+    if (!has_children)
+        return;
     terminate_daemons();
     const sys_time_t start = sys_now();
     for (process_t *process; (process = next_child(is_daemon_process)) != NULL; process_release(process)) {

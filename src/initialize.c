@@ -57,29 +57,28 @@ static apr_status_t watch_forks(void)
 /* ---- Beginning -------------------- */
 
 /** Before all else, so that the fork server does it once for all of its children. */
-static apr_status_t initialize_apr(void)
+static apr_status_t prepare(void)
 {
-    if (apr_initialized)
-        return APR_SUCCESS;
-    apr_status_t status = apr_initialize();
-    apr_initialized = status == APR_SUCCESS;
-    return status == APR_SUCCESS ? status : mproc_fail(status, "mproc_initialize: APR cannot be initialized");
+    apr_status_t status = APR_SUCCESS;
+    if (!apr_initialized) {
+        status = apr_initialize();
+        if (status != APR_SUCCESS)
+            return mproc_fail(status, "mproc_initialize: APR cannot be initialized");
+        apr_initialized = 1;
+    }
+    return watch_forks();
 }
 
 /** What the first process and children have in common. */
-static apr_status_t initialize(const boot_t *boot)
+static apr_status_t initialize(boot_t *boot)
 {
-    apr_status_t status = initialize_apr();
-    if (status == APR_SUCCESS)
-        status = process_initialize();
-    if (status == APR_SUCCESS)
-        status = watch_forks();
+    apr_status_t status = prepare();
     if (status == APR_SUCCESS)
         status = process_become(boot);
     return status;
 }
 
-apr_status_t library_become_child(const boot_t *boot)
+apr_status_t library_become_child(boot_t *boot)
 {
     if (boot->method == MPROC_FORK) {
         /* A forked child has all this from its creator, settings included; only who it is has changed. */
@@ -108,7 +107,8 @@ static apr_status_t attach(sys_block_t *block, int argc, const char *const *argv
         argv = (const char *const *)own;
     }
     apr_status_t status = sys_child_attach(block, argc, argv);
-    free(own);
+    if (own)
+        free(own);
     return status;
 }
 
@@ -132,7 +132,7 @@ static apr_status_t become_child(int argc, const char *const *argv, int (*regist
     apr_status_t status = register_end(register_atexit);
     if (status != APR_SUCCESS || asked)
         return status;
-    status = initialize_apr();
+    status = prepare();
     if (status != APR_SUCCESS)
         return status;
     status = attach(&block, argc, argv);

@@ -150,16 +150,18 @@ void unix_forkserver_shutdown(void)
 
 /* ---- Requests -------------------- */
 
-/** Send one datagram without waiting: 0, or an errno value. */
-static int send_now(const unix_request_t *request, const int *fds, size_t count)
+/** Send one datagram without waiting, with the block if the request says so: 0, or an errno value. */
+static int send_now(const unix_request_t *request, const sys_block_t *block, const int *fds, size_t count)
 {
     /* A union, so that the buffer is aligned as its header wants. */
     union {
         struct cmsghdr header;
         char bytes[CMSG_SPACE(UNIX_PASS_MAX * sizeof(int))];
     } control;
-    struct iovec part = {(void *)(uintptr_t)request, sizeof *request};
-    struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
+    struct iovec parts[] = {{(void *)(uintptr_t)request, sizeof *request}, {NULL, request->block_size}};
+    struct msghdr message = {.msg_iov = parts, .msg_iovlen = request->block_size ? 2 : 1};
+    if (request->block_size)
+        parts[1].iov_base = block->data;
     if (count > 0) {
         message.msg_control = &control;
         message.msg_controllen = CMSG_SPACE(count * sizeof(int));
@@ -196,7 +198,7 @@ static apr_status_t send_request(unsigned *generation, const unix_request_t *req
         if (server.lifeline >= 0 && has_ended() && server.answered)
             end_server(0);
         const apr_status_t status = server.socket < 0 ? start_server(&start->failed) : APR_SUCCESS;
-        const int error = status == APR_SUCCESS ? send_now(request, fds, count) : 0;
+        const int error = status == APR_SUCCESS ? send_now(request, start->block, fds, count) : 0;
         *generation = server.generation;
         /* Its socket is closed, so it is ending: the next one takes its place at once. */
         if (means_gone(error) && server.lifeline >= 0 && server.answered)
@@ -310,13 +312,19 @@ apr_status_t unix_forkserver_start(pid_t *pid, int *status_pipe, sys_start_t *st
     if (status == APR_SUCCESS) {
         request.as_stdout = stdio[2] == UNIX_STDIO_AS_STDOUT;
         request.handle_count = (uint32_t)start->handle_count;
-        fds[UNIX_PASS_BLOCK] = (int)start->block->handle;
         fds[UNIX_PASS_DIRECTORY] = directory;
         for (int i = 0; i < 3; i++)
             fds[UNIX_PASS_STDIN + i] = stdio[i] < 0 ? stdio[1] : stdio[i];
         for (size_t i = 0; i < start->handle_count; i++)
             fds[UNIX_PASS_HANDLES + i] = (int)start->handles[i];
-        status = start_with(pid, status_pipe, &request, fds, UNIX_PASS_HANDLES + start->handle_count, start);
+        size_t count = UNIX_PASS_HANDLES + start->handle_count;
+        fds[count] = (int)start->block->handle;
+        if (start->block->is_copied) {
+            request.block_size = (uint32_t)start->block->size;
+            fds[count] = unix_report_find(start->block->report, &request.report_offset);
+        }
+        count++;
+        status = start_with(pid, status_pipe, &request, fds, count, start);
     }
     unix_close(directory);
     unix_close(null);
@@ -327,7 +335,7 @@ apr_status_t unix_forkserver_signal(pid_t pid, int sig)
 {
     const unix_request_t request = {.operation = UNIX_REQUEST_SIGNAL, .creator = getpid(), .pid = pid, .sig = sig};
     pthread_mutex_lock(&mutex);
-    const int error = server.socket < 0 ? EPIPE : send_now(&request, NULL, 0);
+    const int error = server.socket < 0 ? EPIPE : send_now(&request, NULL, NULL, 0);
     pthread_mutex_unlock(&mutex);
     /* Without its server the child is about to end as well. */
     if (error == 0 || means_gone(error))

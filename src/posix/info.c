@@ -66,6 +66,32 @@ apr_status_t sys_environment(char ***list)
     return APR_SUCCESS;
 }
 
+apr_status_t sys_environment_get(char *value, size_t size, const char *name)
+{
+    const char *set = getenv(name);
+    const size_t length = set ? strlen(set) : 0;
+    value[0] = '\0';
+    if (!set)
+        return APR_ENOENT;
+    if (length >= size)
+        return APR_ENAMETOOLONG;
+    memcpy(value, set, length + 1);
+    return APR_SUCCESS;
+}
+
+int sys_environment_is(const char *strings, size_t size)
+{
+    char **own = *unix_environment();
+    size_t at = 0;
+    for (; at < size && strings[at]; own++) {
+        const size_t length = strlen(strings + at) + 1;
+        if (!own || !*own || strcmp(*own, strings + at) != 0)
+            return 0;
+        at += length;
+    }
+    return own && !*own;
+}
+
 apr_status_t sys_set_environment(char **list)
 {
     *unix_environment() = list;

@@ -49,7 +49,10 @@ int unix_duplicate(int fd);
 void unix_making(void);
 int unix_made(int fd);
 
-/** As unix_made(), for a kqueue: the system leaves it out of forked children. */
+/** As unix_made(), for a call that cannot make it close-on-exec itself. */
+int unix_made_inheritable(int fd);
+
+/** As unix_made_inheritable(), for a kqueue: the system leaves it out of forked children. */
 int unix_made_kqueue(int fd);
 
 /** Give one away to the program: it is no longer the library's. */
@@ -58,12 +61,18 @@ void unix_disown(int fd);
 /** Close and unlist; -1 is harmless, and errno stays. */
 void unix_close(int fd);
 
+/** Close and unlist several; errno may change. */
+void unix_close_all(const int *fds, size_t count);
+
 /**
  * Have forks, ours and others', treated right: the child closes what is on the list, but not what the forking thread
  * named by unix_keep_in_fork().
  */
 int unix_watch_forks(void);
+
+/** Before a fork and after it, in the creator and in the child. One thread at a time gets past the first. */
 void unix_keep_in_fork(const int *keep, size_t count);
+void unix_kept_in_fork(void);
 
 /**
  * Put descriptors in place of the standard streams: -1 leaves one, -2 makes stderr go where stdout goes. Safe after
@@ -155,8 +164,11 @@ uint64_t unix_image_hash(uint64_t state, const void *data, size_t size);
 /** Identify a module without a linker's id, by a hash of its code and by its file. */
 void unix_image_make_id(sys_place_t *place, uint64_t code);
 
-/** Set a module's path from the name that the loader has for it. */
+/** Set a module's path, to be freed, from the name that the loader has for it. */
 void unix_image_set_path(sys_place_t *place, const char *name);
+
+/** Find out what there is to know of the program itself, once for all processes that will be forked. */
+void unix_image_remember(void);
 
 /**
  * Compare a loaded module with one that is looked for: APR_ENOENT if it is another one, MPROC_EBUILD if another build.
@@ -231,14 +243,18 @@ typedef struct unix_request_t {
     int32_t sig;
     int32_t as_stdout; /**< stderr goes where stdout goes */
     uint32_t handle_count;
+    uint32_t block_size;    /**< of a block that follows in the datagram; 0: its descriptor is passed */
+    uint32_t report_offset; /**< with a block that follows: where in its area the report lies */
 } unix_request_t;
+
+/** The largest block that is sent in a datagram. */
+extern const size_t unix_datagram_max;
 
 enum { UNIX_REQUEST_START = 1, UNIX_REQUEST_SIGNAL };
 
-/** The descriptors of a start request, in order; the given handles follow. */
+/** The descriptors of a start request, in order; the given handles follow, then that of the block or of its report. */
 enum {
     UNIX_PASS_STATUS,
-    UNIX_PASS_BLOCK,
     UNIX_PASS_DIRECTORY,
     UNIX_PASS_STDIN,
     UNIX_PASS_STDOUT,
@@ -249,15 +265,54 @@ enum {
 
 /** Be the fork server, until its creator is gone; returns in its children, with what they were sent. */
 typedef struct unix_served_t {
-    int parent; /**< the fork server */
-    int block;
+    int parent;        /**< the fork server */
+    sys_block_t block; /**< as it was sent; without data if it is to be mapped */
     int handles[UNIX_PASS_MAX];
     size_t handle_count;
 } unix_served_t;
 
+/* ---- childwatch_*.c: how the fork server learns that children have ended ----------------------------------------- */
+
+/** Open what becomes readable then: a descriptor, or -1. */
+int unix_childwatch_open(void);
+
+/** Before the children that have ended are reaped. */
+void unix_childwatch_clear(int watch);
+
+/** In a child: undo what the watch did to this process's signals, but for the mask. */
+void unix_childwatch_forget(void);
+
+/* ---- forkserver_serve.c ------------------------------------------------------------------------------------------ */
+
 void unix_forkserver_serve(unix_served_t *child, int server, int client, int lifeline);
 
+/* ---- report.c: memory that children share with their creator ----------------------------------------------------- */
+
+/** The size of an area of reports. */
+enum { UNIX_REPORTS_SIZE = 1 << 15 };
+
+/** Get SYS_REPORT_MAX zeroed bytes; NULL if there is no memory, or no descriptor. */
+void *unix_report_get(void);
+
+/** Give them back; NULL is harmless. */
+void unix_report_put(void *report);
+
+/** Find the descriptor that an area is mapped by, and a report's place in it. */
+int unix_report_find(const void *report, uint32_t *offset);
+
+/** In a child of the fork server: map its report; NULL if that cannot be. */
+void *unix_report_map(int fd, uint32_t offset);
+
+/** In a forked child: what was given out is its creator's. */
+void unix_report_forked(void);
+
 /* ---- block.c ----------------------------------------------------------------------------------------------------- */
+
+/** Of blocks: enough for any type, as pages are. */
+enum { UNIX_ALIGNMENT = 64 };
+
+/** Make a file without a name: its descriptor, or -1 and errno. */
+int unix_open_nameless(void);
 
 /** Map a block that another process made. The descriptor stays the caller's, to be closed. */
 apr_status_t unix_block_map(sys_block_t *block, int fd);

@@ -171,11 +171,14 @@ static void close_some(const int *fds, size_t count)
         close(fds[i]);
 }
 
-/** Six descriptors with which a start is well-formed: the child finds no block, but the server cannot know. */
-static void make_plausible(int fds[UNIX_PASS_HANDLES], int status)
+/* What a request passes at least: the block's descriptor comes last. */
+enum { PASSED_LEAST = UNIX_PASS_HANDLES + 1 };
+
+/** Descriptors with which a start is well-formed: the child finds no block, but the server cannot know. */
+static void make_plausible(int fds[PASSED_LEAST], int status)
 {
     fds[UNIX_PASS_STATUS] = status;
-    fds[UNIX_PASS_BLOCK] = open("/dev/null", O_RDWR);
+    fds[UNIX_PASS_HANDLES] = open("/dev/null", O_RDWR);
     fds[UNIX_PASS_DIRECTORY] = open("/", O_RDONLY | O_DIRECTORY);
     for (int i = UNIX_PASS_STDIN; i <= UNIX_PASS_STDERR; i++)
         fds[i] = open("/dev/null", O_RDWR);
@@ -223,8 +226,8 @@ static void test_random_requests(void **state)
                                   .sig = (int32_t)next_random(&random),
                                   .as_stdout = (int32_t)(next_random(&random) % 2),
                                   .handle_count = (uint32_t)(next_random(&random) % 12)};
-        if (next_random(&random) % 2 && count >= UNIX_PASS_HANDLES)
-            request.handle_count = (uint32_t)count - UNIX_PASS_HANDLES;
+        if (next_random(&random) % 2 && count >= PASSED_LEAST)
+            request.handle_count = (uint32_t)count - PASSED_LEAST;
         make_some(fds, count, &random);
         send_request(&family, &request, fds, count);
         close_some(fds, count);
@@ -243,10 +246,10 @@ static int answer_to(const family_t *family, const void *bytes, size_t size, siz
     unix_record_t record = {0, 0};
     assert_int_equal(pipe(ends), 0);
     make_plausible(fds, ends[1]);
-    for (size_t i = UNIX_PASS_HANDLES; i < passed; i++)
+    for (size_t i = PASSED_LEAST; i < passed; i++)
         fds[i] = open("/dev/null", O_RDWR);
     send_bytes(family, bytes, size, fds, passed);
-    close_some(fds, passed > UNIX_PASS_HANDLES ? passed : UNIX_PASS_HANDLES);
+    close_some(fds, passed > PASSED_LEAST ? passed : PASSED_LEAST);
     assert_success(sys_wait(ends[0], sys_now() + 10000000 * slowdown()));
     const ssize_t length = read(ends[0], &record, sizeof record);
     close(ends[0]);
@@ -262,27 +265,27 @@ static void test_lying_requests(void **state)
     (void)state;
     found(&family);
     /* As it should be, so that each of the others is refused for what is wrong with it. */
-    assert_int_equal(answer_to(&family, &request, size, UNIX_PASS_HANDLES), UNIX_RECORD_STARTED);
+    assert_int_equal(answer_to(&family, &request, size, PASSED_LEAST), UNIX_RECORD_STARTED);
     assert_int_equal(answer_to(&family, &request, size, 1), UNIX_RECORD_REFUSED);
-    assert_int_equal(answer_to(&family, &request, size, UNIX_PASS_HANDLES - 1), UNIX_RECORD_REFUSED);
-    assert_int_equal(answer_to(&family, &request, size, UNIX_PASS_HANDLES + 1), UNIX_RECORD_REFUSED);
-    assert_int_equal(answer_to(&family, &request, size - 1, UNIX_PASS_HANDLES), UNIX_RECORD_REFUSED);
-    assert_int_equal(answer_to(&family, &request, 1, UNIX_PASS_HANDLES), UNIX_RECORD_REFUSED);
+    assert_int_equal(answer_to(&family, &request, size, PASSED_LEAST - 1), UNIX_RECORD_REFUSED);
+    assert_int_equal(answer_to(&family, &request, size, PASSED_LEAST + 1), UNIX_RECORD_REFUSED);
+    assert_int_equal(answer_to(&family, &request, size - 1, PASSED_LEAST), UNIX_RECORD_REFUSED);
+    assert_int_equal(answer_to(&family, &request, 1, PASSED_LEAST), UNIX_RECORD_REFUSED);
     /* A request of another layout begins with the same number, perhaps. */
     memcpy(longer, &request, size);
-    assert_int_equal(answer_to(&family, longer, sizeof longer, UNIX_PASS_HANDLES), UNIX_RECORD_REFUSED);
+    assert_int_equal(answer_to(&family, longer, sizeof longer, PASSED_LEAST), UNIX_RECORD_REFUSED);
     static const uint32_t lies[] = {1, 7, UNIX_PASS_MAX, 0x7fffffff, 0x80000000u, 0xffffffffu};
     for (size_t i = 0; i < sizeof lies / sizeof lies[0]; i++) {
         request.handle_count = lies[i];
-        assert_int_equal(answer_to(&family, &request, size, UNIX_PASS_HANDLES), UNIX_RECORD_REFUSED);
+        assert_int_equal(answer_to(&family, &request, size, PASSED_LEAST), UNIX_RECORD_REFUSED);
     }
     /* One more than there is room for: it is lost, and what came looks like a whole request. */
-    request.handle_count = UNIX_PASS_MAX - UNIX_PASS_HANDLES;
+    request.handle_count = UNIX_PASS_MAX - PASSED_LEAST;
     assert_int_equal(answer_to(&family, &request, size, UNIX_PASS_MAX + 1), UNIX_RECORD_REFUSED);
     assert_int_equal(answer_to(&family, &request, size, UNIX_PASS_MAX), UNIX_RECORD_STARTED);
     request.handle_count = 0;
     request.operation = 77;
-    assert_int_equal(answer_to(&family, &request, size, UNIX_PASS_HANDLES), UNIX_RECORD_REFUSED);
+    assert_int_equal(answer_to(&family, &request, size, PASSED_LEAST), UNIX_RECORD_REFUSED);
     check_unharmed(&family);
 }
 
@@ -290,7 +293,7 @@ static void test_lying_requests(void **state)
 static void test_full_status_pipe(void **state)
 {
     family_t family;
-    int fds[UNIX_PASS_HANDLES];
+    int fds[PASSED_LEAST];
     int ends[2];
     static const char zeros[65536];
     const unix_request_t request = {.operation = UNIX_REQUEST_START, .creator = getpid()};
@@ -302,8 +305,8 @@ static void test_full_status_pipe(void **state)
     fcntl(ends[1], F_SETFL, 0);
     make_plausible(fds, ends[1]);
     for (int i = 0; i < 20; i++)
-        send_request(&family, &request, fds, UNIX_PASS_HANDLES);
-    close_some(fds, UNIX_PASS_HANDLES);
+        send_request(&family, &request, fds, PASSED_LEAST);
+    close_some(fds, PASSED_LEAST);
     assert_int_equal(finish(start(return_six, by_server())), 6);
     close(ends[0]);
     check_unharmed(&family);
