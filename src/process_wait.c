@@ -291,7 +291,8 @@ apr_status_t process_stop(process_t *process, apr_interval_time_t grace)
 {
     /* Without grace there is nothing to ask for. */
     apr_status_t status = process_signal(process, grace == 0 ? SYS_KILL : SYS_TERMINATE, "mproc_process_stop");
-    if (status != APR_SUCCESS)
+    /* A signal that had no room is one that the process does not heed. */
+    if (status != APR_SUCCESS && status != APR_EAGAIN)
         return status;
     status = process_wait(process, grace == 0 ? SYS_NEVER : process_deadline(grace));
     if (status != APR_TIMEUP)

@@ -32,7 +32,7 @@ typedef int64_t sys_time_t;
 
 #define SYS_NEVER INT64_MAX
 
-/* ---- lock: the core's one lock, which is there before anything is initialized ------------------------------------- */
+/* ---- lock: the core's one lock, which is there before anything is initialized ------------------------------------ */
 
 void sys_lock(void);
 void sys_unlock(void);

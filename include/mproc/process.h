@@ -398,7 +398,8 @@ MPROC_API apr_status_t mproc_process_native_exitcode(mproc_process_t *process, i
  *
  * @param process The process.
  * @return APR_SUCCESS, also if it has ended already; MPROC_ESTATE if it was not started; APR_ENOTIMPL for a thread;
- *         APR_EACCES if the system forbids it.
+ *         APR_EACCES if the system forbids it; APR_EAGAIN if the fork server takes no signals for a second, because
+ *         somebody has stopped it.
  * @remark Any thread. On Windows the process ends at once, with exit code -15.
  */
 MPROC_API apr_status_t mproc_process_terminate(mproc_process_t *process);

@@ -75,6 +75,7 @@ apr_status_t sys_child_attach(sys_block_t *block, int argc, const char *const *a
         const int lifeline = next_number(&at);
         if (!is_socket(server) || !is_socket(client) || fcntl(lifeline, F_GETFD) < 0)
             return APR_EBADF;
+        take(next_number(&at)); /* the kernel's: it stays open */
         show_name(argv[0]);
         unix_forkserver_serve(&served, take(server), take(client), take(lifeline));
         is_served = 1;

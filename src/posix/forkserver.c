@@ -30,9 +30,10 @@ static struct {
     int lifeline; /* held as long as it is to live; -1 if this process did not start it */
     int sentinel;
     pid_t pid;
-    int answered;        /* it has been seen to work */
-    unsigned generation; /* counts the servers */
-} server = {-1, -1, -1, 0, 0, 0};
+    int answered;          /* it has been seen to work */
+    unsigned generation;   /* counts the servers */
+    unix_lifeline_t guard; /* the kernel's way to end it, for one that does not see that its lifeline has ended */
+} server = {-1, -1, -1, 0, 0, 0, {0, -1, -1}};
 
 enum {
     ATTEMPTS = 8,           /* to start a server that somebody kills */
@@ -57,6 +58,7 @@ static void unlock(void)
 static void forget_in_forked_child(void)
 {
     server.socket = server.lifeline = server.sentinel = -1;
+    server.guard.held = -1;
     server.pid = 0;
     server.answered = 0;
 }
@@ -93,45 +95,75 @@ static int end_server(int by_force)
     if (reaped < 0 && server.sentinel >= 0)
         unix_sentinel_status(server.sentinel, &status);
     unix_close(server.sentinel);
+    unix_lifeline_close(&server.guard); /* last: the kernel ends it by that */
     server.socket = server.lifeline = server.sentinel = -1;
     server.pid = 0;
+    return status;
+}
+
+/** What a new server is passed, and what its creator keeps; -1 where there is nothing. */
+typedef struct ends_t {
+    int sockets[2];
+    int line[2];
+    unix_lifeline_t guard;
+} ends_t;
+
+static void close_ends(ends_t *ends)
+{
+    for (int i = 0; i < 2; i++) {
+        unix_close(ends->sockets[i]);
+        unix_close(ends->line[i]);
+    }
+    unix_lifeline_close(&ends->guard);
+}
+
+static apr_status_t open_ends(ends_t *ends)
+{
+    *ends = (ends_t){{-1, -1}, {-1, -1}, {0, -1, -1}};
+    if (unix_socketpair(ends->sockets, SOCK_DGRAM) == 0 && unix_pipe(ends->line) == 0 &&
+        unix_lifeline_create(&ends->guard, 1) == 0)
+        return APR_SUCCESS;
+    const apr_status_t status = errno;
+    close_ends(ends);
     return status;
 }
 
 /** Have this program started as the fork server. */
 static apr_status_t start_server(const char **failed)
 {
-    char marker[64];
-    int sockets[2], line[2];
-    if (unix_socketpair(sockets, SOCK_DGRAM) != 0)
-        return errno;
-    if (unix_pipe(line) != 0) {
-        const apr_status_t status = errno;
-        unix_close(sockets[0]);
-        unix_close(sockets[1]);
+    char marker[80];
+    ends_t ends;
+    apr_status_t status = open_ends(&ends);
+    if (status != APR_SUCCESS)
         return status;
-    }
-    const int keep[] = {sockets[0], sockets[1], line[0]};
-    unix_spawn_t spawn = {.marker = marker, .directory = -1, .stdio = {-1, -1, -1}, .keep = keep, .keep_count = 3};
-    snprintf(marker, sizeof marker, "--mproc=forkserver:%d,%d,%d", sockets[0], sockets[1], line[0]);
-    apr_status_t status = unix_spawn(&server.pid, &spawn);
+    const int keep[] = {ends.sockets[0], ends.sockets[1], ends.line[0], ends.guard.followed};
+    unix_spawn_t spawn = {.marker = marker,
+                          .directory = -1,
+                          .stdio = {-1, -1, -1},
+                          .keep = keep,
+                          .keep_count = ends.guard.followed >= 0 ? 4 : 3,
+                          .lifeline = &ends.guard};
+    snprintf(marker, sizeof marker, "--mproc=forkserver:%d,%d,%d,%d", keep[0], keep[1], keep[2], keep[3]);
+    status = unix_spawn(&server.pid, &spawn);
     *failed = spawn.failed;
-    unix_close(sockets[0]);
-    unix_close(line[0]);
-    if (status == APR_SUCCESS) {
-        server.socket = sockets[1];
-        server.lifeline = line[1];
-        server.sentinel = unix_sentinel_of_child(server.pid);
-        server.answered = 0;
-        server.generation++;
-        if (server.sentinel < 0) {
-            status = errno;
-            end_server(1);
-        }
+    if (status != APR_SUCCESS) {
+        close_ends(&ends);
         return status;
     }
-    unix_close(sockets[1]);
-    unix_close(line[1]);
+    unix_close(ends.sockets[0]);
+    unix_close(ends.line[0]);
+    unix_close(ends.guard.followed);
+    ends.guard.followed = -1;
+    server.socket = ends.sockets[1];
+    server.lifeline = ends.line[1];
+    server.guard = ends.guard;
+    server.sentinel = unix_sentinel_of_child(server.pid);
+    server.answered = 0;
+    server.generation++;
+    if (server.sentinel < 0) {
+        status = errno;
+        end_server(1);
+    }
     return status;
 }
 

@@ -219,7 +219,7 @@ static int start(unix_served_t *child, const unix_request_t *request, int *fds, 
 {
     unix_lifeline_t line;
     int keep[UNIX_PASS_MAX + 1];
-    if (make_room() != 0 || unix_lifeline_create(&line) != 0) {
+    if (make_room() != 0 || unix_lifeline_create(&line, 0) != 0) {
         tell(fds[UNIX_PASS_STATUS], UNIX_RECORD_REFUSED, errno);
         unix_close_all(fds, (size_t)count);
         return 0;

@@ -131,7 +131,7 @@ static apr_status_t start_by_fork(sys_process_t *process, sys_start_t *start)
         status = unix_open_directory(&directory, start->directory, &start->failed);
     if (status == APR_SUCCESS && unix_plan_stdio(stdio, &null, start->stdio, 0) != 0)
         status = errno;
-    if (status == APR_SUCCESS && unix_lifeline_create(&process->lifeline) != 0)
+    if (status == APR_SUCCESS && unix_lifeline_create(&process->lifeline, 0) != 0)
         status = errno;
     if (status == APR_SUCCESS) {
         for (size_t i = 0; i < start->handle_count; i++)
@@ -176,7 +176,7 @@ static apr_status_t start_by_spawn(sys_process_t *process, sys_start_t *start)
         status = unix_open_directory(&spawn.directory, start->directory, &spawn.failed);
     if (status == APR_SUCCESS && unix_plan_stdio(spawn.stdio, &null, start->stdio, 0) != 0)
         status = errno;
-    if (status == APR_SUCCESS && unix_lifeline_create(&process->lifeline) != 0)
+    if (status == APR_SUCCESS && unix_lifeline_create(&process->lifeline, 0) != 0)
         status = errno;
     if (status == APR_SUCCESS) {
         for (size_t i = 0; i < start->handle_count; i++)

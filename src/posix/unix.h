@@ -115,7 +115,8 @@ typedef struct unix_lifeline_t {
     int followed; /**< the descriptor that the child follows, or -1 */
 } unix_lifeline_t;
 
-int unix_lifeline_create(unix_lifeline_t *line);
+/** `outlives_thread`: the calling thread's end is not the creator's; the main thread's is taken for that otherwise. */
+int unix_lifeline_create(unix_lifeline_t *line, int outlives_thread);
 
 /** In the new child, before anything else of it runs: 0, or -1 if the creator is gone already. Safe after vfork. */
 int unix_lifeline_follow(const unix_lifeline_t *line);

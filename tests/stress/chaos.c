@@ -6,9 +6,9 @@
  *     chaos [SECONDS [SEED [THREADS]]] [--kill-servers]
  *
  * It ends with 0 if each call returned what it may, each exit code was one that its child can have had, and at the end
- * no child, thread or descriptor is left. What is wrong it prints, and what each thread does if they hang. The same seed
- * makes the same choices, though not the same races. With --kill-servers the fork server is killed again and again. Linux
- * only: it looks into /proc.
+ * no child, thread or descriptor is left. What is wrong it prints, and what each thread does if they hang. The same
+ * seed makes the same choices, though not the same races. With --kill-servers the fork server is killed again and
+ * again. Linux only: it looks into /proc.
  */
 #include <dirent.h>
 #include <errno.h>

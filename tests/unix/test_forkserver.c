@@ -208,7 +208,7 @@ static void test_random_datagrams(void **state)
     check_unharmed(&family);
 }
 
-/** Well-formed requests with numbers and descriptors that have no sense: some of them fork children that cannot live. */
+/** Well-formed requests with numbers and descriptors without sense: some of them fork children that cannot live. */
 static void test_random_requests(void **state)
 {
     family_t family;
@@ -443,7 +443,7 @@ typedef struct starter_t {
 static _Atomic int stop;
 static _Atomic int joined; /* children, by all threads */
 
-/** Start and join until told to stop, or until something is as it must not be: then `status` or `exitcode` says what. */
+/** Start and join until told to stop, or something is as it must not be: then `status` or `exitcode` says what. */
 static void *APR_THREAD_FUNC start_and_join(apr_thread_t *self, void *data)
 {
     starter_t *starter = data;
@@ -519,7 +519,7 @@ static void test_killed_during_starts(void **state)
     begin_starters(starters, threads, 1);
     const apr_time_t end = apr_time_now() + apr_time_from_sec(3);
     while (apr_time_now() < end) {
-        /* Each server starts somebody before it is killed: no start has to be refused for being unlucky again and again. */
+        /* Each server starts somebody before it is killed: no start is refused for being unlucky again and again. */
         const int before = atomic_load(&joined);
         const apr_time_t patience = apr_time_now() + apr_time_from_sec(20) * slowdown();
         while (atomic_load(&joined) == before && apr_time_now() < patience)
@@ -684,6 +684,35 @@ static void test_end_without_server(void **state)
     assert_int_equal(children_of(getpid(), pids, 2), 0);
 }
 
+/** The root is killed while the server is stopped: nobody lives on, nor waits for the server to go on. */
+static void test_root_killed_while_stopped(void **state)
+{
+    int pids[2];
+    (void)state;
+    need_proc();
+    fflush(NULL);
+    const pid_t root = fork();
+    if (root == 0) {
+        mproc_process_t *process;
+        mproc_process_opts_t opts = by_server();
+        for (int i = 0; i < 2; i++)
+            if (mproc_process_start(&process, sleep_on, &opts) != APR_SUCCESS)
+                _exit(1);
+        for (;;)
+            pause();
+    }
+    assert_true(has_children_within(root, 1, 30));
+    const int server = server_of(root);
+    assert_true(has_children_within(server, 2, 30));
+    children_of(server, pids, 2);
+    kill(server, SIGSTOP);
+    kill(root, SIGKILL);
+    assert_int_equal(waitpid(root, NULL, 0), root);
+    assert_true(is_gone_within(server, 10));
+    assert_true(is_gone_within(pids[0], 10));
+    assert_true(is_gone_within(pids[1], 10));
+}
+
 int main(int argc, char **argv)
 {
     static const struct CMUnitTest tests[] = {
@@ -698,6 +727,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_stopped_during_starts),
         cmocka_unit_test(test_given_up_while_stopped),
         cmocka_unit_test(test_killed_while_ends_are_ignored),
+        cmocka_unit_test(test_root_killed_while_stopped),
         cmocka_unit_test(test_end_while_server_is_stopped),
         cmocka_unit_test(test_end_without_server),
     };

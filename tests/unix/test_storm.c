@@ -175,7 +175,7 @@ static void test_killed_in_the_middle(void **state)
 
 /* ---- Signals ----------------------------------------------------------------------------------------------------- */
 
-/** Start children, one after the other, until ended: a root of its own, so that signals to its group do not reach us. */
+/** Start children one after the other until ended: a root of its own, so that signals to its group spare us. */
 static void start_for_ever(void)
 {
     setpgid(0, 0);
