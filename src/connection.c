@@ -168,23 +168,33 @@ void conn_release(conn_t *conn)
     handle_release(conn->handle);
 }
 
-apr_status_t conn_close(conn_t *conn)
+/** End the calls that wait for a connection which has just been closed. */
+static void wake(void *object)
 {
-    const apr_status_t status = handle_close(conn->handle, HANDLE_CONN); /* not destroyed yet: the caller uses it */
-    if (status != APR_SUCCESS)
-        return status;
+    conn_t *conn = object;
     closable_close(&conn->closable);
     /* One that is to move is another process's by now, or will be. */
     if (!atomic_load(&conn->is_promised) && atomic_load(&conn->closable.waiters) > 0)
         sys_stream_interrupt(conn->stream);
+}
+
+apr_status_t conn_close(conn_t *conn)
+{
+    const apr_status_t status = handle_close(conn->handle, HANDLE_CONN); /* not destroyed yet: the caller uses it */
+    if (status == APR_SUCCESS)
+        wake(conn);
     return status;
+}
+
+static int is_own(const void *object)
+{
+    const conn_t *conn = object;
+    return conn->owner == sys_getpid();
 }
 
 void conn_close_all(void)
 {
-    void *object;
-    while ((object = handle_next(HANDLE_CONN, sys_getpid(), owner_of)) != NULL) {
-    }
+    handle_close_all(HANDLE_CONN, is_own, wake);
 }
 
 apr_status_t mproc_conn_close(mproc_conn_t *handle)
