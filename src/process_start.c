@@ -242,6 +242,7 @@ static apr_status_t duplicate_handles(boot_t *copy, const process_t *process)
  */
 static apr_status_t copy_for_run(boot_t **copy, process_t *process)
 {
+    *copy = NULL;
     process_lock();
     const int is_created = process->role == ROLE_CHILD && process->state == PROCESS_CREATED;
     apr_status_t status = is_created ? APR_SUCCESS : process_wrong_state(process, "mproc_process_run");

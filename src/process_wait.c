@@ -160,6 +160,7 @@ static apr_status_t tell_end(mproc_process_t *handle, sys_exit_t *end, const voi
                              const char *call)
 {
     process_t *process;
+    *end = (sys_exit_t){SYS_END_UNKNOWN, 0, 0};
     apr_status_t status = process_acquire(&process, handle, call);
     if (status != APR_SUCCESS)
         return status;
