@@ -172,6 +172,17 @@ void conn_release(conn_t *conn)
     handle_release(conn->handle);
 }
 
+/** As conn_acquire(), for calls that take no turn: a connection that is to move is not to be touched by them either. */
+static apr_status_t acquire_unpromised(conn_t **conn, mproc_conn_t *handle, const char *call)
+{
+    apr_status_t status = conn_acquire(conn, handle, call);
+    if (status != APR_SUCCESS || !atomic_load(&(*conn)->is_promised))
+        return status;
+    status = conn_fail(MPROC_ESTATE, *conn, call);
+    conn_release(*conn);
+    return status;
+}
+
 /** End the calls that wait for a connection which has just been closed. */
 static void wake(void *object)
 {
@@ -206,7 +217,7 @@ apr_status_t mproc_conn_close(mproc_conn_t *handle)
     conn_t *conn;
     if (!handle)
         return APR_SUCCESS;
-    apr_status_t status = conn_acquire(&conn, handle, "mproc_conn_close");
+    apr_status_t status = acquire_unpromised(&conn, handle, "mproc_conn_close");
     if (status != APR_SUCCESS)
         return status;
     status = conn_close(conn);
@@ -297,7 +308,7 @@ apr_status_t mproc_conn_fileno(mproc_conn_t *handle, mproc_os_handle_t *os_handl
     conn_t *conn;
     if (os_handle)
         *os_handle = MPROC_NO_HANDLE;
-    apr_status_t status = conn_acquire(&conn, handle, "mproc_conn_fileno");
+    apr_status_t status = acquire_unpromised(&conn, handle, "mproc_conn_fileno");
     if (status != APR_SUCCESS)
         return status;
     if (!os_handle) {
@@ -313,7 +324,7 @@ apr_status_t mproc_conn_fileno(mproc_conn_t *handle, mproc_os_handle_t *os_handl
 apr_status_t mproc_conn_peer(mproc_conn_t *handle, mproc_peer_t *peer)
 {
     conn_t *conn;
-    apr_status_t status = conn_acquire(&conn, handle, "mproc_conn_peer");
+    apr_status_t status = acquire_unpromised(&conn, handle, "mproc_conn_peer");
     if (status != APR_SUCCESS)
         return status;
     if (!peer) {
