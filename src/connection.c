@@ -269,9 +269,6 @@ static apr_status_t wait_in_step(conn_t *conn, conn_step_t step, void *context, 
         status = atomic_load(&conn->closable.is_closed) ? MPROC_ECLOSED
                                                         : step(conn, context, deadline, waiter->event.sentinel);
     } while (status == APR_EINTR);
-    /* What a close looks like to the system is not what it is. */
-    if (status != APR_SUCCESS && atomic_load(&conn->closable.is_closed))
-        status = MPROC_ECLOSED;
     atomic_fetch_sub(&conn->closable.waiters, 1);
     waiter_end(waiter);
     return status;
@@ -298,6 +295,9 @@ apr_status_t conn_perform(conn_t *conn, const conn_operation_t *operation, void 
                                                                  : operation->step(conn, context, 0, SYS_NO_HANDLE);
     if (status == APR_TIMEUP && timeout != 0)
         status = wait_in_step(conn, operation->step, context, deadline ? deadline : process_deadline(timeout));
+    /* What a close looks like to the system is not what it is. */
+    if (status != APR_SUCCESS && atomic_load(&conn->closable.is_closed))
+        status = MPROC_ECLOSED;
     if (operation->leave)
         operation->leave(conn, context, status);
     turn_give(turn);
