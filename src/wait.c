@@ -180,8 +180,13 @@ static apr_status_t wait_for_any(set_t *set, mproc_wait_t *items, apr_interval_t
         *wake = (sys_wait_t){SYS_WAIT_HANDLE, set->waiter->event.sentinel, NULL, 0};
         status = sys_wait_any(set->system, set->count + 1, &ready, deadline);
     } while (status == APR_SUCCESS && wake->is_ready && ready == 1);
+    /* One that another thread closes can look ready to the system. */
+    if (status == APR_SUCCESS)
+        status = check_open(set, items);
     if (status == APR_SUCCESS)
         return tell(set, items);
+    if (status == MPROC_ECLOSED)
+        return status;
     return mproc_fail(status, status == APR_TIMEUP ? "%s: the time is up" : "%s failed", set->call);
 }
 
