@@ -341,3 +341,19 @@ apr_status_t mproc_conn_recv_with_sized(mproc_conn_t *handle, void **data, size_
     }
     return status;
 }
+
+apr_status_t mproc_conn_recv_conn(mproc_conn_t *handle, mproc_conn_t **moved, apr_interval_time_t timeout)
+{
+    mproc_attachments_t attachments = {moved, 1, NULL, 0};
+    void *data;
+    size_t size;
+    if (moved)
+        *moved = NULL;
+    const apr_status_t status = mproc_conn_recv_with(handle, &data, &size, &attachments, timeout);
+    if (status != APR_SUCCESS)
+        return status;
+    mproc_free(data);
+    return attachments.conn_count
+               ? status
+               : mproc_fail(MPROC_ESIZE, "mproc_conn_recv_conn: a message without a connection came");
+}

@@ -301,19 +301,7 @@ static inline apr_status_t mproc_conn_recv_with(mproc_conn_t *conn, void **data,
  * @return As mproc_conn_recv_with(); MPROC_ESIZE if the message brought no connection: it is dropped.
  * @remark Any thread, several at once.
  */
-static inline apr_status_t mproc_conn_recv_conn(mproc_conn_t *conn, mproc_conn_t **moved, apr_interval_time_t timeout)
-{
-    mproc_attachments_t attachments = {moved, 1, NULL, 0};
-    void *data;
-    size_t size;
-    apr_status_t status;
-    if (moved)
-        *moved = NULL;
-    status = mproc_conn_recv_with(conn, &data, &size, &attachments, timeout);
-    if (status == APR_SUCCESS)
-        mproc_free(data);
-    return status == APR_SUCCESS && attachments.conn_count == 0 ? (apr_status_t)MPROC_ESIZE : status;
-}
+MPROC_API apr_status_t mproc_conn_recv_conn(mproc_conn_t *conn, mproc_conn_t **moved, apr_interval_time_t timeout);
 
 /**
  * Wait until there is something to receive: a message, or the end.
