@@ -112,11 +112,13 @@ void begin_later(later_t *later, int milliseconds, void (*act)(void *), void *co
     later->milliseconds = milliseconds;
     later->act = act;
     later->context = context;
-    assert_int_equal(apr_thread_create(&later->thread, NULL, run_later, later, test_pool()), APR_SUCCESS);
+    apr_pool_create(&later->pool, NULL); /* its own: other threads may begin some, too */
+    assert_int_equal(apr_thread_create(&later->thread, NULL, run_later, later, later->pool), APR_SUCCESS);
 }
 
 void end_later(later_t *later)
 {
     apr_status_t status;
     apr_thread_join(&status, later->thread);
+    apr_pool_destroy(later->pool);
 }

@@ -43,6 +43,7 @@ long long setting(const char *name, long long usual);
 /** Do something on another thread, after so many milliseconds. */
 typedef struct later_t {
     apr_thread_t *thread;
+    apr_pool_t *pool;
     int milliseconds;
     void (*act)(void *context);
     void *context;
