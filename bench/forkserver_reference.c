@@ -15,7 +15,9 @@
 
 extern char **environ;
 
-/** What a child gets besides its streams; as large as the block of an mproc child with an environment of two kilobytes. */
+/**
+ * What a child gets besides its streams; as large as the block of an mproc child with an environment of two kilobytes.
+ */
 enum { PAYLOAD = 3072 };
 
 /** The descriptors of a request with a payload, in order. */
@@ -31,7 +33,7 @@ static const char *const arguments[FORKSERVER_KINDS] = {"--forkserver-minimal", 
 static int clients[FORKSERVER_KINDS] = {-1, -1};
 static pid_t servers[FORKSERVER_KINDS];
 
-/* ---- The servers ----------------------------------------------------------------------------------------------------- */
+/* ---- The servers ------------------------------------------------------------------------------------------------- */
 
 static int serve_minimal(int fd)
 {
@@ -100,7 +102,7 @@ void forkserver_reference_serve(int argc, char **argv)
         exit(serve_payload(atoi(argv[2])));
 }
 
-/* ---- The client ------------------------------------------------------------------------------------------------------ */
+/* ---- The client -------------------------------------------------------------------------------------------------- */
 
 static int open_one(const char *path, int kind)
 {

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /**
  * @file forkserver_reference.h
- * @brief Two fork servers written by hand, one request at a time. Each is this program, executed anew, as mproc's is, so that all of
- *        them fork a process of the same size.
+ * @brief Two fork servers written by hand, one request at a time. Each is this program, executed anew, as mproc's is,
+ *        so that all of them fork a process of the same size.
  *
  * The minimal one is the least that a fork server can be: a byte to ask, the wait status to answer.
  *
- * The other one does the work that every start of mproc includes: the child gets the creator's folder, its three standard streams
- * and a block of arguments, the creator is told the process id when the child exists, and its end on a pipe of its own. It has no
- * provision for anything that goes wrong.
+ * The other one does the work that every start of mproc includes: the child gets the creator's folder, its three
+ * standard streams and a block of arguments, the creator is told the process id when the child exists, and its end on a
+ * pipe of its own. It has no provision for anything that goes wrong.
  */
 #ifndef MPROC_BENCH_FORKSERVER_REFERENCE_H
 #define MPROC_BENCH_FORKSERVER_REFERENCE_H

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /**
  * @file helper.h
- * @brief Another process that measures on request, in turns with us: it reads "WHAT COUNT" lines, and answers each with a number.
+ * @brief Another process that measures on request, in turns with us: it reads "WHAT COUNT" lines, and answers each with
+ *        a number.
  */
 #ifndef MPROC_BENCH_HELPER_H
 #define MPROC_BENCH_HELPER_H

@@ -20,7 +20,7 @@ double measure_now(void)
     return (double)now.tv_sec * 1e6 + (double)now.tv_nsec / 1e3;
 }
 
-/* ---- Options -------------------------------------------------------------------------------------------------------- */
+/* ---- Options ----------------------------------------------------------------------------------------------------- */
 
 static int explain(const char *program)
 {
@@ -72,7 +72,7 @@ static int is_selected(const char *list, const char *id)
     return !list;
 }
 
-/* ---- Statistics ----------------------------------------------------------------------------------------------------- */
+/* ---- Statistics -------------------------------------------------------------------------------------------------- */
 
 static int compare(const void *a, const void *b)
 {
@@ -90,7 +90,7 @@ static spread_t spread_of(double *values, int count)
     return (spread_t){(lower + upper) / 2, values[0], values[count - 1]};
 }
 
-/* ---- Measuring ------------------------------------------------------------------------------------------------------ */
+/* ---- Measuring --------------------------------------------------------------------------------------------------- */
 
 int measure_operations(int (*operation)(void *context), void *context, int count, double *value)
 {
@@ -129,7 +129,7 @@ static void measure_all(const measure_options_t *options, measure_subject_t *sub
                 measure_one(&subjects[i], round, options->operations);
 }
 
-/* ---- The report ----------------------------------------------------------------------------------------------------- */
+/* ---- The report -------------------------------------------------------------------------------------------------- */
 
 /** A comparison that was measured. */
 typedef struct result_t {

@@ -3,9 +3,9 @@
  * @file measure.h
  * @brief What all benchmarks share: rounds, medians, ratios and their report.
  *
- * The subjects of a benchmark are measured in turns, A B C A B C ..., so that whatever else the machine does concerns all of them.
- * A round gives one value for each subject. A ratio is taken in each round, and of these ratios the median is reported:
- * it is steadier than the ratio of two medians.
+ * The subjects of a benchmark are measured in turns, A B C A B C ..., so that whatever else the machine does concerns
+ * all of them. A round gives one value for each subject. A ratio is taken in each round, and of these ratios the median
+ * is reported: it is steadier than the ratio of two medians.
  */
 #ifndef MPROC_BENCH_MEASURE_H
 #define MPROC_BENCH_MEASURE_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Memory: what an idle child of the fork server, and the server itself, have to themselves (row P11, as far as there are no pool
- * workers to ask). Shared pages, such as the code of libraries, are not counted.
+ * Memory: what an idle child of the fork server, and the server itself, have to themselves (row P11, as far as there
+ * are no pool workers to ask). Shared pages, such as the code of libraries, are not counted.
  */
 #include <stdio.h>
 #include <string.h>

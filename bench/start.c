@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Start and join: mproc's start methods, each against the least that the same work can cost, and against other libraries (rows P1,
- * P2, P3, and threads). The large parent has touched memory of the size that --parent-mib gives, in small pages.
+ * Start and join: mproc's start methods, each against the least that the same work can cost, and against other
+ * libraries (rows P1, P2, P3, and threads). The large parent has touched memory of the size that --parent-mib gives, in
+ * small pages.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,6 +18,9 @@
 
 /** The first argument that makes this program the large parent; the second is its size in MiB. */
 #define LARGE_PARENT_ARGUMENT "--large-parent"
+
+/** The only argument that makes this program a parent without mproc, whose forks run none of its handlers. */
+#define PLAIN_PARENT_ARGUMENT "--plain-parent"
 
 /** The subjects, in the order in which they take turns. */
 enum {
@@ -66,7 +70,7 @@ static int start_mproc(void *method)
     return -1;
 }
 
-/* ---- The large parent: this program, started as a helper ------------------------------------------------------------ */
+/* ---- The large parent: this program, started as a helper --------------------------------------------------------- */
 
 /** What subjects of the large parent are called in requests to it. */
 static const struct task_t {
@@ -122,17 +126,25 @@ static int be_large_parent(const char *mib)
     return 0;
 }
 
-/* ---- The small parent, and all the comparisons ------------------------------------------------------------------------- */
+/* ---- The plain parent: as large as the one that measures mproc's fork -------------------------------------------- */
 
-static void set_up(measure_subject_t *subjects, helper_t *large, helper_t *python)
+static double measure_plain(const char *what, int count)
+{
+    double value;
+    return strcmp(what, "fork-raw") == 0 && measure_operations(start_fork, NULL, count, &value) == 0 ? value : 0;
+}
+
+/* ---- The small parent, and all the comparisons ------------------------------------------------------------------- */
+
+static void set_up(measure_subject_t *subjects, helper_t *plain, helper_t *large, helper_t *python)
 {
     static mproc_start_method_t fork_method = MPROC_FORK, spawn = MPROC_SPAWN, thread = MPROC_THREAD;
     static char static_path[] = MPROC_BENCH_STATIC;
-    static helper_task_t in_large[sizeof tasks / sizeof tasks[0]], in_python[3];
+    static helper_task_t in_plain, in_large[sizeof tasks / sizeof tasks[0]], in_python[3];
     static const char *const methods[] = {"fork", "forkserver", "spawn"};
     const measure_subject_t all[SUBJECTS] = {
         [FORK_MPROC] = {.name = "mproc fork", .operation = start_mproc, .context = &fork_method},
-        [FORK_RAW] = {.name = "fork + waitpid", .operation = start_fork},
+        [FORK_RAW] = {.name = "fork + waitpid", .round = helper_measure, .context = &in_plain},
         [SPAWN_MPROC] = {.name = "mproc spawn, small parent", .operation = start_mproc, .context = &spawn},
         [SPAWN_POSIX] = {.name = "posix_spawn, same binary", .operation = start_posix_spawn, .context = path},
         [SPAWN_STATIC] = {.name = "posix_spawn, empty static binary",
@@ -168,6 +180,7 @@ static void set_up(measure_subject_t *subjects, helper_t *large, helper_t *pytho
         [PYTHON_SPAWN] = {.name = "Python spawn", .round = helper_measure, .context = &in_python[2], .divisor = 8},
     };
     memcpy(subjects, all, sizeof all);
+    in_plain = (helper_task_t){plain, "fork-raw"};
     for (size_t i = 0; i < sizeof tasks / sizeof tasks[0]; i++)
         in_large[i] = (helper_task_t){large, tasks[i].what};
     for (int i = 0; i < 3; i++)
@@ -177,14 +190,18 @@ static void set_up(measure_subject_t *subjects, helper_t *large, helper_t *pytho
 }
 
 /** Start what takes part, and note what is missing. */
-static void open_others(measure_subject_t *subjects, helper_t *large, helper_t *python, int parent_mib)
+static void open_others(measure_subject_t *subjects, helper_t *plain, helper_t *large, helper_t *python, int parent_mib)
 {
+    static char plain_argument[] = PLAIN_PARENT_ARGUMENT;
     static char large_argument[] = LARGE_PARENT_ARGUMENT, script[] = MPROC_BENCH_PYTHON, interpreter[] = "python3";
     char mib[16];
     snprintf(mib, sizeof mib, "%d", parent_mib);
     char *const large_argv[] = {path, large_argument, mib, NULL};
     char *const python_argv[] = {interpreter, script, NULL};
+    char *const plain_argv[] = {path, plain_argument, NULL};
     subjects[SPAWN_LIBUV].missing = subjects[LARGE_SPAWN_LIBUV].missing = start_libuv_load();
+    if (helper_open(plain, plain_argv) != 0)
+        subjects[FORK_RAW].missing = "the plain parent cannot be started";
     if (helper_open(large, large_argv) != 0)
         for (int i = LARGE_FORKSERVER_MPROC; i <= LARGE_SPAWN_APR; i++)
             subjects[i].missing = "the large parent cannot be started";
@@ -225,11 +242,15 @@ int main(int argc, char **argv)
 {
     measure_options_t options = {.rounds = 50, .operations = 40, .parent_mib = 1024};
     measure_subject_t subjects[SUBJECTS];
-    helper_t large = {0, NULL, NULL}, python = {0, NULL, NULL};
+    helper_t plain = {0, NULL, NULL}, large = {0, NULL, NULL}, python = {0, NULL, NULL};
     path = argv[0];
     if (argc == 2 && strcmp(argv[1], EXIT_ARGUMENT) == 0)
         return EXIT_EXPECTED;
     forkserver_reference_serve(argc, argv);
+    if (argc == 2 && strcmp(argv[1], PLAIN_PARENT_ARGUMENT) == 0) {
+        helper_serve(measure_plain);
+        return 0;
+    }
     if (mproc_initialize(argc, argv) != APR_SUCCESS) {
         fprintf(stderr, "%s\n", mproc_last_error()->text);
         return 1;
@@ -238,9 +259,10 @@ int main(int argc, char **argv)
         return be_large_parent(argv[2]);
     if (measure_parse(&options, argc, argv) != 0)
         return 2;
-    set_up(subjects, &large, &python);
-    open_others(subjects, &large, &python, options.parent_mib);
+    set_up(subjects, &plain, &large, &python);
+    open_others(subjects, &plain, &large, &python, options.parent_mib);
     const int result = compare(&options, subjects);
+    helper_close(&plain);
     helper_close(&large);
     helper_close(&python);
     return result == 0 ? 0 : 1;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A module that bench/start loads while it runs. If the program itself were linked with libuv, each child that is executed would
- * load it as well, and all would look slower than they are.
+ * A module that bench/start loads while it runs. If the program itself were linked with libuv, each child that is
+ * executed would load it as well, and all would look slower than they are.
  */
 #include <uv.h>
 

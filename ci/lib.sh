@@ -48,6 +48,13 @@ run_tests() {
     shift
     step "Test: $preset"
     ctest --preset "$preset" "$@"
+    check_skips "build/$preset"
+}
+
+# check_skips <build folder>: no test was skipped but those that may be.
+check_skips() {
+    step "Skipped: $(basename "$1")"
+    cmake -D BUILD="$1" -P cmake/CheckSkips.cmake
 }
 
 # fetch_sources <folder> <package>...: unpacks source packages of Debian. Systems

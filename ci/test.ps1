@@ -16,3 +16,4 @@ Invoke-Checked cmake --build --preset msvc --parallel
 
 Write-Host '==> Test: msvc'
 Invoke-Checked ctest --preset msvc @args
+Invoke-Checked cmake -D BUILD=build/msvc -P cmake/CheckSkips.cmake

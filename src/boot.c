@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "boot.h"
 
-#include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+
+#include <apr_strings.h>
+
+_Static_assert(sizeof(boot_report_t) <= SYS_REPORT_MAX, "a report fits where it is shared");
 
 /* Pieces are aligned for any type. */
 enum { PIECE_ALIGNMENT = 64 };
@@ -90,7 +93,7 @@ static void lay_out(layout_t *layout, boot_t *boot, const boot_contents_t *conte
     boot->data = opts->data ? put(layout, opts->data, opts->size) : (boot_piece_t){0, 0};
 }
 
-apr_status_t boot_create(sys_block_t *block, const boot_contents_t *contents, int private)
+apr_status_t boot_create(sys_block_t *block, const boot_contents_t *contents, sys_block_kind_t kind)
 {
     boot_t measured;
     layout_t layout = {NULL, 0, 0};
@@ -98,7 +101,7 @@ apr_status_t boot_create(sys_block_t *block, const boot_contents_t *contents, in
     if (layout.overflow)
         return mproc_fail(MPROC_ESIZE, "the arguments are larger than memory can be: %zu bytes of data, %zu arguments",
                           contents->opts->size, contents->opts->arg_count);
-    apr_status_t status = sys_block_create(block, (size_t)layout.end, private);
+    apr_status_t status = sys_block_create(block, (size_t)layout.end, kind);
     if (status != APR_SUCCESS)
         return mproc_fail(status, "no memory for %llu bytes of arguments", (unsigned long long)layout.end);
     boot_t *boot = boot_of(block);
@@ -121,12 +124,14 @@ boot_t *boot_of(const sys_block_t *block)
     return (boot_t *)(void *)block->data;
 }
 
-/** Whether a piece lies in the block, and ends like a string if it is to be one. */
+/** Whether a piece lies in the block where any type can, and ends like a string if it is to be one. */
 static int fits(const boot_t *boot, boot_piece_t piece, int is_string)
 {
+    /* What is not there has no size either: counts of handles and arguments are made from sizes alone. */
     if (!piece.offset)
-        return 1;
-    if (piece.offset < sizeof *boot || piece.offset > boot->size || piece.size > boot->size - piece.offset)
+        return piece.size == 0;
+    if (piece.offset % PIECE_ALIGNMENT != 0 || piece.offset < sizeof *boot || piece.offset > boot->size ||
+        piece.size > boot->size - piece.offset)
         return 0;
     return !is_string || (piece.size > 0 && ((const char *)boot)[piece.offset + piece.size - 1] == '\0');
 }
@@ -141,6 +146,11 @@ static int is_sound(const boot_t *boot)
     for (size_t i = 0; args && i < boot->args.size / sizeof *args; i++)
         if (!fits(boot, args[i].name, 1) || !fits(boot, args[i].data, 0))
             return 0;
+    /* Under other methods the target is an address, which means nothing here. */
+    if (boot->method != MPROC_FORKSERVER && boot->method != MPROC_SPAWN)
+        return 0;
+    if (!boot->target_is_program && !boot->target_path.offset)
+        return 0;
     return boot->authkey_size <= MPROC_AUTHKEY_MAX && boot->target_id_size <= SYS_IMAGE_ID_MAX &&
            memchr(boot->name, '\0', sizeof boot->name) && memchr(boot->creator_name, '\0', sizeof boot->creator_name) &&
            memchr(boot->identity, '\0', sizeof boot->identity);
@@ -166,22 +176,23 @@ void *boot_at(const boot_t *boot, boot_piece_t piece)
 
 void boot_get_place(const boot_t *boot, sys_place_t *place)
 {
-    const char *path = boot_at(boot, boot->target_path);
-    memset(place, 0, offsetof(sys_place_t, path));
     place->offset = boot->target_offset;
     place->is_program = boot->target_is_program;
     place->id_size = boot->target_id_size;
     memcpy(place->id, boot->target_id, sizeof place->id);
-    place->path[0] = '\0';
-    if (path)
-        strncat(place->path, path, sizeof place->path - 1);
+    place->path = boot_at(boot, boot->target_path);
 }
 
-void boot_report_failure(boot_t *boot)
+boot_report_t *boot_report(const sys_block_t *block)
+{
+    return block->report ? block->report : &boot_of(block)->report;
+}
+
+void boot_report_failure(boot_report_t *report)
 {
     const mproc_error_t *error = mproc_last_error();
-    boot->failure = error->status;
-    boot->failure_native = error->native;
-    strncat(boot->failure_text, error->text, sizeof boot->failure_text - 1);
-    atomic_store(&boot->stage, BOOT_FAILED);
+    report->failure = error->status;
+    report->failure_native = error->native;
+    apr_cpystrn(report->failure_text, error->text, sizeof report->failure_text);
+    atomic_store(&report->stage, BOOT_FAILED);
 }

@@ -3,8 +3,8 @@
  * @file boot.h
  * @brief The block that carries everything from a creator to its child, and the child's report back.
  *
- * Creator and child map the same memory: a header of fixed layout, then what it refers to by offsets. The creator fills
- * it before the child exists; afterwards only the child writes, and only to its report.
+ * A header of fixed layout, then what it refers to by offsets. The creator fills it before the child exists; the child
+ * finds the same memory, or a copy of it. Afterwards only the child writes what its creator sees: its report.
  */
 #ifndef MPROC_BOOT_H
 #define MPROC_BOOT_H
@@ -16,7 +16,7 @@
 #include "error.h"
 #include "sys.h"
 
-enum { BOOT_MAGIC = 0x636f7270, BOOT_LAYOUT = 1, BOOT_NAME_MAX = 256, BOOT_IDENTITY_MAX = 128 };
+enum { BOOT_MAGIC = 0x636f7270, BOOT_LAYOUT = 2, BOOT_NAME_MAX = 256, BOOT_IDENTITY_MAX = 128 };
 
 /** How far the child has come; each step is published by one store. */
 typedef enum boot_stage_t {
@@ -39,17 +39,21 @@ typedef struct boot_arg_t {
     boot_piece_t data;
 } boot_arg_t;
 
-typedef struct boot_t {
-    uint32_t magic;
-    uint32_t layout;
-    uint64_t size; /* of the whole block */
-
-    /* The child's report. */
+/** What a child tells its creator. */
+typedef struct boot_report_t {
     _Atomic uint32_t stage;
     int32_t exitcode;
     int32_t failure;
     int32_t failure_native;
     char failure_text[MPROC_ERROR_TEXT];
+} boot_report_t;
+
+typedef struct boot_t {
+    uint32_t magic;
+    uint32_t layout;
+    uint64_t size; /* of the whole block */
+
+    boot_report_t report; /* unless it is elsewhere: see boot_report() */
 
     /* Who starts it, and what it is to be. */
     int64_t slots[SYS_SLOTS];
@@ -89,7 +93,7 @@ typedef struct boot_contents_t {
 } boot_contents_t;
 
 /** Make a block and fill in what does not change until the start. The status has its text. */
-apr_status_t boot_create(sys_block_t *block, const boot_contents_t *contents, int private);
+apr_status_t boot_create(sys_block_t *block, const boot_contents_t *contents, sys_block_kind_t kind);
 
 /** Get the header of a block. */
 boot_t *boot_of(const sys_block_t *block);
@@ -100,10 +104,13 @@ apr_status_t boot_check(const sys_block_t *block);
 /** Get a piece's memory, or NULL. */
 void *boot_at(const boot_t *boot, boot_piece_t piece);
 
-/** Get the target's place from the block. */
+/** Get the target's place from the block, which its path stays in. */
 void boot_get_place(const boot_t *boot, sys_place_t *place);
 
+/** Get the child's report. */
+boot_report_t *boot_report(const sys_block_t *block);
+
 /** Report that the target cannot be called, in the words of mproc_last_error(). */
-void boot_report_failure(boot_t *boot);
+void boot_report_failure(boot_report_t *report);
 
 #endif

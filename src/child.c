@@ -28,7 +28,8 @@ static apr_status_t take_handles(boot_t *boot)
 static apr_status_t set_environment(boot_t *boot)
 {
     char *strings = boot_at(boot, boot->environment);
-    if (!strings)
+    /* Mostly it is the fork server's, and so this process's already. */
+    if (!strings || sys_environment_is(strings, (size_t)boot->environment.size))
         return APR_SUCCESS;
     /* Used in place and for good: the environment belongs to the process as long as it lives. */
     char **list = environment_list(strings, (size_t)boot->environment.size);
@@ -82,17 +83,22 @@ int child_call_target(process_t *process, boot_t *boot, mproc_target_t target)
 void child_run(sys_block_t *block)
 {
     boot_t *boot = boot_of(block);
+    boot_report_t *report = boot_report(block);
     mproc_target_t target;
     int code = EXIT_NOT_STARTED;
-    atomic_store(&boot->stage, BOOT_ATTACHED);
+    atomic_store(&report->stage, BOOT_ATTACHED);
     if (prepare(boot, &target) != APR_SUCCESS) {
-        boot_report_failure(boot);
+        boot_report_failure(report);
     } else {
-        atomic_store(&boot->stage, BOOT_RUNNING);
+        const int self = sys_getpid();
+        atomic_store(&report->stage, BOOT_RUNNING);
         code = child_call_target(process_current(), boot, target);
         children_end(1);
-        boot->exitcode = code;
-        atomic_store(&boot->stage, BOOT_ENDED);
+        /* A copy that the target forked has nothing to report: its creator's report may be another child's by now. */
+        if (sys_getpid() == self) {
+            report->exitcode = code;
+            atomic_store(&report->stage, BOOT_ENDED);
+        }
     }
     library_end_child();
     sys_child_leave(code);

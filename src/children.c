@@ -9,6 +9,8 @@
 /* The children that were started and not yet seen to have ended, the latest first; guarded by process_lock(). */
 static process_t *running;
 
+enum { KILL_AGAIN = 100000 }; /* microseconds after a kill that failed */
+
 void children_add(process_t *process)
 {
     process->next = running;
@@ -104,6 +106,15 @@ static apr_status_t wait_for(process_t *process, sys_time_t deadline)
     return status;
 }
 
+/** End a child by force. A signal that does not get through (its fork server is stopped, say) is sent again. */
+static void kill_and_wait(process_t *process)
+{
+    apr_status_t status;
+    do {
+        status = process_signal(process, SYS_KILL, "mproc_terminate");
+    } while (wait_for(process, status == APR_SUCCESS ? SYS_NEVER : sys_now() + KILL_AGAIN) == APR_TIMEUP);
+}
+
 /** Ask all daemons to end, so that their graces run side by side. */
 static void terminate_daemons(void)
 {
@@ -118,6 +129,12 @@ static void terminate_daemons(void)
 void children_end(int with_threads)
 {
     int (*const is_to_join)(const process_t *) = with_threads ? is_no_daemon : is_no_daemon_nor_thread;
+    /* Most children have none, and need no clock then. */
+    process_lock();
+    const int has_children = running != NULL;
+    process_unlock();
+    if (!has_children)
+        return;
     terminate_daemons();
     const sys_time_t start = sys_now();
     for (process_t *process; (process = next_child(is_daemon_process)) != NULL; process_release(process)) {
@@ -126,8 +143,7 @@ void children_end(int with_threads)
                      process->grace < 0 || process->grace > SYS_NEVER - start ? SYS_NEVER : start + process->grace) !=
             APR_TIMEUP)
             continue;
-        process_signal(process, SYS_KILL, "mproc_terminate");
-        wait_for(process, SYS_NEVER);
+        kill_and_wait(process);
     }
     for (process_t *process; (process = next_child(is_to_join)) != NULL; process_release(process)) {
         mproc_log(MPROC_LOG_DEBUG, "joining %s", process->name);

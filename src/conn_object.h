@@ -69,7 +69,7 @@ typedef apr_status_t (*conn_step_t)(conn_t *conn, void *context, sys_time_t dead
 /** What a call does in its turn for a direction. */
 typedef struct conn_operation_t {
     int direction;
-    int waits; /* it is likely to wait, so there is no use in trying first */
+    int (*waits)(const conn_t *conn, const void *context); /* it is likely to, so there is no use in trying first */
     conn_step_t step;
     void (*leave)(conn_t *conn, void *context, apr_status_t status); /* before the turn is over; may be NULL */
 } conn_operation_t;

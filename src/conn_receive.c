@@ -158,6 +158,12 @@ static apr_status_t read_message(conn_t *conn, receipt_t *receipt, sys_time_t de
     return status;
 }
 
+static int receive_waits(const conn_t *conn, const void *context)
+{
+    (void)context;
+    return !sys_stream_is_ready(conn->stream);
+}
+
 static apr_status_t receive_step(conn_t *conn, void *context, sys_time_t deadline, sys_handle_t stop)
 {
     receipt_t *receipt = context;
@@ -209,7 +215,8 @@ static apr_status_t receive(mproc_conn_t *handle, receipt_t *receipt, apr_interv
     apr_status_t status = conn_acquire(&conn, handle, call);
     if (status != APR_SUCCESS)
         return status;
-    const conn_operation_t operation = {.direction = SYS_STREAM_IN, .step = receive_step, .leave = leave};
+    static const conn_operation_t operation = {
+        .direction = SYS_STREAM_IN, .waits = receive_waits, .step = receive_step, .leave = leave};
     status = conn_perform(conn, &operation, receipt, timeout);
     if (status == MPROC_ETOOBIG)
         mproc_fail(status, "%s: the message has %zu bytes, there is room for %zu", call, receipt->size,

@@ -12,6 +12,19 @@ static apr_status_t send_step(conn_t *conn, void *context, sys_time_t deadline, 
     return sys_stream_send(conn->stream, message, deadline, stop);
 }
 
+static int send_waits(const conn_t *conn, const void *context)
+{
+    const sys_message_t *message = context;
+    (void)conn;
+    return message->sizes[0] > SHORT_MESSAGE || message->sizes[1] > SHORT_MESSAGE;
+}
+
+static int rest_waits(const conn_t *conn, const void *context)
+{
+    (void)context;
+    return sys_stream_has_rest(conn->stream);
+}
+
 static apr_status_t rest_step(conn_t *conn, void *context, sys_time_t deadline, sys_handle_t stop)
 {
     (void)context;
@@ -21,8 +34,7 @@ static apr_status_t rest_step(conn_t *conn, void *context, sys_time_t deadline, 
 /** Send a message; the status has no text. */
 static apr_status_t send_message(conn_t *conn, sys_message_t *message, apr_interval_time_t timeout)
 {
-    const int is_short = message->sizes[0] <= SHORT_MESSAGE && message->sizes[1] <= SHORT_MESSAGE;
-    const conn_operation_t operation = {.direction = SYS_STREAM_OUT, .waits = !is_short, .step = send_step};
+    static const conn_operation_t operation = {.direction = SYS_STREAM_OUT, .waits = send_waits, .step = send_step};
     return conn_perform(conn, &operation, message, timeout);
 }
 
@@ -59,7 +71,7 @@ apr_status_t mproc_conn_flush(mproc_conn_t *handle, apr_interval_time_t timeout)
     apr_status_t status = conn_acquire(&conn, handle, call);
     if (status != APR_SUCCESS)
         return status;
-    const conn_operation_t operation = {.direction = SYS_STREAM_OUT, .step = rest_step};
+    static const conn_operation_t operation = {.direction = SYS_STREAM_OUT, .waits = rest_waits, .step = rest_step};
     status = conn_fail(conn_perform(conn, &operation, NULL, timeout), conn, call);
     conn_release(conn);
     return status;

@@ -168,11 +168,21 @@ void conn_release(conn_t *conn)
     handle_release(conn->handle);
 }
 
+/** End the calls that wait for a connection which has just been closed. */
+static void wake(void *object)
+{
+    conn_t *conn = object;
+    closable_close(&conn->closable);
+    /* One that is to move is another process's by now, or will be. */
+    if (!atomic_load(&conn->is_promised) && atomic_load(&conn->closable.waiters) > 0)
+        sys_stream_interrupt(conn->stream);
+}
+
 apr_status_t conn_close(conn_t *conn)
 {
     const apr_status_t status = handle_close(conn->handle, HANDLE_CONN); /* not destroyed yet: the caller uses it */
     if (status == APR_SUCCESS)
-        closable_close(&conn->closable);
+        wake(conn);
     return status;
 }
 
@@ -184,7 +194,7 @@ static int is_own(const void *object)
 
 void conn_close_all(void)
 {
-    handle_close_all(HANDLE_CONN, is_own);
+    handle_close_all(HANDLE_CONN, is_own, wake);
 }
 
 apr_status_t mproc_conn_close(mproc_conn_t *handle)
@@ -266,7 +276,8 @@ apr_status_t conn_perform(conn_t *conn, const conn_operation_t *operation, void 
     if (atomic_load(&conn->is_promised))
         status = MPROC_ESTATE;
     else
-        status = operation->waits && timeout != 0 ? APR_TIMEUP : operation->step(conn, context, 0, SYS_NO_HANDLE);
+        status = timeout != 0 && operation->waits(conn, context) ? APR_TIMEUP
+                                                                 : operation->step(conn, context, 0, SYS_NO_HANDLE);
     if (status == APR_TIMEUP && timeout != 0)
         status = wait_in_step(conn, operation->step, context, deadline ? deadline : process_deadline(timeout));
     if (operation->leave)

@@ -67,6 +67,10 @@ apr_status_t environment_build(char ***list, const char *const *base, const char
         status = sys_environment(&own);
         if (status != APR_SUCCESS)
             return mproc_fail(status, "the environment cannot be read");
+        if (!changes) {
+            *list = own;
+            return APR_SUCCESS;
+        }
         base = (const char *const *)own;
     }
     const char *const *parts[2] = {base, changes};

@@ -37,9 +37,25 @@ typedef struct slot_t {
     uint32_t next_free; /* index + 1 of the next free slot */
 } slot_t;
 
-/* Chunks are never freed or moved, so that a stale handle can always be checked. */
-enum { CHUNK = 256, CHUNKS = 4096 };
-static _Atomic(slot_t *) chunks[CHUNKS];
+/*
+ * Chunks are never freed or moved, so that a stale handle can always be checked. Each is twice as large as the one
+ * before; the first is static and small, so that it lies with the library's other variables: a forked child writes to
+ * both, and each page costs it.
+ */
+enum { FIRST_CHUNK = 32, CHUNKS = 15 };
+static slot_t first_chunk[FIRST_CHUNK];
+static _Atomic(slot_t *) chunks[CHUNKS] = {first_chunk};
+
+/* The most slots that there can be. */
+#define SLOTS ((uint32_t)FIRST_CHUNK * ((1u << CHUNKS) - 1))
+#define LIMIT (INDEX_BITS < 20 ? (uint32_t)1 << INDEX_BITS : SLOTS)
+
+/*
+ * New slots are taken until there is a multiple of this, and only then free ones: where generations are few (32 bit), a
+ * slot must not be the only one that is used. Elsewhere the fewest slots are best.
+ */
+#define TAKING_TURNS (INDEX_BITS < 20 ? 256u : 1u)
+
 static uint32_t used;       /* slots that were ever in use */
 static uint32_t first_free; /* index + 1; 0 for none */
 static uint32_t last_free;  /* the queue is first in, first out: a slot rests before it is used again */
@@ -60,17 +76,35 @@ void handle_unlock(void)
     atomic_flag_clear_explicit(&busy, memory_order_release);
 }
 
-static slot_t *slot_at(uint32_t index)
+/** Find the chunk of an index, which becomes the place in it. */
+static unsigned chunk_of(uint32_t *index)
 {
-    slot_t *chunk = index / CHUNK < CHUNKS ? atomic_load_explicit(&chunks[index / CHUNK], memory_order_acquire) : NULL;
-    return chunk ? &chunk[index % CHUNK] : NULL;
+    unsigned chunk = 0;
+    for (uint32_t size = FIRST_CHUNK; *index >= size && chunk < CHUNKS; size *= 2, chunk++)
+        *index -= size;
+    return chunk;
 }
 
-/** Take a free slot, with the lock held; NULL if there is none. `spare` is a new chunk, which is used if need be. */
-static slot_t *take_slot(uint32_t *index, slot_t **spare)
+static slot_t *slot_at(uint32_t index)
 {
-    /* A chunk is used up first: where generations are few (32 bit), a slot must not be the only one that is used. */
-    if (first_free && used % CHUNK == 0) {
+    const unsigned number = chunk_of(&index);
+    slot_t *chunk = number < CHUNKS ? atomic_load_explicit(&chunks[number], memory_order_acquire) : NULL;
+    return chunk ? &chunk[index] : NULL;
+}
+
+/** A chunk that is not in use yet, or is wanted. */
+typedef struct spare_t {
+    unsigned number;
+    slot_t *slots;
+} spare_t;
+
+/**
+ * Take a free slot, with the lock held. NULL if there is none: then `spare->number` says which chunk is wanted for one,
+ * or CHUNKS if the table is full.
+ */
+static slot_t *take_slot(uint32_t *index, spare_t *spare)
+{
+    if (first_free && used % TAKING_TURNS == 0) {
         *index = first_free - 1;
         slot_t *slot = slot_at(*index);
         first_free = slot->next_free;
@@ -78,17 +112,39 @@ static slot_t *take_slot(uint32_t *index, slot_t **spare)
             last_free = 0;
         return slot;
     }
-    const uint32_t limit = INDEX_BITS < 20 ? (uint32_t)1 << INDEX_BITS : (uint32_t)CHUNK * CHUNKS;
-    if (used >= limit)
-        return NULL;
-    if (used % CHUNK == 0 && !slot_at(used)) {
-        if (!*spare)
+    uint32_t place = used;
+    const unsigned number = used < LIMIT ? chunk_of(&place) : CHUNKS;
+    if (number == CHUNKS || !slot_at(used)) {
+        /* It must be of the right size: another thread may have gone on to the next chunk. */
+        if (!spare->slots || spare->number != number) {
+            spare->number = number;
             return NULL;
-        atomic_store_explicit(&chunks[used / CHUNK], *spare, memory_order_release);
-        *spare = NULL;
+        }
+        atomic_store_explicit(&chunks[number], spare->slots, memory_order_release);
+        spare->slots = NULL;
     }
     *index = used++;
     return slot_at(*index);
+}
+
+/** Take a free slot, getting memory for more of them if need be; NULL if there is none. */
+static slot_t *get_slot(uint32_t *index)
+{
+    spare_t spare = {CHUNKS, NULL};
+    slot_t *slot;
+    for (;;) {
+        handle_lock();
+        slot = take_slot(index, &spare);
+        handle_unlock();
+        if (spare.slots)
+            free(spare.slots);
+        if (slot || spare.number == CHUNKS)
+            return slot;
+        /* Memory is got outside of the lock. */
+        spare.slots = calloc((size_t)FIRST_CHUNK << spare.number, sizeof *spare.slots);
+        if (!spare.slots)
+            return NULL;
+    }
 }
 
 static void *compose(uint32_t index, handle_kind_t kind, uint64_t generation)
@@ -99,21 +155,10 @@ static void *compose(uint32_t index, handle_kind_t kind, uint64_t generation)
 
 void *handle_open(handle_kind_t kind, void *object, handle_destroy_t destroy)
 {
-    slot_t *spare = NULL;
     uint32_t index = 0;
-    handle_lock();
-    slot_t *slot = take_slot(&index, &spare);
-    handle_unlock();
-    if (!slot) {
-        /* Memory is got outside of the lock. */
-        spare = calloc(CHUNK, sizeof *spare);
-        handle_lock();
-        slot = take_slot(&index, &spare);
-        handle_unlock();
-        free(spare);
-        if (!slot)
-            return NULL;
-    }
+    slot_t *slot = get_slot(&index);
+    if (!slot)
+        return NULL;
     slot->object = object;
     slot->destroy = destroy;
     slot->kind = kind;
@@ -207,7 +252,7 @@ apr_status_t handle_close(const void *handle, handle_kind_t kind)
     return APR_SUCCESS;
 }
 
-void handle_close_all(handle_kind_t kind, int (*approves)(const void *object))
+void handle_close_all(handle_kind_t kind, int (*approves)(const void *object), void (*closed)(void *object))
 {
     handle_lock();
     const uint32_t count = used;
@@ -219,8 +264,8 @@ void handle_close_all(handle_kind_t kind, int (*approves)(const void *object))
         void *object;
         if (!(word & OPEN) || slot->kind != kind || handle_acquire(&object, handle, kind) != APR_SUCCESS)
             continue;
-        if (approves(object))
-            handle_close(handle, kind);
+        if (approves(object) && handle_close(handle, kind) == APR_SUCCESS && closed)
+            closed(object);
         handle_release(handle);
     }
 }

@@ -42,8 +42,11 @@ void handle_release(const void *handle);
  */
 apr_status_t handle_close(const void *handle, handle_kind_t kind);
 
-/** Close all open handles of a kind whose objects a function approves. */
-void handle_close_all(handle_kind_t kind, int (*approves)(const void *object));
+/**
+ * Close all open handles of a kind whose objects a function approves; `closed`, which may be NULL, is called for each
+ * while its object is still there.
+ */
+void handle_close_all(handle_kind_t kind, int (*approves)(const void *object), void (*closed)(void *object));
 
 /** Around a fork: hold the table still. */
 void handle_lock(void);

@@ -19,7 +19,6 @@ static void end_at_exit(void);
 
 static _Atomic int initialized;
 static int apr_initialized;
-static int at_fork_registered;
 
 int library_is_initialized(void)
 {
@@ -41,63 +40,49 @@ apr_status_t library_get_pool(apr_pool_t **pool)
 
 /* ---- Forks, ours and others' -------------------- */
 
-/* Both locks are held across the fork, in this order, so that the child finds what they guard in one piece. */
-static void before_fork(void)
-{
-    process_lock();
-    waiter_before_fork();
-    handle_lock();
-}
-
-static void after_fork_in_parent(void)
-{
-    handle_unlock();
-    waiter_after_fork(0);
-    process_unlock();
-}
-
-static void after_fork_in_child(void)
+/** In a forked child, with all locks held. */
+static void become_forked(void)
 {
     children_forget();
     process_forked();
-    handle_unlock();
-    waiter_after_fork(1);
-    process_unlock();
+    waiter_forked();
+}
+
+static apr_status_t watch_forks(void)
+{
+    apr_status_t status = sys_at_fork(SYS_FORK_FIRST, process_lock, process_unlock, become_forked);
+    if (status == APR_SUCCESS)
+        status = sys_at_fork(SYS_FORK_LAST, handle_lock, handle_unlock, NULL);
+    if (status == APR_SUCCESS || status == APR_ENOTIMPL)
+        return APR_SUCCESS;
+    return mproc_fail(status, "mproc_initialize: no memory");
 }
 
 /* ---- Beginning -------------------- */
 
 /** Before all else, so that the fork server does it once for all of its children. */
-static apr_status_t initialize_apr(void)
+static apr_status_t prepare(void)
 {
-    if (apr_initialized)
-        return APR_SUCCESS;
-    apr_status_t status = apr_initialize();
-    apr_initialized = status == APR_SUCCESS;
-    return status == APR_SUCCESS ? status : mproc_fail(status, "mproc_initialize: APR cannot be initialized");
+    apr_status_t status = APR_SUCCESS;
+    if (!apr_initialized) {
+        status = apr_initialize();
+        if (status != APR_SUCCESS)
+            return mproc_fail(status, "mproc_initialize: APR cannot be initialized");
+        apr_initialized = 1;
+    }
+    return watch_forks();
 }
 
 /** What the first process and children have in common. */
-static apr_status_t initialize(const boot_t *boot)
+static apr_status_t initialize(boot_t *boot)
 {
-    apr_status_t status = initialize_apr();
-    if (status == APR_SUCCESS)
-        status = process_initialize();
-    if (status == APR_SUCCESS && waiter_initialize() != APR_SUCCESS)
-        status = mproc_fail(APR_ENOMEM, "mproc_initialize: no memory");
-    if (status == APR_SUCCESS && !at_fork_registered) {
-        status = sys_at_fork(before_fork, after_fork_in_parent, after_fork_in_child);
-        if (status != APR_SUCCESS && status != APR_ENOTIMPL)
-            return mproc_fail(status, "mproc_initialize: no memory");
-        status = APR_SUCCESS;
-        at_fork_registered = 1;
-    }
+    apr_status_t status = prepare();
     if (status == APR_SUCCESS)
         status = process_become(boot);
     return status;
 }
 
-apr_status_t library_become_child(const boot_t *boot)
+apr_status_t library_become_child(boot_t *boot)
 {
     if (boot->method == MPROC_FORK) {
         /* A forked child has all this from its creator, settings included; only who it is has changed. */
@@ -126,7 +111,8 @@ static apr_status_t attach(sys_block_t *block, int argc, const char *const *argv
         argv = (const char *const *)own;
     }
     apr_status_t status = sys_child_attach(block, argc, argv);
-    free(own);
+    if (own)
+        free(own);
     return status;
 }
 
@@ -150,7 +136,7 @@ static apr_status_t become_child(int argc, const char *const *argv, int (*regist
     apr_status_t status = register_end(register_atexit);
     if (status != APR_SUCCESS || asked)
         return status;
-    status = initialize_apr();
+    status = prepare();
     if (status != APR_SUCCESS)
         return status;
     status = attach(&block, argc, argv);

@@ -14,7 +14,7 @@
 int library_is_initialized(void);
 
 /** Make the library ready in a child; the status has its text. */
-apr_status_t library_become_child(const boot_t *boot);
+apr_status_t library_become_child(boot_t *boot);
 
 /**
  * Get the pool for what stays as long as the process, made at the first call. It lies outside of APR's tree of pools,

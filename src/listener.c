@@ -20,12 +20,18 @@ static void destroy(void *object)
     free(listener);
 }
 
+static void wake(void *object)
+{
+    listener_t *listener = object;
+    closable_close(&listener->closable);
+}
+
 /** Close a listener's handle, and wake who waits for it. */
 static apr_status_t close_it(listener_t *listener)
 {
     const apr_status_t status = handle_close(listener->handle, HANDLE_LISTENER);
     if (status == APR_SUCCESS)
-        closable_close(&listener->closable);
+        wake(listener);
     return status;
 }
 
@@ -147,7 +153,7 @@ static int is_own(const void *object)
 
 void listener_close_all(void)
 {
-    handle_close_all(HANDLE_LISTENER, is_own);
+    handle_close_all(HANDLE_LISTENER, is_own, wake);
 }
 
 const char *mproc_listener_address(mproc_listener_t *handle)

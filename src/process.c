@@ -6,7 +6,6 @@
 
 #include <apr_general.h>
 #include <apr_strings.h>
-#include <apr_thread_mutex.h>
 
 #include "environment.h"
 #include "handle.h"
@@ -15,7 +14,6 @@
 #include "start_method.h"
 #include "target.h"
 
-static apr_thread_mutex_t *mutex;
 static process_t *current;                      /* the process itself */
 static process_t *parent;                       /* its creator */
 static _Thread_local process_t *thread_process; /* on a thread that is a child */
@@ -23,25 +21,14 @@ static unsigned busy;                           /* calls that make or start a pr
 
 /* ---- The lock, and who is who ------------------------------------------------------------------------------------ */
 
-apr_status_t process_initialize(void)
-{
-    apr_pool_t *pool;
-    if (mutex)
-        return APR_SUCCESS;
-    apr_status_t status = library_get_pool(&pool);
-    if (status == APR_SUCCESS)
-        status = apr_thread_mutex_create(&mutex, APR_THREAD_MUTEX_UNNESTED, pool);
-    return status == APR_SUCCESS ? status : mproc_fail(status, "mproc_initialize: no memory");
-}
-
 void process_lock(void)
 {
-    apr_thread_mutex_lock(mutex);
+    sys_lock();
 }
 
 void process_unlock(void)
 {
-    apr_thread_mutex_unlock(mutex);
+    sys_unlock();
 }
 
 process_t *process_current(void)
@@ -81,6 +68,42 @@ int process_creator_pid(void)
 
 /* ---- Making and unmaking ----------------------------------------------------------------------------------------- */
 
+/*
+ * Where the objects of this process and its creator are, those of one that was forked in the other half: so a forked
+ * child gets no memory for them from the heap, which would be pages of its own. Only its forked child in turn has to.
+ */
+static process_t resident[4];
+static unsigned resident_taken; /* a bit for each */
+
+static int is_resident(const process_t *process)
+{
+    for (int i = 0; i < 4; i++)
+        if (process == &resident[i])
+            return 1;
+    return 0;
+}
+
+/** Get zeroed memory for an object of a role, to be given back by give_memory(). */
+static process_t *get_memory(process_role_t role)
+{
+    for (int i = 0; i < 4 && role != ROLE_CHILD; i++) {
+        if (resident_taken & 1u << i)
+            continue;
+        resident_taken |= 1u << i;
+        memset(&resident[i], 0, sizeof resident[i]);
+        return &resident[i];
+    }
+    return calloc(1, sizeof(process_t));
+}
+
+static void give_memory(process_t *process)
+{
+    if (is_resident(process))
+        resident_taken &= ~(1u << (process - resident));
+    else
+        free(process);
+}
+
 static void destroy(void *object)
 {
     process_t *process = object;
@@ -89,16 +112,17 @@ static void destroy(void *object)
         thread_close(process);
     process_drop_given(process);
     sys_block_close(&process->block);
-    free(process->name);
+    if (!process->has_name_of_block)
+        free(process->name);
     free(process->directory);
     free(process->environment);
     free(process->verdict_text);
-    free(process);
+    give_memory(process);
 }
 
 static process_t *make(process_role_t role)
 {
-    process_t *process = calloc(1, sizeof *process);
+    process_t *process = get_memory(role);
     if (!process)
         return NULL;
     process->role = role;
@@ -119,13 +143,17 @@ static apr_status_t publish(process_t *process)
     return mproc_fail(APR_ENOMEM, "no memory for another process object");
 }
 
-static apr_status_t make_named(process_t **process, process_role_t role, const char *name, int pid)
+/** Make the object of this process or its creator; `name` is copied, or else stays in this process's block. */
+static apr_status_t make_named(process_t **process, process_role_t role, char *name, int is_to_copy, int pid)
 {
     *process = make(role);
-    if (*process)
-        (*process)->name = strdup(name);
+    if (*process) {
+        (*process)->has_name_of_block = !is_to_copy;
+        (*process)->name = is_to_copy ? strdup(name) : name;
+    }
     if (!*process || !(*process)->name) {
-        free(*process);
+        if (*process)
+            give_memory(*process);
         *process = NULL;
         return mproc_fail(APR_ENOMEM, "no memory for the process object of %s", name);
     }
@@ -137,21 +165,24 @@ static apr_status_t make_named(process_t **process, process_role_t role, const c
     return status;
 }
 
-apr_status_t process_become(const boot_t *boot)
+apr_status_t process_become(boot_t *boot)
 {
+    static char first_name[] = "MainProcess";
     if (!boot && current && current->owner == sys_getpid())
         return APR_SUCCESS;
     /* In a forked child these were the creator's: they stay behind, as all else that it had. */
-    current = parent = thread_process = NULL;
-    apr_status_t status = make_named(&current, ROLE_CURRENT, boot ? boot->name : "MainProcess", sys_getpid());
+    current = parent = NULL;
+    if (thread_process)
+        thread_process = NULL;
+    apr_status_t status = make_named(&current, ROLE_CURRENT, boot ? boot->name : first_name, !boot, sys_getpid());
     if (status != APR_SUCCESS || !boot)
         return status;
     current->method = (mproc_start_method_t)boot->method;
     current->daemon = boot->daemon;
-    apr_cpystrn(current->identity, boot->identity, sizeof current->identity);
+    memcpy(current->identity, boot->identity, sizeof current->identity);
     memcpy(current->authkey, boot->authkey, sizeof current->authkey);
     current->authkey_size = boot->authkey_size <= MPROC_AUTHKEY_MAX ? boot->authkey_size : 0;
-    status = make_named(&parent, ROLE_PARENT, boot->creator_name, boot->creator_pid);
+    status = make_named(&parent, ROLE_PARENT, boot->creator_name, 0, boot->creator_pid);
     if (status != APR_SUCCESS)
         return status;
     parent->birth = boot->creator_birth;
@@ -179,7 +210,7 @@ void process_close_all(void)
     process_lock();
     current = parent = NULL;
     process_unlock();
-    handle_close_all(HANDLE_PROCESS, may_be_closed);
+    handle_close_all(HANDLE_PROCESS, may_be_closed, NULL);
 }
 
 void process_forked(void)
@@ -188,9 +219,12 @@ void process_forked(void)
     if (!current)
         return;
     current->owner = current->pid = sys_getpid();
-    thread_process = NULL;
+    /* Written only if need be: a page of a forked child's is its own once it is written to. */
+    if (thread_process)
+        thread_process = NULL;
     /* The creator's child was the original. Its sentinel was closed, and its number can be another file's by now. */
-    parent = NULL;
+    if (parent)
+        parent = NULL;
 }
 
 apr_status_t process_begin(const char *call)
@@ -308,23 +342,24 @@ static apr_status_t duplicate_given(process_t *process, const mproc_process_opts
 /** Build the block: everything that the child needs to know. */
 static apr_status_t build_block(process_t *process, const mproc_process_opts_t *opts)
 {
-    const int by_address = process->method == MPROC_FORK || process->method == MPROC_THREAD;
-    sys_place_t *place = NULL;
+    static const sys_block_kind_t kinds[] = {[MPROC_FORKSERVER] = SYS_BLOCK_SERVED,
+                                             [MPROC_FORK] = SYS_BLOCK_FORKED,
+                                             [MPROC_SPAWN] = SYS_BLOCK_PASSED,
+                                             [MPROC_THREAD] = SYS_BLOCK_LOCAL};
+    const sys_block_kind_t kind = kinds[process->method];
+    sys_place_t place = {.path = NULL};
     boot_contents_t contents = {opts, NULL, NULL};
     apr_status_t status = APR_SUCCESS;
-    if (!by_address) {
-        place = malloc(sizeof *place);
-        if (!place)
-            return mproc_fail(APR_ENOMEM, "no memory for the target's place");
-        status = target_locate(place, process->target);
-        contents.place = place;
+    if (kind == SYS_BLOCK_SERVED || kind == SYS_BLOCK_PASSED) {
+        status = target_locate(&place, process->target);
+        contents.place = &place;
     }
     /* A program that is started anew gets its environment from the start; the others take it from the block. */
     if (process->environment && process->method != MPROC_SPAWN)
         contents.environment = (const char *const *)process->environment;
     if (status == APR_SUCCESS)
-        status = boot_create(&process->block, &contents, by_address);
-    free(place);
+        status = boot_create(&process->block, &contents, kind);
+    free(place.path);
     if (status != APR_SUCCESS)
         return status;
     uintptr_t address;

@@ -40,7 +40,7 @@ typedef struct process_t {
     int owner; /* the process that made the object: a copy in a forked child is not to be used */
     process_role_t role;
     process_state_t state;
-    unsigned readers; /* threads that read its block: it cannot be launched meanwhile */
+    unsigned readers;         /* threads that read its block: it cannot be launched meanwhile */
     mproc_process_t *creator; /* ROLE_CHILD: whose child it is; that may be a thread */
 
     /* What it is to be. */
@@ -50,6 +50,7 @@ typedef struct process_t {
     int was_asked; /* a daemon, to end, when the library is ended */
     apr_interval_time_t grace;
     char *name;
+    int has_name_of_block; /* of the block that this process was started with, which stays */
     char identity[BOOT_IDENTITY_MAX];
     unsigned created; /* children so far, for their names */
     unsigned char authkey[MPROC_AUTHKEY_MAX];
@@ -84,11 +85,8 @@ typedef struct process_t {
 void process_lock(void);
 void process_unlock(void);
 
-/** Make the lock. It lives as long as the process. */
-apr_status_t process_initialize(void);
-
 /** Set up the current process and its parent: from a block in a child, NULL in the first process. */
-apr_status_t process_become(const boot_t *boot);
+apr_status_t process_become(boot_t *boot);
 
 /** Get the object behind a handle for the public function `call`; the status has its text. */
 apr_status_t process_acquire(process_t **process, mproc_process_t *handle, const char *call);

@@ -50,8 +50,9 @@ static apr_status_t complete_block(process_t *process)
     apr_cpystrn(boot->name, process->name, sizeof boot->name);
     apr_cpystrn(boot->creator_name, creator->name, sizeof boot->creator_name);
     apr_cpystrn(boot->identity, process->identity, sizeof boot->identity);
-    boot->failure_text[0] = '\0';
-    atomic_store(&boot->stage, BOOT_CREATED);
+    boot_report_t *report = boot_report(&process->block);
+    report->failure_text[0] = '\0';
+    atomic_store(&report->stage, BOOT_CREATED);
     const process_t *key_of;
     process_lock();
     apr_status_t status = process_key_of(&key_of, process);
@@ -66,14 +67,14 @@ static apr_status_t complete_block(process_t *process)
 /** Wait until a newly started program reaches mproc_initialize(); end it and fail if it does not. */
 static apr_status_t see_it_attach(process_t *process)
 {
-    const boot_t *boot = boot_of(&process->block);
+    const boot_report_t *report = boot_report(&process->block);
     const sys_time_t deadline = sys_now() + process_startup_timeout;
-    while (atomic_load(&boot->stage) == BOOT_CREATED) {
+    while (atomic_load(&report->stage) == BOOT_CREATED) {
         const sys_time_t now = sys_now();
         if (sys_wait(sys_process_sentinel(process->os), now + 1000) == APR_SUCCESS || now >= deadline)
             break;
     }
-    if (atomic_load(&boot->stage) != BOOT_CREATED) {
+    if (atomic_load(&report->stage) != BOOT_CREATED) {
         process_set_proven();
         return APR_SUCCESS;
     }
@@ -107,11 +108,13 @@ static apr_status_t start_with_system(process_t *process)
         .deadline = sys_now() + process_startup_timeout,
     };
     memcpy(start.stdio, process->stdio, sizeof start.stdio);
-    if (process->method == MPROC_FORK && sys_thread_count() > 1)
+    if (process->method == MPROC_FORK)
+        start.thread_count = sys_thread_count();
+    if (start.thread_count > 1)
         mproc_log(MPROC_LOG_WARNING,
                   "%s is forked while this process has %d threads: a lock that one of them holds now stays "
                   "locked in the child",
-                  process->name, sys_thread_count());
+                  process->name, start.thread_count);
     apr_status_t status = sys_process_start(&process->os, methods[process->method], &start);
     if (status == APR_INCHILD) {
         sys_block_t block = process->block;
@@ -236,7 +239,7 @@ static apr_status_t duplicate_handles(boot_t *copy, const process_t *process)
  * Copy what a target is given, so that it may write into its arguments and close its handles, and the process can still
  * be launched with its own.
  */
-static apr_status_t copy_for_run(sys_block_t *copy, process_t *process)
+static apr_status_t copy_for_run(boot_t **copy, process_t *process)
 {
     process_lock();
     const int is_created = process->role == ROLE_CHILD && process->state == PROCESS_CREATED;
@@ -247,20 +250,20 @@ static apr_status_t copy_for_run(sys_block_t *copy, process_t *process)
     if (!is_created)
         return status;
     const boot_t *boot = boot_of(&process->block);
-    status = sys_block_create(copy, (size_t)boot->size, 1);
-    if (status == APR_SUCCESS) {
-        memcpy(copy->data, boot, (size_t)boot->size);
-        status = duplicate_handles(boot_of(copy), process);
+    *copy = malloc((size_t)boot->size);
+    if (*copy) {
+        memcpy(*copy, boot, (size_t)boot->size);
+        status = duplicate_handles(*copy, process);
     } else {
-        status = mproc_fail(status, "mproc_process_run: no memory for the arguments of %s", process->name);
+        status = mproc_fail(APR_ENOMEM, "mproc_process_run: no memory for the arguments of %s", process->name);
     }
-    if (status != APR_SUCCESS)
-        sys_block_close(copy);
     process_lock();
     process->readers--;
     if (status == APR_SUCCESS)
-        apr_cpystrn(boot_of(copy)->name, process->name, BOOT_NAME_MAX);
+        apr_cpystrn((*copy)->name, process->name, BOOT_NAME_MAX);
     process_unlock();
+    if (status != APR_SUCCESS)
+        free(*copy);
     return status;
 }
 
@@ -271,14 +274,14 @@ apr_status_t mproc_process_run(mproc_process_t *handle, int *exitcode)
     if (status != APR_SUCCESS)
         return status;
     mproc_target_t target = process->target;
-    sys_block_t block = {NULL, 0, SYS_NO_HANDLE};
-    status = copy_for_run(&block, process);
+    boot_t *copy = NULL;
+    status = copy_for_run(&copy, process);
     process_release(process);
     if (status != APR_SUCCESS)
         return status;
-    const int code = child_call_target(NULL, boot_of(&block), target);
+    const int code = child_call_target(NULL, copy, target);
     if (exitcode)
         *exitcode = code;
-    sys_block_close(&block);
+    free(copy);
     return status;
 }

@@ -11,14 +11,17 @@
 /** Keep for join what the child reported, or its death says, about a target that never ran. */
 static void judge(process_t *process)
 {
-    const boot_t *boot = boot_of(&process->block);
-    const uint32_t stage = process->thread ? (uint32_t)BOOT_ENDED : atomic_load(&boot->stage);
+    boot_report_t *report = boot_report(&process->block);
+    const uint32_t stage = process->thread ? (uint32_t)BOOT_ENDED : atomic_load(&report->stage);
     const int by_signal = process->end.known != SYS_END_UNKNOWN && process->end.code < 0;
     process->verdict = APR_SUCCESS;
     if (stage == BOOT_FAILED) {
-        process->verdict = boot->failure;
-        process->verdict_native = boot->failure_native;
-        process->verdict_text = strdup(boot->failure_text);
+        process->verdict = report->failure ? report->failure : MPROC_ESTARTUP;
+        process->verdict_native = report->failure_native;
+        /* The child can write there at any time. */
+        char text[sizeof report->failure_text + 1] = {0};
+        memcpy(text, report->failure_text, sizeof report->failure_text);
+        process->verdict_text = strdup(text);
     } else if (stage == BOOT_CREATED && !by_signal && process->method == MPROC_SPAWN) {
         process->verdict = MPROC_EINIT;
         process->verdict_text = strdup("its main ended before it reached mproc_initialize()");
@@ -28,7 +31,7 @@ static void judge(process_t *process)
     }
     /* Whoever knows its exit code does not tell, but it told us before. */
     if (process->end.known != SYS_END_KNOWN && stage == BOOT_ENDED && !process->thread)
-        process->end = sys_exit_of_code(boot->exitcode);
+        process->end = sys_exit_of_code(report->exitcode);
 }
 
 /** Get hold of the creator; what it had been is all that is known if it is gone. */
@@ -288,7 +291,8 @@ apr_status_t process_stop(process_t *process, apr_interval_time_t grace)
 {
     /* Without grace there is nothing to ask for. */
     apr_status_t status = process_signal(process, grace == 0 ? SYS_KILL : SYS_TERMINATE, "mproc_process_stop");
-    if (status != APR_SUCCESS)
+    /* A signal that had no room is one that the process does not heed. */
+    if (status != APR_SUCCESS && status != APR_EAGAIN)
         return status;
     status = process_wait(process, grace == 0 ? SYS_NEVER : process_deadline(grace));
     if (status != APR_TIMEUP)

@@ -4,10 +4,7 @@
 #include <stdatomic.h>
 #include <string.h>
 
-#include <apr_env.h>
-
 #include "error.h"
-#include "initialize.h"
 #include "sys.h"
 
 static const char *const names[] = {"default", "forkserver", "fork", "spawn", "thread"};
@@ -100,13 +97,12 @@ mproc_start_method_t start_method_chosen(void)
 
 apr_status_t start_method_initialize(void)
 {
-    apr_pool_t *pool;
-    char *name = NULL;
+    char name[64]; /* much longer than any start method's */
     mproc_start_method_t method = MPROC_DEFAULT;
-    apr_status_t status = library_get_pool(&pool);
-    if (status != APR_SUCCESS)
-        return mproc_fail(status, "mproc_initialize: no memory");
-    if (apr_env_get(&name, "MPROC_START_METHOD", pool) == APR_SUCCESS && *name) {
+    apr_status_t status = sys_environment_get(name, sizeof name, "MPROC_START_METHOD");
+    if (status == APR_ENAMETOOLONG)
+        return mproc_fail(APR_EINVAL, "MPROC_START_METHOD in the environment is not a start method: it is too long");
+    if (status == APR_SUCCESS && *name) {
         status = mproc_start_method_parse(&method, name);
         if (status != APR_SUCCESS)
             return mproc_fail(status, "MPROC_START_METHOD in the environment: '%.40s' is %s", name,

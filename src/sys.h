@@ -32,6 +32,11 @@ typedef int64_t sys_time_t;
 
 #define SYS_NEVER INT64_MAX
 
+/* ---- lock: the core's one lock, which is there before anything is initialized ------------------------------------ */
+
+void sys_lock(void);
+void sys_unlock(void);
+
 /* ---- info: facts about the machine and this process -------------------------------------------------------------- */
 
 /** The monotonic clock, in microseconds. */
@@ -67,14 +72,27 @@ apr_status_t sys_command_line(char ***argv, int *argc);
 /** This process's environment, "NAME=value" in UTF-8 with NULL at the end: one allocation for free(). */
 apr_status_t sys_environment(char ***list);
 
+/**
+ * Copy a variable's value in UTF-8; APR_ENOENT if it is not set, APR_ENAMETOOLONG if it does not fit.
+ */
+apr_status_t sys_environment_get(char *value, size_t size, const char *name);
+
+/** Whether this process's environment consists of just these strings in this order; they lie back to back. */
+int sys_environment_is(const char *strings, size_t size);
+
 /** Replace this process's environment. The list is used in place and must stay. */
 apr_status_t sys_set_environment(char **list);
 
 /** Compare the first `length` bytes of two names of variables: 0 if they are the same to the system. */
 int sys_environment_compare(const char *a, const char *b, size_t length);
 
-/** Have functions called around every fork of this process, ours and others': call it once. */
-apr_status_t sys_at_fork(void (*prepare)(void), void (*parent)(void), void (*child)(void));
+/**
+ * Have a lock held across every fork of this process, ours and others', so that the child finds what it guards in one
+ * piece. `in_child` is called in the child, with all locks held; NULL for nothing to do. The backend's own locks are
+ * taken between the first and the last one: nobody waits for another lock while holding the last, so it may spin.
+ */
+typedef enum sys_fork_order_t { SYS_FORK_FIRST, SYS_FORK_LAST } sys_fork_order_t;
+apr_status_t sys_at_fork(sys_fork_order_t order, void (*lock)(void), void (*unlock)(void), void (*in_child)(void));
 
 /** Show a name for this process in process lists, as far as the system lets it. */
 void sys_set_process_title(const char *name);
@@ -89,10 +107,10 @@ typedef struct sys_place_t {
     uint32_t is_program;                /**< the module is the program itself, wherever its file is */
     uint32_t id_size;                   /**< how much of `id` counts */
     unsigned char id[SYS_IMAGE_ID_MAX]; /**< the module's identity: equal only for the same build */
-    char path[SYS_PATH_MAX];            /**< the module's file, in UTF-8 */
+    char *path;                         /**< the module's file, in UTF-8; NULL for the program */
 } sys_place_t;
 
-/** Find the place of a function; APR_ENOENT if it lies in no module's code. */
+/** Find the place of a function, its path for free(); APR_ENOENT if it lies in no module's code. */
 apr_status_t sys_image_locate(sys_place_t *place, uintptr_t address);
 
 /** Find a place in this process; APR_ENOENT if its module is not loaded, MPROC_EBUILD if it is another build. */
@@ -100,14 +118,27 @@ apr_status_t sys_image_find(uintptr_t *address, const sys_place_t *place);
 
 /* ---- block: memory that a creator fills and its child maps ------------------------------------------------------- */
 
+/** How large a child's report may be. */
+enum { SYS_REPORT_MAX = 576 };
+
 typedef struct sys_block_t {
     unsigned char *data;
     size_t size;
-    sys_handle_t handle; /**< what a child finds it by; SYS_NO_HANDLE if it only passes through fork */
+    sys_handle_t handle; /**< what a child finds it by; SYS_NO_HANDLE if it does not need one */
+    void *report;        /**< where creator and child share SYS_REPORT_MAX zeroed bytes; NULL: they share the data */
+    int is_copied;       /**< the child has a copy; for the backend */
 } sys_block_t;
 
-/** Make a zeroed block. `private` ones pass through fork only. */
-apr_status_t sys_block_create(sys_block_t *block, size_t size, int private);
+/** How a block comes to the child. */
+typedef enum sys_block_kind_t {
+    SYS_BLOCK_LOCAL,  /**< not at all: it is a thread of this process */
+    SYS_BLOCK_FORKED, /**< the child is a copy of this process */
+    SYS_BLOCK_SERVED, /**< with a request to the fork server */
+    SYS_BLOCK_PASSED  /**< by its handle */
+} sys_block_kind_t;
+
+/** Make a zeroed block. */
+apr_status_t sys_block_create(sys_block_t *block, size_t size, sys_block_kind_t kind);
 
 /**
  * Let go of the handle, and of all but the first `keep` bytes, rounded up: the child has the rest. The data may move.
@@ -208,8 +239,8 @@ typedef struct sys_next_t {
 apr_status_t sys_stream_pair(sys_stream_t **first, sys_stream_t **second, int one_way);
 
 /**
- * Make one of a handle, which then belongs to it. `directions` are SYS_STREAM_IN and SYS_STREAM_OUT; 0: the system
- * knows them. APR_EINVAL for a handle of another kind.
+ * Make one of a handle, which then belongs to it. `directions` are SYS_STREAM_IN and SYS_STREAM_OUT; 0: the handle is
+ * the program's, and the system knows them. APR_EINVAL for a handle of another kind.
  */
 apr_status_t sys_stream_open(sys_stream_t **stream, sys_handle_t handle, int directions);
 
@@ -275,6 +306,9 @@ apr_status_t sys_stream_unpack(sys_stream_t *stream, const void *bytes, size_t s
 /** Who made the other end: its process id or 0, and whether it has the same user. */
 apr_status_t sys_stream_peer(const sys_stream_t *stream, int *pid, int *is_same_user);
 
+/** Have calls on it that wait, or will, end soon: it is about to be closed, here and for the other end. */
+void sys_stream_interrupt(sys_stream_t *stream);
+
 /** Close; NULL is allowed. What is left of a message is lost. */
 void sys_stream_close(sys_stream_t *stream);
 
@@ -331,6 +365,7 @@ typedef struct sys_start_t {
     const char *const *environment; /**< complete; NULL: the creator's */
     sys_stdio_t stdio[3];
     sys_time_t deadline; /**< for the answer of a fork server */
+    int thread_count;    /**< of this process; for SYS_FORK */
     const char *failed;  /**< out: what failed, in words; NULL if the status says it all */
 } sys_start_t;
 
@@ -356,7 +391,7 @@ apr_status_t sys_method_check(sys_method_t method);
 sys_method_t sys_default_method(void);
 
 /**
- * Start a child. SYS_FORK returns twice: APR_INCHILD in the child, with *process NULL.
+ * Start a child. SYS_FORK returns twice: APR_INCHILD in the child, where *process is the creator's, and not to be used.
  *
  * MPROC_EINIT: the program that was started for it ended before it reached sys_child_attach().
  */

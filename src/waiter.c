@@ -3,42 +3,20 @@
 
 #include <stdlib.h>
 
-#include <apr_thread_mutex.h>
+#include <mproc/status.h>
 
-#include "initialize.h"
-
-/* Guards the lists and queues; held for a few instructions, and only by threads that wait or wake. */
-static apr_thread_mutex_t *mutex;
+/* Guarded by the core's lock, as the queues of turns are; only threads that wait or wake take it. */
 static waiter_t *waiting;
 static waiter_t *spare;
-
-apr_status_t waiter_initialize(void)
-{
-    apr_pool_t *pool;
-    if (mutex)
-        return APR_SUCCESS;
-    apr_status_t status = library_get_pool(&pool);
-    return status == APR_SUCCESS ? apr_thread_mutex_create(&mutex, APR_THREAD_MUTEX_UNNESTED, pool) : status;
-}
-
-static void lock(void)
-{
-    apr_thread_mutex_lock(mutex);
-}
-
-static void unlock(void)
-{
-    apr_thread_mutex_unlock(mutex);
-}
 
 /** Get one that was used before, or a new one. */
 static apr_status_t get(waiter_t **waiter)
 {
-    lock();
+    sys_lock();
     *waiter = spare;
     if (spare)
         spare = spare->next;
-    unlock();
+    sys_unlock();
     if (*waiter)
         return APR_SUCCESS;
     *waiter = calloc(1, sizeof **waiter);
@@ -59,13 +37,13 @@ apr_status_t waiter_begin(waiter_t **waiter)
         return status;
     (*waiter)->has_turn = 0;
     (*waiter)->next = NULL;
-    lock();
+    sys_lock();
     (*waiter)->next_waiting = waiting;
     (*waiter)->link = &waiting;
     if (waiting)
         waiting->link = &(*waiter)->next_waiting;
     waiting = *waiter;
-    unlock();
+    sys_unlock();
     return APR_SUCCESS;
 }
 
@@ -86,30 +64,30 @@ void waiter_reset(waiter_t *waiter)
 {
     if (atomic_load(&waiter->is_set) == 0)
         return;
-    lock();
+    sys_lock();
     reset(waiter);
-    unlock();
+    sys_unlock();
 }
 
 void waiter_end(waiter_t *waiter)
 {
-    lock();
+    sys_lock();
     *waiter->link = waiter->next_waiting;
     if (waiter->next_waiting)
         waiter->next_waiting->link = waiter->link;
     reset(waiter);
     waiter->next = spare;
     spare = waiter;
-    unlock();
+    sys_unlock();
 }
 
 /** Wake all threads that wait, to look again. */
 static void wake_all(void)
 {
-    lock();
+    sys_lock();
     for (waiter_t *waiter = waiting; waiter; waiter = waiter->next_waiting)
         wake(waiter);
-    unlock();
+    sys_unlock();
 }
 
 void closable_close(closable_t *closable)
@@ -121,10 +99,10 @@ void closable_close(closable_t *closable)
 
 void waiter_terminate(void)
 {
-    lock();
+    sys_lock();
     waiter_t *first = spare;
     spare = NULL;
-    unlock();
+    sys_unlock();
     while (first) {
         waiter_t *next = first->next;
         sys_event_close(&first->event);
@@ -133,25 +111,16 @@ void waiter_terminate(void)
     }
 }
 
-void waiter_before_fork(void)
+void waiter_forked(void)
 {
-    if (mutex)
-        lock();
-}
-
-void waiter_after_fork(int in_child)
-{
-    if (!mutex)
-        return;
-    /* Their events were closed with the library's other descriptors. */
-    while (in_child && spare) {
+    /* No other thread is here, and the events were closed with the library's other descriptors. */
+    while (spare) {
         waiter_t *next = spare->next;
         free(spare);
         spare = next;
     }
-    if (in_child)
+    if (waiting)
         waiting = NULL;
-    unlock();
 }
 
 /* ---- Turns ------------------------------------------------------------------------------------------------------- */
@@ -207,14 +176,14 @@ apr_status_t turn_take(turn_t *turn, closable_t *of, sys_time_t deadline)
     if (status != APR_SUCCESS)
         return status;
     atomic_fetch_add(&of->waiters, 1);
-    lock();
+    sys_lock();
     queue(turn, waiter);
     while (!waiter->has_turn && status == APR_SUCCESS) {
         reset(waiter);
-        unlock();
+        sys_unlock();
         if (!atomic_load(&of->is_closed))
             status = sys_wait(waiter->event.sentinel, deadline);
-        lock();
+        sys_lock();
         if (atomic_load(&of->is_closed))
             status = MPROC_ECLOSED;
     }
@@ -222,7 +191,7 @@ apr_status_t turn_take(turn_t *turn, closable_t *of, sys_time_t deadline)
         status = APR_SUCCESS;
     else
         leave(turn, waiter);
-    unlock();
+    sys_unlock();
     atomic_fetch_sub(&of->waiters, 1);
     waiter_end(waiter);
     return status;
@@ -234,7 +203,7 @@ void turn_give(turn_t *turn)
     if (atomic_compare_exchange_strong_explicit(&turn->state, &expected, FREE, memory_order_release,
                                                 memory_order_relaxed))
         return;
-    lock();
+    sys_lock();
     waiter_t *next = turn->first;
     if (next) {
         turn->first = next->next;
@@ -246,5 +215,5 @@ void turn_give(turn_t *turn)
     }
     /* Those that still queue are told by the next one. */
     atomic_store(&turn->state, !next ? FREE : turn->first ? WANTED : TAKEN);
-    unlock();
+    sys_unlock();
 }

@@ -57,14 +57,10 @@ apr_status_t turn_take(turn_t *turn, closable_t *of, sys_time_t deadline);
 /** Let the next one have its turn. */
 void turn_give(turn_t *turn);
 
-/** Make what is needed; it lives as long as the process. */
-apr_status_t waiter_initialize(void);
-
 /** Close the spare events, when the library is ended. */
 void waiter_terminate(void);
 
-/** Around a fork: in the child no other thread waits, and the events are closed. */
-void waiter_before_fork(void);
-void waiter_after_fork(int in_child);
+/** In a forked child, with the core's lock held: forget those of its creator. */
+void waiter_forked(void);
 
 #endif

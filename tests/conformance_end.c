@@ -12,11 +12,7 @@
 #include "support/support.h"
 #include "sys.h"
 
-static void skip_thread(void)
-{
-    if (method_under_test() == MPROC_THREAD)
-        skip_because("a thread cannot be ended from outside, and its crash is its process's");
-}
+static const char not_by_thread[] = "a thread cannot be ended from outside, and its crash is its process's";
 
 /** Say that it runs, then run on. */
 static int run_on(mproc_call_t *call)
@@ -67,28 +63,28 @@ static void check_ended_by(apr_status_t (*end)(mproc_process_t *), int expected)
 static void test_terminate(void **state)
 {
     (void)state;
-    skip_thread();
+    skip_under(MPROC_THREAD, not_by_thread);
     check_ended_by(mproc_process_terminate, -15);
 }
 
 static void test_kill(void **state)
 {
     (void)state;
-    skip_thread();
+    skip_under(MPROC_THREAD, not_by_thread);
     check_ended_by(mproc_process_kill, -9);
 }
 
 static void test_interrupt(void **state)
 {
     (void)state;
-    skip_thread();
+    skip_under(MPROC_THREAD, not_by_thread);
     check_ended_by(mproc_process_interrupt, -2);
 }
 
 static void test_stop(void **state)
 {
     (void)state;
-    skip_thread();
+    skip_under(MPROC_THREAD, not_by_thread);
     mproc_process_t *process = start_and_hear(run_on, method_options());
     assert_success(mproc_process_stop(process, MPROC_SECONDS(30)));
     assert_int_equal(finish(process), -15);
@@ -101,11 +97,10 @@ static void test_stop(void **state)
 static void test_terminate_with_signals_blocked(void **state)
 {
     (void)state;
-    skip_thread();
+    skip_under(MPROC_THREAD, not_by_thread);
     if (!has_fork())
         skip_because("signals cannot be blocked here");
-    if (method_under_test() == MPROC_FORK)
-        skip_because("a forked child inherits blocked signals");
+    skip_under(MPROC_FORK, "a forked child inherits blocked signals");
     apr_signal_block(SIGTERM);
     mproc_process_t *process = start_and_hear(run_on, method_options());
     assert_success(mproc_process_terminate(process));
@@ -128,7 +123,7 @@ static int touch_nothing(mproc_call_t *call)
 static void test_crashes(void **state)
 {
     (void)state;
-    skip_thread();
+    skip_under(MPROC_THREAD, not_by_thread);
     if (slowdown() > 1)
         skip_because("a sanitizer or an emulator has crashes of its own");
     assert_int_equal(finish(start(abort_now, method_options())), -6);
@@ -139,7 +134,7 @@ static void test_sentinel(void **state)
 {
     mproc_os_handle_t sentinel;
     (void)state;
-    skip_thread();
+    skip_under(MPROC_THREAD, not_by_thread);
     mproc_process_t *process = start_and_hear(run_on, method_options());
     assert_success(mproc_process_sentinel(process, &sentinel));
     assert_int_not_equal(sentinel, MPROC_NO_HANDLE);
@@ -173,7 +168,7 @@ static int leave_a_sleeper(mproc_call_t *call)
 static void test_grandchild_holds_everything(void **state)
 {
     (void)state;
-    skip_thread();
+    skip_under(MPROC_THREAD, not_by_thread);
     const mproc_arg_t path = mproc_arg_string(NULL, own_path);
     mproc_process_opts_t opts = method_options();
     opts.args = &path;
@@ -195,7 +190,7 @@ static int return_seven(mproc_call_t *call)
 static void test_foreign_wait(void **state)
 {
     (void)state;
-    skip_thread();
+    skip_under(MPROC_THREAD, not_by_thread);
     if (!has_fork())
         skip_because("there is no waiting for any child here");
     for (int i = 0; i < 20; i++) {

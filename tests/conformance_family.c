@@ -18,11 +18,7 @@ typedef struct family_t {
     int pids[MEMBERS];
 } family_t;
 
-static void skip_thread(void)
-{
-    if (method_under_test() == MPROC_THREAD)
-        skip_because("threads end with their process");
-}
+static const char not_by_thread[] = "threads end with their process";
 
 /** Start a family and wait until all of it is there. */
 static void found(family_t *family, const char *by)
@@ -76,7 +72,7 @@ static void test_root_killed(void **state)
 {
     family_t family;
     (void)state;
-    skip_thread();
+    skip_under(MPROC_THREAD, not_by_thread);
     found(&family, NULL);
     kill_root(&family);
     check_gone(&family);
@@ -86,7 +82,7 @@ static void test_root_killed_that_started_by_another_thread(void **state)
 {
     family_t family;
     (void)state;
-    skip_thread();
+    skip_under(MPROC_THREAD, not_by_thread);
     found(&family, "thread");
     apr_sleep(100000); /* the thread has ended by now */
     for (int i = 0; i < MEMBERS; i++)
@@ -99,7 +95,7 @@ static void test_parent_killed(void **state)
 {
     family_t family;
     (void)state;
-    skip_thread();
+    skip_under(MPROC_THREAD, not_by_thread);
     found(&family, NULL);
     /* The fourth has a child of its own, the fifth. */
     sys_process_t *middle;

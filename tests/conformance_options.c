@@ -21,11 +21,7 @@ static void ask(char *text, size_t size, mproc_target_t target, mproc_process_op
     assert_int_equal(finish(process), 0);
 }
 
-static void skip_thread(void)
-{
-    if (method_under_test() == MPROC_THREAD)
-        skip_because("a thread shares it with its process");
-}
+static const char not_by_thread[] = "a thread shares it with its process";
 
 /* ---- Working folder ---------------------------------------------------------------------------------------------- */
 
@@ -50,7 +46,7 @@ static void test_directory(void **state)
 {
     char text[1024];
     (void)state;
-    skip_thread();
+    skip_under(MPROC_THREAD, not_by_thread);
     mproc_process_opts_t opts = method_options();
     char *own = here();
     ask(text, sizeof text, tell_folder, opts);
@@ -80,7 +76,7 @@ static void test_directory_refused(void **state)
     char path[512];
     mproc_process_t *process;
     (void)state;
-    skip_thread();
+    skip_under(MPROC_THREAD, not_by_thread);
     apr_file_close(make_file(path, sizeof path));
     mproc_process_opts_t opts = method_options();
     opts.directory = "no/such/folder";
@@ -114,7 +110,7 @@ static void test_environment(void **state)
     static const char *const changes[] = {"MPROC_TEST_B=changed", "MPROC_TEST_C", "MPROC_TEST_D=x=y",
                                           "MPROC_TEST_D=last", NULL};
     (void)state;
-    skip_thread();
+    skip_under(MPROC_THREAD, not_by_thread);
     mproc_arg_t names[4];
     for (int i = 0; i < 4; i++) {
         static char name[4][16];
@@ -141,7 +137,7 @@ static void test_whole_environment(void **state)
 {
     char text[1024];
     (void)state;
-    skip_thread();
+    skip_under(MPROC_THREAD, not_by_thread);
     /* What a system needs to start programs at all is kept. */
     const char *const kept[] = {"SYSTEMROOT", "PATH", "WINEPREFIX", "LD_LIBRARY_PATH", NULL};
     const char *environment[8];
@@ -177,7 +173,7 @@ static void test_output_to_handle(void **state)
 {
     char path[512], text[256];
     (void)state;
-    skip_thread();
+    skip_under(MPROC_THREAD, not_by_thread);
     apr_file_t *file = make_file(path, sizeof path);
     mproc_process_opts_t opts = method_options();
     opts.standard_output = mproc_stdio_handle(handle_of(file));
@@ -197,7 +193,7 @@ static void test_output_ends_with_child(void **state)
     char text[256];
     apr_file_t *reader, *writer;
     (void)state;
-    skip_thread();
+    skip_under(MPROC_THREAD, not_by_thread);
     make_pipe(&reader, &writer);
     mproc_process_opts_t opts = method_options();
     opts.standard_output = mproc_stdio_handle(handle_of(writer));
@@ -222,7 +218,7 @@ static void test_input(void **state)
 {
     apr_file_t *reader, *writer;
     (void)state;
-    skip_thread();
+    skip_under(MPROC_THREAD, not_by_thread);
     mproc_process_opts_t opts = method_options();
     opts.standard_input = mproc_stdio_null();
     assert_int_equal(finish(start(read_input, opts)), 0);
@@ -248,7 +244,7 @@ static void test_cpus(void **state)
     mproc_process_t *process;
     int cpu = 0;
     (void)state;
-    skip_thread();
+    skip_under(MPROC_THREAD, not_by_thread);
     mproc_process_opts_t opts = method_options();
     opts.cpus = &cpu;
     opts.cpu_count = 1;
@@ -288,7 +284,7 @@ static void test_exactly_its_descriptors(void **state)
 {
     apr_file_t *strays[20];
     (void)state;
-    skip_thread();
+    skip_under(MPROC_THREAD, not_by_thread);
     if (count_descriptors() < 0)
         skip_because("open descriptors cannot be counted here");
     const int before = descriptors_in_child();
@@ -354,10 +350,10 @@ static void test_threads_start_at_once(void **state)
     starter_t starters[THREADS];
     apr_status_t status;
     (void)state;
-    skip_thread();
+    skip_under(MPROC_THREAD, not_by_thread);
     /* Forked children inherit whatever pipes other threads have open just then: it is what fork means. */
-    if (method_under_test() == MPROC_FORK)
-        skip_because("a forked child inherits what other threads have open");
+    skip_under(MPROC_FORK, "a forked child inherits what other threads have open");
+    assert_int_equal(finish(start(return_zero, method_options())), 0); /* some come with the first child, and stay */
     const int before = count_descriptors();
     for (int i = 0; i < THREADS; i++) {
         starters[i] = (starter_t){NULL, 15, 0};
@@ -368,8 +364,7 @@ static void test_threads_start_at_once(void **state)
         apr_thread_join(&status, starters[i].thread);
         assert_int_equal(starters[i].wrong, 0);
     }
-    if (before >= 0)
-        assert_in_range(count_descriptors(), before, before + 3); /* a fork server may be new */
+    assert_int_equal(count_descriptors(), before);
 }
 
 /* ---- What is refused --------------------------------------------------------------------------------------------- */
@@ -397,8 +392,10 @@ static void test_bad_options(void **state)
     bad.data = &byte;
     bad.size = SIZE_MAX - 4;
     refuse(bad, MPROC_ESIZE);
-    bad.size = SIZE_MAX / 2 - 100000; /* half of the address space */
-    refuse(bad, APR_ENOMEM);
+    /* Half of the address space: of 32 bits that much can be had, and would be filled. */
+    bad.size = SIZE_MAX / 2 - 100000;
+    if (sizeof bad.size > 4)
+        refuse(bad, APR_ENOMEM);
     bad = good;
     bad.arg_count = 1;
     refuse(bad, APR_EINVAL);

@@ -58,8 +58,8 @@ static void test_module_that_was_unloaded(void **state)
     apr_dso_handle_t *module;
     mproc_process_t *process;
     (void)state;
-    if (method_under_test() == MPROC_FORK || method_under_test() == MPROC_THREAD)
-        skip_because("the address is not looked up");
+    skip_under(MPROC_FORK, "the address is not looked up");
+    skip_under(MPROC_THREAD, "the address is not looked up");
     mproc_target_t target = load(&module, PLUGIN_PATH);
     assert_int_equal(apr_dso_unload(module), APR_SUCCESS);
     mproc_process_opts_t opts = method_options();
@@ -97,8 +97,8 @@ static void test_module_that_was_deleted(void **state)
 {
     char path[512];
     (void)state;
-    if (method_under_test() == MPROC_FORK || method_under_test() == MPROC_THREAD)
-        skip_because("the module is not loaded again");
+    skip_under(MPROC_FORK, "the module is not loaded again");
+    skip_under(MPROC_THREAD, "the module is not loaded again");
     mproc_target_t target = load_copy(path, sizeof path);
     if (apr_file_remove(path, test_pool()) != APR_SUCCESS)
         skip_because("a module in use cannot be deleted here");
@@ -109,8 +109,8 @@ static void test_module_that_was_replaced(void **state)
 {
     char path[512], other[512];
     (void)state;
-    if (method_under_test() == MPROC_FORK || method_under_test() == MPROC_THREAD)
-        skip_because("the module is not loaded again");
+    skip_under(MPROC_FORK, "the module is not loaded again");
+    skip_under(MPROC_THREAD, "the module is not loaded again");
     mproc_target_t target = load_copy(path, sizeof path);
     apr_file_close(make_file(other, sizeof other));
     assert_int_equal(apr_file_copy(OTHER_PLUGIN_PATH, other, APR_FILE_SOURCE_PERMS, test_pool()), APR_SUCCESS);

@@ -99,6 +99,10 @@ static void test_environment_variable(void **state)
     apr_env_set("MPROC_START_METHOD", "teleport", test_pool());
     assert_failure(mproc_initialize(0, NULL), APR_EINVAL);
     assert_error_names("teleport");
+    apr_env_set("MPROC_START_METHOD", "fork, or if there is no such thing here, then spawn, or else the next best one",
+                test_pool());
+    assert_failure(mproc_initialize(0, NULL), APR_EINVAL);
+    assert_error_names("MPROC_START_METHOD");
     apr_env_set("MPROC_START_METHOD", "", test_pool());
     assert_success(mproc_initialize(0, NULL));
 }

@@ -298,10 +298,11 @@ static inline apr_status_t mproc_process_start(mproc_process_t **process, mproc_
  *
  * @param process The process.
  * @return APR_SUCCESS; MPROC_ESTATE if it was started before, or another thread is just beginning to run it;
- *         MPROC_EINIT if the child does not reach mproc_initialize(); APR_ENOENT, APR_ENOTDIR or APR_EACCES if the working folder or the program's own file is
- *         out of reach; APR_EAGAIN or APR_ENOMEM if the system refuses another process; APR_EMFILE or APR_ENFILE when
- *         it is out of descriptors; MPROC_ESTARTUP if the fork server is killed again and again; APR_TIMEUP if it does
- *         not answer for half a minute. After a failure the process is as before and can be launched again.
+ *         MPROC_EINIT if the child does not reach mproc_initialize(); APR_ENOENT, APR_ENOTDIR or APR_EACCES if the
+ *         working folder or the program's own file is out of reach; APR_EAGAIN or APR_ENOMEM if the system refuses
+ *         another process; APR_EMFILE or APR_ENFILE when it is out of descriptors; MPROC_ESTARTUP if the fork server is
+ *         killed again and again; APR_TIMEUP if it does not answer for half a minute. After a failure the process is as
+ *         before and can be launched again.
  * @remark Any thread.
  */
 MPROC_API apr_status_t mproc_process_launch(mproc_process_t *process);
@@ -397,7 +398,8 @@ MPROC_API apr_status_t mproc_process_native_exitcode(mproc_process_t *process, i
  *
  * @param process The process.
  * @return APR_SUCCESS, also if it has ended already; MPROC_ESTATE if it was not started; APR_ENOTIMPL for a thread;
- *         APR_EACCES if the system forbids it.
+ *         APR_EACCES if the system forbids it; APR_EAGAIN if the fork server takes no signals for a second, because
+ *         somebody has stopped it.
  * @remark Any thread. On Windows the process ends at once, with exit code -15.
  */
 MPROC_API apr_status_t mproc_process_terminate(mproc_process_t *process);

@@ -3,6 +3,8 @@
 #include <fcntl.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -15,6 +17,9 @@
  * filling it.
  */
 enum { RESERVE_FROM = 1 << 20 };
+
+/* Up to this size, a block for a forked child is private memory: fork is not noticeably slower for it. */
+enum { COPY_UP_TO = 1 << 16 };
 
 /** The memory that can still be had, as far as the system tells. */
 static unsigned long long available_memory(void)
@@ -31,8 +36,7 @@ static unsigned long long available_memory(void)
     return bytes;
 }
 
-/** Make a file without a name. */
-static int open_nameless(void)
+int unix_open_nameless(void)
 {
 #if defined(MPROC_HAVE_MEMFD_CREATE)
     unix_making();
@@ -48,7 +52,7 @@ static int open_nameless(void)
     do {
         snprintf(name, sizeof name, "/mproc-%x-%x", (unsigned)getpid(), atomic_fetch_add(&counter, 1));
         unix_making();
-        fd = unix_made(shm_open(name, O_RDWR | O_CREAT | O_EXCL, 0600));
+        fd = unix_made_inheritable(shm_open(name, O_RDWR | O_CREAT | O_EXCL, 0600));
     } while (fd < 0 && errno == EEXIST);
     if (fd >= 0)
         shm_unlink(name);
@@ -59,7 +63,7 @@ static int open_nameless(void)
 /** Take the memory for a file: 0, or an errno value. Where the system cannot do that, it comes as it is filled. */
 static int reserve(int fd, size_t size)
 {
-    static const char zeros[1 << 16];
+    static const char zeros[4096]; /* constants lie in the program's file, and spread what is used of it */
 #if defined(MPROC_HAVE_POSIX_FALLOCATE)
     const int error = posix_fallocate(fd, 0, (off_t)size);
     if (error != EOPNOTSUPP && error != EINVAL && error != ENODEV)
@@ -104,26 +108,54 @@ static apr_status_t map(sys_block_t *block, int fd, size_t size)
     return APR_SUCCESS;
 }
 
-apr_status_t sys_block_create(sys_block_t *block, size_t size, int private)
+/**
+ * Make a block that need not be shared, since the child gets a copy of it: memory of the heap, which costs much less
+ * than a mapping does, and in a forked child nothing at all.
+ */
+static apr_status_t make_copied(sys_block_t *block, size_t size, int is_reporting)
 {
-    *block = (sys_block_t){NULL, 0, SYS_NO_HANDLE};
-    if (private)
+    if (is_reporting) {
+        block->report = unix_report_get();
+        if (!block->report)
+            return APR_ENOMEM;
+    }
+    void *data;
+    if (posix_memalign(&data, UNIX_ALIGNMENT, size) != 0) {
+        unix_report_put(block->report);
+        block->report = NULL;
+        return APR_ENOMEM;
+    }
+    block->data = memset(data, 0, size);
+    block->size = size;
+    block->is_copied = 1;
+    return APR_SUCCESS;
+}
+
+apr_status_t sys_block_create(sys_block_t *block, size_t size, sys_block_kind_t kind)
+{
+    *block = (sys_block_t){NULL, 0, SYS_NO_HANDLE, NULL, 0};
+    if (size <= COPY_UP_TO && (kind == SYS_BLOCK_LOCAL || kind == SYS_BLOCK_FORKED))
+        return make_copied(block, size, kind == SYS_BLOCK_FORKED);
+    if (size <= unix_datagram_max && kind == SYS_BLOCK_SERVED)
+        return make_copied(block, size, 1);
+    if (kind == SYS_BLOCK_LOCAL || kind == SYS_BLOCK_FORKED)
         return size >= RESERVE_FROM && size > available_memory() ? ENOMEM : map(block, -1, size);
-    const int fd = open_nameless();
+    const int fd = unix_open_nameless();
     if (fd < 0)
         return errno;
     apr_status_t status = set_size(fd, size);
     if (status == APR_SUCCESS)
         status = map(block, fd, size);
-    if (status != APR_SUCCESS)
-        unix_close(fd);
+    if (status == APR_SUCCESS)
+        return status;
+    unix_close(fd);
     return status;
 }
 
 apr_status_t unix_block_map(sys_block_t *block, int fd)
 {
     struct stat file;
-    *block = (sys_block_t){NULL, 0, SYS_NO_HANDLE};
+    *block = (sys_block_t){NULL, 0, SYS_NO_HANDLE, NULL, 0};
     apr_status_t status = fstat(fd, &file) == 0 ? APR_SUCCESS : errno;
     /* macOS's shared memory has no type at all. */
     if (status == APR_SUCCESS && ((!S_ISREG(file.st_mode) && (file.st_mode & S_IFMT) != 0) || file.st_size <= 0))
@@ -138,9 +170,15 @@ void sys_block_trim(sys_block_t *block, size_t keep)
 {
     const size_t page = (size_t)sysconf(_SC_PAGESIZE);
     keep = (keep + page - 1) & ~(page - 1);
-    if (keep < block->size) {
+    if (keep < block->size && !block->is_copied) {
         munmap(block->data + keep, block->size - keep);
         block->size = keep;
+    } else if (keep < block->size) {
+        unsigned char *smaller = realloc(block->data, keep);
+        if (smaller) {
+            block->data = smaller;
+            block->size = keep;
+        }
     }
     unix_close((int)block->handle);
     block->handle = SYS_NO_HANDLE;
@@ -148,8 +186,11 @@ void sys_block_trim(sys_block_t *block, size_t keep)
 
 void sys_block_close(sys_block_t *block)
 {
-    if (block->data)
+    if (block->is_copied)
+        free(block->data);
+    else if (block->data)
         munmap(block->data, block->size);
+    unix_report_put(block->report);
     unix_close((int)block->handle);
-    *block = (sys_block_t){NULL, 0, SYS_NO_HANDLE};
+    *block = (sys_block_t){NULL, 0, SYS_NO_HANDLE, NULL, 0};
 }

@@ -33,7 +33,7 @@ static int next_number(const char **at)
 static int take(int fd)
 {
     unix_making();
-    return unix_made(fcntl(fd, F_GETFD) < 0 ? -1 : fd);
+    return unix_made_inheritable(fcntl(fd, F_GETFD) < 0 ? -1 : fd);
 }
 
 /** A name that process lists show; the kernel took "exe" from the path that was executed. */
@@ -53,7 +53,7 @@ apr_status_t sys_child_attach(sys_block_t *block, int argc, const char *const *a
 {
     static const char spawn_marker[] = "--mproc=spawn:";
     static const char server_marker[] = "--mproc=forkserver:";
-    *block = (sys_block_t){NULL, 0, SYS_NO_HANDLE};
+    *block = (sys_block_t){NULL, 0, SYS_NO_HANDLE, NULL, 0};
     unix_program_remember(argc > 0 ? argv[0] : NULL);
     if (unix_watch_forks() != 0)
         return APR_ENOMEM;
@@ -75,12 +75,17 @@ apr_status_t sys_child_attach(sys_block_t *block, int argc, const char *const *a
         const int lifeline = next_number(&at);
         if (!is_socket(server) || !is_socket(client) || fcntl(lifeline, F_GETFD) < 0)
             return APR_EBADF;
+        take(next_number(&at)); /* the kernel's: it stays open */
         show_name(argv[0]);
         unix_forkserver_serve(&served, take(server), take(client), take(lifeline));
         is_served = 1;
         unix_set_forked(1);
-        apr_status_t status = unix_block_map(block, served.block);
-        unix_close(served.block);
+        *block = served.block;
+        if (block->data)
+            return APR_SUCCESS;
+        const int fd = (int)served.block.handle;
+        apr_status_t status = unix_block_map(block, fd);
+        unix_close(fd);
         return status;
     }
     return APR_ENOENT;

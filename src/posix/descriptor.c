@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -14,30 +15,47 @@
  * falls between its making and its listing.
  */
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
-static unsigned char *listed;
-static int capacity;
+enum { FIRST_CAPACITY = 256 };
+static unsigned char first_list[FIRST_CAPACITY]; /* with the other variables: a forked child writes to both */
+static unsigned char *listed = first_list;
+static int capacity = FIRST_CAPACITY;
+static int end; /* one more than the highest that was ever listed */
 
 enum { UNLISTED, LISTED, LISTED_KQUEUE };
 
-static _Thread_local const int *kept_in_fork;
-static _Thread_local size_t kept_count;
+/*
+ * What the forking thread keeps open in its child. Not thread-local: that would be one more page for each child to
+ * write to. So one thread at a time forks for the library; others may fork for the program meanwhile, and their
+ * children keep nothing.
+ */
+static struct {
+    pthread_mutex_t mutex; /* held by that thread */
+    _Atomic int is_set;
+    pthread_t thread;
+    const int *descriptors;
+    size_t count;
+} kept = {.mutex = PTHREAD_MUTEX_INITIALIZER};
 
 /** Add to the list, with the lock held; a descriptor that cannot be listed is closed. */
 static int list(int fd)
 {
     if (fd >= capacity) {
         const int wanted = fd + 64;
-        unsigned char *larger = realloc(listed, (size_t)wanted);
+        unsigned char *larger = realloc(listed == first_list ? NULL : listed, (size_t)wanted);
         if (!larger) {
             close(fd);
             errno = ENOMEM;
             return -1;
         }
+        if (listed == first_list)
+            memcpy(larger, first_list, sizeof first_list);
         memset(larger + capacity, 0, (size_t)(wanted - capacity));
         listed = larger;
         capacity = wanted;
     }
     listed[fd] = LISTED;
+    if (fd >= end)
+        end = fd + 1;
     return fd;
 }
 
@@ -138,8 +156,6 @@ void unix_making(void)
 
 static int made(int fd, unsigned char as)
 {
-    if (fd >= 0)
-        set_close_on_exec(fd);
     fd = settle(fd);
     if (fd >= 0)
         listed[fd] = as;
@@ -152,8 +168,17 @@ int unix_made(int fd)
     return made(fd, LISTED);
 }
 
+int unix_made_inheritable(int fd)
+{
+    if (fd >= 0)
+        set_close_on_exec(fd);
+    return made(fd, LISTED);
+}
+
 int unix_made_kqueue(int fd)
 {
+    if (fd >= 0)
+        set_close_on_exec(fd);
     return made(fd, LISTED_KQUEUE);
 }
 
@@ -167,9 +192,9 @@ void unix_disown(int fd)
 
 void unix_close(int fd)
 {
-    const int error = errno;
     if (fd < 0)
         return;
+    const int error = errno;
     /*
      * Closed under the lock: else the number could be in use and listed again by another thread before it is unlisted.
      */
@@ -178,77 +203,105 @@ void unix_close(int fd)
         listed[fd] = UNLISTED;
     close(fd);
     pthread_mutex_unlock(&mutex);
-    errno = error;
+    /* Only if need be, for the sake of forked children: it may lie in a page that they do not write to otherwise. */
+    if (errno != error)
+        errno = error;
+}
+
+/** Close all from one to another, which are the library's. */
+static void close_run(int first, int last)
+{
+#if defined(MPROC_HAVE_CLOSE_RANGE)
+    if (first < last && close_range((unsigned)first, (unsigned)last, 0) == 0)
+        return;
+#endif
+    for (int fd = first; fd <= last; fd++)
+        close(fd);
+}
+
+void unix_close_all(const int *fds, size_t count)
+{
+    pthread_mutex_lock(&mutex);
+    for (size_t i = 0; i < count; i++) {
+        const int first = fds[i];
+        if (first < 0)
+            continue;
+        /* Descriptors that came together mostly have numbers in a row. */
+        while (i + 1 < count && fds[i + 1] == fds[i] + 1)
+            i++;
+        for (int fd = first; fd <= fds[i] && fd < capacity; fd++)
+            listed[fd] = UNLISTED;
+        close_run(first, fds[i]);
+    }
+    pthread_mutex_unlock(&mutex);
 }
 
 /* ---- Forks -------------------- */
 
 static int is_kept(int fd)
 {
-    for (size_t i = 0; i < kept_count; i++)
-        if (kept_in_fork[i] == fd)
+    for (size_t i = 0; i < kept.count; i++)
+        if (kept.descriptors[i] == fd)
             return 1;
     return 0;
 }
 
-static void before_fork(void)
+static void lock(void)
 {
-    if (unix_is_spawning())
-        return;
     pthread_mutex_lock(&mutex);
 }
 
-static void after_fork_in_parent(void)
+static void unlock(void)
 {
-    if (unix_is_spawning())
-        return;
     pthread_mutex_unlock(&mutex);
 }
 
-static void after_fork_in_child(void)
+static void close_in_forked_child(void)
 {
-    if (unix_is_spawning())
-        return;
-    for (int fd = 3; fd < capacity; fd++) {
-        if (listed[fd] == UNLISTED || is_kept(fd))
-            continue;
-        /* A kqueue is not here: its number may be that of a file which another fork handler has opened. */
-        if (listed[fd] != LISTED_KQUEUE)
-            close(fd);
-        listed[fd] = UNLISTED;
+    const int is_for_library = atomic_load(&kept.is_set) && pthread_equal(kept.thread, pthread_self());
+    if (!is_for_library) {
+        /* Whoever held it is not here. */
+        kept.mutex = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
+        atomic_store(&kept.is_set, 0);
     }
-    pthread_mutex_unlock(&mutex);
-}
-
-static pthread_rwlock_t gate = PTHREAD_RWLOCK_INITIALIZER;
-
-void unix_fork_gate_enter(void)
-{
-    pthread_rwlock_rdlock(&gate);
-}
-
-void unix_fork_gate_leave(void)
-{
-    pthread_rwlock_unlock(&gate);
+    int run = 0; /* how many of those before are to be closed at once: a fork server has one for each child */
+    for (int fd = 3; fd <= end; fd++) {
+        const int state = fd == end || (is_for_library && is_kept(fd)) ? UNLISTED : listed[fd];
+        if (state == LISTED) {
+            run++;
+        } else if (run > 0) {
+            close_run(fd - run, fd - 1);
+            run = 0;
+        }
+        /* A kqueue is not here: its number may be that of a file which another fork handler has opened. */
+        if (state != UNLISTED)
+            listed[fd] = UNLISTED;
+    }
+    unix_report_forked();
 }
 
 int unix_watch_forks(void)
 {
-    static int watched;
-    if (watched)
-        return 0;
-    /* What is registered later is locked earlier: the fork server's lock is held while descriptors are made. */
-    if (pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child) != 0 ||
-        unix_forkserver_watch_forks() != 0)
+    if (unix_watch_identity() != 0 || unix_at_fork(UNIX_FORK_DESCRIPTORS, lock, unlock, close_in_forked_child) != 0 ||
+        unix_at_fork(UNIX_FORK_IMAGE, unix_image_lock, unix_image_unlock, NULL) != 0)
         return -1;
-    watched = 1;
-    return 0;
+    return unix_forkserver_watch_forks();
 }
 
 void unix_keep_in_fork(const int *keep, size_t count)
 {
-    kept_in_fork = keep;
-    kept_count = count;
+    pthread_mutex_lock(&kept.mutex);
+    kept.thread = pthread_self();
+    kept.descriptors = keep;
+    kept.count = count;
+    /* Last: another thread's fork may copy all this at any moment. */
+    atomic_store(&kept.is_set, 1);
+}
+
+void unix_kept_in_fork(void)
+{
+    atomic_store(&kept.is_set, 0);
+    pthread_mutex_unlock(&kept.mutex);
 }
 
 /* ---- Standard streams and folders -------------------- */

@@ -30,46 +30,42 @@ static struct {
     int lifeline; /* held as long as it is to live; -1 if this process did not start it */
     int sentinel;
     pid_t pid;
-    int answered;        /* it has been seen to work */
-    unsigned generation; /* counts the servers */
-} server = {-1, -1, -1, 0, 0, 0};
+    int answered;          /* it has been seen to work */
+    unsigned generation;   /* counts the servers */
+    unix_lifeline_t guard; /* the kernel's way to end it, for one that does not see that its lifeline has ended */
+} server = {-1, -1, -1, 0, 0, 0, {0, -1, -1}};
 
 enum {
-    ATTEMPTS = 8,          /* to start a server that somebody kills */
-    NEARLY_ENDED = 1000000 /* microseconds from the end of a server's pipes to its own */
+    ATTEMPTS = 8,           /* to start a server that somebody kills */
+    NEARLY_ENDED = 1000000, /* microseconds from the end of a server's pipes to its own */
+    PATIENCE = 5000000      /* the same for one that ends many children on a busy machine */
 };
 
 /* Guards the above. Held while a server is started or a datagram is sent, never while waiting for an answer. */
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 
-static void before_fork(void)
+static void lock(void)
 {
-    if (unix_is_spawning())
-        return;
     pthread_mutex_lock(&mutex);
 }
 
-static void after_fork_in_parent(void)
+static void unlock(void)
 {
-    if (unix_is_spawning())
-        return;
     pthread_mutex_unlock(&mutex);
 }
 
-/* The descriptors were closed with all others of the library; here they are forgotten. */
-static void after_fork_in_child(void)
+/* The descriptors are closed with all others of the library; here they are forgotten. */
+static void forget_in_forked_child(void)
 {
-    if (unix_is_spawning())
-        return;
     server.socket = server.lifeline = server.sentinel = -1;
+    server.guard.held = -1;
     server.pid = 0;
     server.answered = 0;
-    pthread_mutex_unlock(&mutex);
 }
 
 int unix_forkserver_watch_forks(void)
 {
-    return pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
+    return unix_at_fork(UNIX_FORK_SERVER, lock, unlock, forget_in_forked_child);
 }
 
 void unix_forkserver_join(int socket)
@@ -86,51 +82,88 @@ void unix_forkserver_join(int socket)
 static int end_server(int by_force)
 {
     int status = 0;
+    pid_t reaped;
     if (by_force)
         kill(server.pid, SIGKILL);
     unix_close(server.socket);
     unix_close(server.lifeline);
-    while (waitpid(server.pid, &status, 0) < 0 && errno == EINTR) {}
+    /* One that somebody has stopped would never see that it is to end. */
+    if (!by_force && sys_wait(server.sentinel, sys_now() + PATIENCE) == APR_TIMEUP)
+        kill(server.pid, SIGKILL);
+    while ((reaped = waitpid(server.pid, &status, 0)) < 0 && errno == EINTR) {}
+    /* The program ignores the ends of its children, or was faster: perhaps the system still knows. */
+    if (reaped < 0 && server.sentinel >= 0)
+        unix_sentinel_status(server.sentinel, &status);
     unix_close(server.sentinel);
+    unix_lifeline_close(&server.guard); /* last: the kernel ends it by that */
     server.socket = server.lifeline = server.sentinel = -1;
     server.pid = 0;
+    return status;
+}
+
+/** What a new server is passed, and what its creator keeps; -1 where there is nothing. */
+typedef struct ends_t {
+    int sockets[2];
+    int line[2];
+    unix_lifeline_t guard;
+} ends_t;
+
+static void close_ends(ends_t *ends)
+{
+    for (int i = 0; i < 2; i++) {
+        unix_close(ends->sockets[i]);
+        unix_close(ends->line[i]);
+    }
+    unix_lifeline_close(&ends->guard);
+}
+
+static apr_status_t open_ends(ends_t *ends)
+{
+    *ends = (ends_t){{-1, -1}, {-1, -1}, {0, -1, -1}};
+    if (unix_socketpair(ends->sockets, SOCK_DGRAM) == 0 && unix_pipe(ends->line) == 0 &&
+        unix_lifeline_create(&ends->guard, 1) == 0)
+        return APR_SUCCESS;
+    const apr_status_t status = errno;
+    close_ends(ends);
     return status;
 }
 
 /** Have this program started as the fork server. */
 static apr_status_t start_server(const char **failed)
 {
-    char marker[64];
-    int sockets[2], line[2];
-    if (unix_socketpair(sockets, SOCK_DGRAM) != 0)
-        return errno;
-    if (unix_pipe(line) != 0) {
-        const apr_status_t status = errno;
-        unix_close(sockets[0]);
-        unix_close(sockets[1]);
+    char marker[80];
+    ends_t ends;
+    apr_status_t status = open_ends(&ends);
+    if (status != APR_SUCCESS)
         return status;
-    }
-    const int keep[] = {sockets[0], sockets[1], line[0]};
-    unix_spawn_t spawn = {.marker = marker, .directory = -1, .stdio = {-1, -1, -1}, .keep = keep, .keep_count = 3};
-    snprintf(marker, sizeof marker, "--mproc=forkserver:%d,%d,%d", sockets[0], sockets[1], line[0]);
-    apr_status_t status = unix_spawn(&server.pid, &spawn);
+    const int keep[] = {ends.sockets[0], ends.sockets[1], ends.line[0], ends.guard.followed};
+    unix_spawn_t spawn = {.marker = marker,
+                          .directory = -1,
+                          .stdio = {-1, -1, -1},
+                          .keep = keep,
+                          .keep_count = ends.guard.followed >= 0 ? 4 : 3,
+                          .lifeline = &ends.guard};
+    snprintf(marker, sizeof marker, "--mproc=forkserver:%d,%d,%d,%d", keep[0], keep[1], keep[2], keep[3]);
+    status = unix_spawn(&server.pid, &spawn);
     *failed = spawn.failed;
-    unix_close(sockets[0]);
-    unix_close(line[0]);
-    if (status == APR_SUCCESS) {
-        server.socket = sockets[1];
-        server.lifeline = line[1];
-        server.sentinel = unix_sentinel_of_child(server.pid);
-        server.answered = 0;
-        server.generation++;
-        if (server.sentinel < 0) {
-            status = errno;
-            end_server(1);
-        }
+    if (status != APR_SUCCESS) {
+        close_ends(&ends);
         return status;
     }
-    unix_close(sockets[1]);
-    unix_close(line[1]);
+    unix_close(ends.sockets[0]);
+    unix_close(ends.line[0]);
+    unix_close(ends.guard.followed);
+    ends.guard.followed = -1;
+    server.socket = ends.sockets[1];
+    server.lifeline = ends.line[1];
+    server.guard = ends.guard;
+    server.sentinel = unix_sentinel_of_child(server.pid);
+    server.answered = 0;
+    server.generation++;
+    if (server.sentinel < 0) {
+        status = errno;
+        end_server(1);
+    }
     return status;
 }
 
@@ -149,16 +182,18 @@ void unix_forkserver_shutdown(void)
 
 /* ---- Requests -------------------- */
 
-/** Send one datagram without waiting: 0, or an errno value. */
-static int send_now(const unix_request_t *request, const int *fds, size_t count)
+/** Send one datagram without waiting, with the block if the request says so: 0, or an errno value. */
+static int send_now(const unix_request_t *request, const sys_block_t *block, const int *fds, size_t count)
 {
     /* A union, so that the buffer is aligned as its header wants. */
     union {
         struct cmsghdr header;
         char bytes[CMSG_SPACE(UNIX_PASS_MAX * sizeof(int))];
     } control;
-    struct iovec part = {(void *)(uintptr_t)request, sizeof *request};
-    struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
+    struct iovec parts[] = {{(void *)(uintptr_t)request, sizeof *request}, {NULL, request->block_size}};
+    struct msghdr message = {.msg_iov = parts, .msg_iovlen = request->block_size ? 2 : 1};
+    if (request->block_size)
+        parts[1].iov_base = block->data;
     if (count > 0) {
         message.msg_control = &control;
         message.msg_controllen = CMSG_SPACE(count * sizeof(int));
@@ -195,7 +230,7 @@ static apr_status_t send_request(unsigned *generation, const unix_request_t *req
         if (server.lifeline >= 0 && has_ended() && server.answered)
             end_server(0);
         const apr_status_t status = server.socket < 0 ? start_server(&start->failed) : APR_SUCCESS;
-        const int error = status == APR_SUCCESS ? send_now(request, fds, count) : 0;
+        const int error = status == APR_SUCCESS ? send_now(request, start->block, fds, count) : 0;
         *generation = server.generation;
         /* Its socket is closed, so it is ending: the next one takes its place at once. */
         if (means_gone(error) && server.lifeline >= 0 && server.answered)
@@ -309,13 +344,19 @@ apr_status_t unix_forkserver_start(pid_t *pid, int *status_pipe, sys_start_t *st
     if (status == APR_SUCCESS) {
         request.as_stdout = stdio[2] == UNIX_STDIO_AS_STDOUT;
         request.handle_count = (uint32_t)start->handle_count;
-        fds[UNIX_PASS_BLOCK] = (int)start->block->handle;
         fds[UNIX_PASS_DIRECTORY] = directory;
         for (int i = 0; i < 3; i++)
             fds[UNIX_PASS_STDIN + i] = stdio[i] < 0 ? stdio[1] : stdio[i];
         for (size_t i = 0; i < start->handle_count; i++)
             fds[UNIX_PASS_HANDLES + i] = (int)start->handles[i];
-        status = start_with(pid, status_pipe, &request, fds, UNIX_PASS_HANDLES + start->handle_count, start);
+        size_t count = UNIX_PASS_HANDLES + start->handle_count;
+        fds[count] = (int)start->block->handle;
+        if (start->block->is_copied) {
+            request.block_size = (uint32_t)start->block->size;
+            fds[count] = unix_report_find(start->block->report, &request.report_offset);
+        }
+        count++;
+        status = start_with(pid, status_pipe, &request, fds, count, start);
     }
     unix_close(directory);
     unix_close(null);
@@ -326,7 +367,7 @@ apr_status_t unix_forkserver_signal(pid_t pid, int sig)
 {
     const unix_request_t request = {.operation = UNIX_REQUEST_SIGNAL, .creator = getpid(), .pid = pid, .sig = sig};
     pthread_mutex_lock(&mutex);
-    const int error = server.socket < 0 ? EPIPE : send_now(&request, NULL, 0);
+    const int error = server.socket < 0 ? EPIPE : send_now(&request, NULL, NULL, 0);
     pthread_mutex_unlock(&mutex);
     /* Without its server the child is about to end as well. */
     if (error == 0 || means_gone(error))

@@ -25,28 +25,27 @@ typedef struct entry_t {
     int status; /* where its end is told */
 } entry_t;
 
-static entry_t *entries;
-static size_t entry_count, entry_capacity;
+static entry_t first_entries[16];
+static entry_t *entries = first_entries;
+static size_t entry_count, entry_capacity = sizeof first_entries / sizeof first_entries[0];
 
 static int server_socket, client_socket, lifeline;
 static pid_t creator; /* of the server */
-static int wake[2];   /* written to by the signal handler */
 static struct rlimit file_limit;
 
-static struct sigaction child_disposition;
+static sigset_t no_signals;
+
+/*
+ * The block of the request that is carried out; a child keeps its copy. Not static: it would part the variables that
+ * each child writes to, and so cost it another page.
+ */
+static void *sent_block;
+
+/* Of a usual page: most blocks take just one then, which the server gets a copy of after each fork. */
+enum { SENT_BLOCK_ALIGNMENT = 4096 };
 
 /* More descriptors than this are not asked for a second time. */
 enum { MOST_FILES = 1 << 20 };
-
-static void on_child(int sig)
-{
-    const int error = errno;
-    (void)sig;
-    /* A full pipe will wake the server as well. */
-    if (write(wake[1], "", 1) < 0)
-        errno = error;
-    errno = error;
-}
 
 /* ---- Signals and limits: the server's own, and its children's -------------------- */
 
@@ -58,24 +57,18 @@ static void on_child(int sig)
 static void take_signals(void)
 {
     static const int shielded[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGPIPE};
-    struct sigaction action;
     sigset_t set;
+    sigemptyset(&no_signals);
     sigemptyset(&set);
     for (size_t i = 0; i < sizeof shielded / sizeof shielded[0]; i++)
         sigaddset(&set, shielded[i]);
     sigprocmask(SIG_BLOCK, &set, NULL);
-    memset(&action, 0, sizeof action);
-    action.sa_handler = on_child;
-    action.sa_flags = SA_RESTART | SA_NOCLDSTOP;
-    sigaction(SIGCHLD, &action, &child_disposition);
 }
 
 static void give_signals_back(void)
 {
-    sigset_t none;
-    sigemptyset(&none);
-    sigaction(SIGCHLD, &child_disposition, NULL);
-    sigprocmask(SIG_SETMASK, &none, NULL);
+    unix_childwatch_forget();
+    sigprocmask(SIG_SETMASK, &no_signals, NULL);
 }
 
 /** The server holds a descriptor for each child of the family: it takes what the system allows, its children do not. */
@@ -146,10 +139,12 @@ static int make_room(void)
 {
     if (entry_count < entry_capacity)
         return 0;
-    const size_t wanted = entry_capacity ? entry_capacity * 2 : 16;
-    entry_t *larger = realloc(entries, wanted * sizeof *larger);
+    const size_t wanted = entry_capacity * 2;
+    entry_t *larger = realloc(entries == first_entries ? NULL : entries, wanted * sizeof *larger);
     if (!larger)
         return -1;
+    if (entries == first_entries)
+        memcpy(larger, first_entries, sizeof first_entries);
     entries = larger;
     entry_capacity = wanted;
     return 0;
@@ -162,9 +157,9 @@ static int receive(unix_request_t *request, int *fds)
         struct cmsghdr header;
         char bytes[CMSG_SPACE(UNIX_PASS_MAX * sizeof(int))];
     } control;
-    struct iovec part = {request, sizeof *request};
+    struct iovec parts[] = {{request, sizeof *request}, {sent_block, unix_datagram_max}};
     struct msghdr message = {
-        .msg_iov = &part, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
+        .msg_iov = parts, .msg_iovlen = 2, .msg_control = &control, .msg_controllen = sizeof control};
 #if defined(MPROC_HAVE_MSG_CMSG_CLOEXEC)
     const ssize_t length = recvmsg(server_socket, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
 #else
@@ -181,18 +176,17 @@ static int receive(unix_request_t *request, int *fds)
     }
     for (int i = 0; i < count; i++) {
         unix_making();
+#if defined(MPROC_HAVE_MSG_CMSG_CLOEXEC)
         fds[i] = unix_made(fds[i]);
+#else
+        fds[i] = unix_made_inheritable(fds[i]);
+#endif
     }
-    /* Descriptors were lost: this process has no room for them. */
-    if (length != sizeof *request || (message.msg_flags & MSG_CTRUNC))
+    /* It is no request of this layout, or descriptors were lost: this process has no room for them. */
+    if (length < (ssize_t)sizeof *request || (size_t)length - sizeof *request != request->block_size ||
+        (message.msg_flags & (MSG_CTRUNC | MSG_TRUNC)))
         request->operation = 0;
     return count;
-}
-
-static void close_all(const int *fds, int count)
-{
-    for (int i = 0; i < count; i++)
-        unix_close(fds[i]);
 }
 
 /** In a new child: leave everything of the server's behind, and become what the request says. */
@@ -206,14 +200,18 @@ static void become(unix_served_t *child, const unix_request_t *request, int *fds
         stdio[2] = UNIX_STDIO_AS_STDOUT;
     if (fchdir(fds[UNIX_PASS_DIRECTORY]) != 0 || unix_place_stdio(stdio) != 0)
         _exit(127);
-    unix_close(fds[UNIX_PASS_STATUS]);
-    for (int i = UNIX_PASS_DIRECTORY; i <= UNIX_PASS_STDERR; i++)
-        unix_close(fds[i]);
-    child->block = fds[UNIX_PASS_BLOCK];
-    child->handle_count = (size_t)(count - UNIX_PASS_HANDLES);
+    unix_close_all(fds, UNIX_PASS_HANDLES);
+    const int last = fds[count - 1];
+    child->block = (sys_block_t){NULL, 0, last, NULL, 0};
+    if (request->block_size > 0) {
+        void *report = unix_report_map(last, request->report_offset);
+        if (!report)
+            _exit(127);
+        child->block = (sys_block_t){sent_block, request->block_size, SYS_NO_HANDLE, report, 0};
+        unix_close(last);
+    }
+    child->handle_count = request->handle_count;
     memcpy(child->handles, fds + UNIX_PASS_HANDLES, child->handle_count * sizeof *fds);
-    free(entries);
-    entries = NULL;
 }
 
 /** Fork a child. Returns 1 in it. */
@@ -221,16 +219,16 @@ static int start(unix_served_t *child, const unix_request_t *request, int *fds, 
 {
     unix_lifeline_t line;
     int keep[UNIX_PASS_MAX + 1];
-    if (make_room() != 0 || unix_lifeline_create(&line) != 0) {
+    if (make_room() != 0 || unix_lifeline_create(&line, 0) != 0) {
         tell(fds[UNIX_PASS_STATUS], UNIX_RECORD_REFUSED, errno);
-        close_all(fds, count);
+        unix_close_all(fds, (size_t)count);
         return 0;
     }
     memcpy(keep, fds, (size_t)count * sizeof *fds);
     keep[count] = client_socket;
     unix_keep_in_fork(keep, (size_t)count + 1);
     const pid_t pid = fork();
-    unix_keep_in_fork(NULL, 0);
+    unix_kept_in_fork();
     if (pid == 0) {
         if (unix_lifeline_follow(&line) != 0)
             _exit(127);
@@ -240,14 +238,14 @@ static int start(unix_served_t *child, const unix_request_t *request, int *fds, 
     }
     if (pid < 0) {
         tell(fds[UNIX_PASS_STATUS], UNIX_RECORD_REFUSED, errno);
-        close_all(fds, count);
+        unix_close_all(fds, (size_t)count);
         return 0;
     }
     /* Its creator has given up or is gone: nobody could join it. */
     if (tell(fds[UNIX_PASS_STATUS], UNIX_RECORD_STARTED, pid) != 0)
         kill(pid, SIGKILL);
     entries[entry_count++] = (entry_t){pid, request->creator, fds[UNIX_PASS_STATUS]};
-    close_all(fds + 1, count - 1);
+    unix_close_all(fds + 1, (size_t)count - 1);
     return 0;
 }
 
@@ -271,13 +269,13 @@ static int serve_one(unix_served_t *child)
     if (count > 0)
         fcntl(fds[UNIX_PASS_STATUS], F_SETFL, O_NONBLOCK);
     if (request.operation == UNIX_REQUEST_START && count >= UNIX_PASS_HANDLES &&
-        request.handle_count == (uint32_t)(count - UNIX_PASS_HANDLES))
+        request.handle_count + 1 == (uint32_t)(count - UNIX_PASS_HANDLES))
         return start(child, &request, fds, count);
     if (request.operation == UNIX_REQUEST_SIGNAL)
         send_signal(&request);
     else if (count > 0)
         tell(fds[UNIX_PASS_STATUS], UNIX_RECORD_REFUSED, EMFILE);
-    close_all(fds, count);
+    unix_close_all(fds, (size_t)count);
     return 0;
 }
 
@@ -287,23 +285,25 @@ void unix_forkserver_serve(unix_served_t *child, int server, int client, int lin
     client_socket = client;
     lifeline = line;
     creator = getppid();
-    if (unix_pipe(wake) != 0)
+    const int watch = unix_childwatch_open();
+    if (watch < 0 || (unix_datagram_max && posix_memalign(&sent_block, SENT_BLOCK_ALIGNMENT, unix_datagram_max)))
         _exit(127);
-    for (int i = 0; i < 2; i++)
-        fcntl(wake[i], F_SETFL, O_NONBLOCK);
     take_signals();
     raise_file_limit();
+    unix_image_remember();
     fflush(NULL);
     struct pollfd items[] = {
-        {.fd = wake[0], .events = POLLIN}, {.fd = lifeline, .events = POLLIN}, {.fd = server, .events = POLLIN}};
+        {.fd = watch, .events = POLLIN}, {.fd = lifeline, .events = POLLIN}, {.fd = server, .events = POLLIN}};
     for (;;) {
-        char bytes[64];
-        if (poll(items, 3, -1) < 0 && errno != EINTR)
-            end_all();
+        if (poll(items, 3, -1) < 0) {
+            if (errno != EINTR)
+                end_all();
+            continue;
+        }
         if (items[1].revents || getppid() != creator)
             end_all();
         if (items[0].revents) {
-            while (read(wake[0], bytes, sizeof bytes) > 0) {}
+            unix_childwatch_clear(watch);
             reap();
         }
         if (items[2].revents && serve_one(child))

@@ -5,6 +5,7 @@
  */
 #include <mach-o/dyld.h>
 #include <mach-o/loader.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <mproc/status.h>
@@ -67,7 +68,7 @@ static int holds_code(const module_t *module, uintptr_t address)
 static void identify(sys_place_t *place, const module_t *module)
 {
     place->is_program = (uint32_t)is_program(module);
-    place->path[0] = '\0';
+    place->path = NULL;
     if (!place->is_program)
         unix_image_set_path(place, module->name);
     for (const struct load_command *command = NULL; (command = next_command(module, command)) != NULL;) {
@@ -85,15 +86,20 @@ static void identify(sys_place_t *place, const module_t *module)
     unix_image_make_id(place, code_hash);
 }
 
+void unix_image_remember(void)
+{
+}
+
 apr_status_t sys_image_locate(sys_place_t *place, uintptr_t address)
 {
     module_t module;
+    place->path = NULL;
     for (uint32_t i = 0; i < _dyld_image_count(); i++) {
         if (!get_module(&module, i) || !holds_code(&module, address))
             continue;
         identify(place, &module);
         place->offset = address - (uintptr_t)module.header;
-        return APR_SUCCESS;
+        return place->is_program || place->path ? APR_SUCCESS : APR_ENOMEM;
     }
     return APR_ENOENT;
 }
@@ -109,6 +115,7 @@ apr_status_t sys_image_find(uintptr_t *address, const sys_place_t *place)
             continue;
         identify(&here, &module);
         const apr_status_t status = unix_image_compare(&here, place);
+        free(here.path);
         if (status == APR_ENOENT)
             continue;
         result = status;

@@ -5,6 +5,8 @@
  */
 #include <sys/types.h>
 #include <link.h>
+#include <stdatomic.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <mproc/status.h>
@@ -62,7 +64,7 @@ static int hash_segments(uint64_t *state, const struct dl_phdr_info *info, unsig
 static void identify(sys_place_t *place, const struct dl_phdr_info *info, int is_program)
 {
     place->is_program = is_program != 0;
-    place->path[0] = '\0';
+    place->path = NULL;
     if (!is_program)
         unix_image_set_path(place, info->dlpi_name);
     place->id_size = read_build_id(place->id, info);
@@ -87,6 +89,63 @@ static int holds_code(const struct dl_phdr_info *info, uintptr_t address)
     return 0;
 }
 
+/* ---- The program ------------------------------------------------------------------------------------------------- */
+
+/*
+ * Most targets lie in the program, which is never unloaded. So it is described once, and its forked children find it
+ * without going through the list of modules, which is pages of code and headers that each would have to map.
+ */
+static struct {
+    _Atomic int stage;
+    uintptr_t base;
+    uintptr_t code, code_size; /* its first segment of code */
+    sys_place_t identity;
+} program;
+
+enum { PROGRAM_UNKNOWN, PROGRAM_CLAIMED, PROGRAM_KNOWN };
+
+static int remember_first(struct dl_phdr_info *info, size_t size, void *data)
+{
+    (void)size;
+    (void)data;
+    program.base = (uintptr_t)info->dlpi_addr;
+    for (int i = 0; i < info->dlpi_phnum && !program.code_size; i++) {
+        if (info->dlpi_phdr[i].p_type != PT_LOAD || !(info->dlpi_phdr[i].p_flags & PF_X))
+            continue;
+        program.code = program.base + (uintptr_t)info->dlpi_phdr[i].p_vaddr;
+        program.code_size = (uintptr_t)info->dlpi_phdr[i].p_memsz;
+    }
+    identify(&program.identity, info, 1);
+    return 1;
+}
+
+void unix_image_remember(void)
+{
+    int unknown = PROGRAM_UNKNOWN;
+    if (!atomic_compare_exchange_strong(&program.stage, &unknown, PROGRAM_CLAIMED))
+        return;
+    unix_image_lock();
+    dl_iterate_phdr(remember_first, NULL);
+    unix_image_unlock();
+    atomic_store(&program.stage, PROGRAM_KNOWN);
+}
+
+static int is_program_code(uintptr_t address)
+{
+    return address - program.code < program.code_size;
+}
+
+/** Find a place in the program without the list of modules: whether it was there. */
+static int find_in_program(uintptr_t *address, const sys_place_t *place)
+{
+    if (!place->is_program || atomic_load(&program.stage) != PROGRAM_KNOWN)
+        return 0;
+    *address = program.base + (uintptr_t)place->offset;
+    return is_program_code(*address) && unix_image_compare(&program.identity, place) == APR_SUCCESS;
+}
+
+/* ---- Modules ----------------------------------------------------------------------------------------------------- */
+
 static int locate_in(struct dl_phdr_info *info, size_t size, void *data)
 {
     search_t *search = data;
@@ -103,8 +162,17 @@ static int locate_in(struct dl_phdr_info *info, size_t size, void *data)
 apr_status_t sys_image_locate(sys_place_t *place, uintptr_t address)
 {
     search_t search = {.address = address, .found = place, .status = APR_ENOENT};
+    place->path = NULL;
+    unix_image_remember();
+    if (atomic_load(&program.stage) == PROGRAM_KNOWN && is_program_code(address)) {
+        *place = program.identity;
+        place->offset = address - program.base;
+        return APR_SUCCESS;
+    }
+    unix_image_lock();
     dl_iterate_phdr(locate_in, &search);
-    return search.status;
+    unix_image_unlock();
+    return search.status == APR_SUCCESS && !place->is_program && !place->path ? APR_ENOMEM : search.status;
 }
 
 static int find_in(struct dl_phdr_info *info, size_t size, void *data)
@@ -118,6 +186,7 @@ static int find_in(struct dl_phdr_info *info, size_t size, void *data)
         return 0;
     identify(&here, info, (int)here.is_program);
     const apr_status_t status = unix_image_compare(&here, place);
+    free(here.path);
     if (status == MPROC_EBUILD)
         search->status = status;
     if (status != APR_SUCCESS)
@@ -130,8 +199,12 @@ static int find_in(struct dl_phdr_info *info, size_t size, void *data)
 apr_status_t sys_image_find(uintptr_t *address, const sys_place_t *place)
 {
     search_t search = {.place = place, .status = APR_ENOENT};
+    if (find_in_program(address, place))
+        return APR_SUCCESS;
     *address = 0;
+    unix_image_lock();
     dl_iterate_phdr(find_in, &search);
+    unix_image_unlock();
     if (search.status == APR_SUCCESS)
         *address = search.address;
     return search.status;

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "unix.h"
 
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -30,9 +29,26 @@ sys_time_t sys_now(void)
     return (sys_time_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
 }
 
+/* Objects are asked whose they are at each use, and a system call takes as long as the rest of that; 0: not known. */
+static _Atomic int identity;
+
+static void learn_identity(void)
+{
+    atomic_store_explicit(&identity, getpid(), memory_order_relaxed);
+}
+
+int unix_watch_identity(void)
+{
+    if (unix_at_fork(UNIX_FORK_IDENTITY, NULL, NULL, learn_identity) != 0)
+        return -1;
+    learn_identity();
+    return 0;
+}
+
 int sys_getpid(void)
 {
-    return getpid();
+    const int known = atomic_load_explicit(&identity, memory_order_relaxed);
+    return known ? known : getpid();
 }
 
 int sys_getppid(void)
@@ -67,41 +83,36 @@ apr_status_t sys_environment(char ***list)
     return APR_SUCCESS;
 }
 
+apr_status_t sys_environment_get(char *value, size_t size, const char *name)
+{
+    const char *set = getenv(name);
+    const size_t length = set ? strlen(set) : 0;
+    value[0] = '\0';
+    if (!set)
+        return APR_ENOENT;
+    if (length >= size)
+        return APR_ENAMETOOLONG;
+    memcpy(value, set, length + 1);
+    return APR_SUCCESS;
+}
+
+int sys_environment_is(const char *strings, size_t size)
+{
+    char **own = *unix_environment();
+    size_t at = 0;
+    for (; at < size && strings[at]; own++) {
+        const size_t length = strlen(strings + at) + 1;
+        if (!own || !*own || strcmp(*own, strings + at) != 0)
+            return 0;
+        at += length;
+    }
+    return own && !*own;
+}
+
 apr_status_t sys_set_environment(char **list)
 {
     *unix_environment() = list;
     return APR_SUCCESS;
-}
-
-/* The core's handlers. */
-static void (*core_prepare)(void);
-static void (*core_parent)(void);
-static void (*core_child)(void);
-
-static void before_fork(void)
-{
-    if (!unix_is_spawning())
-        core_prepare();
-}
-
-static void after_fork_in_parent(void)
-{
-    if (!unix_is_spawning())
-        core_parent();
-}
-
-static void after_fork_in_child(void)
-{
-    if (!unix_is_spawning())
-        core_child();
-}
-
-apr_status_t sys_at_fork(void (*prepare)(void), void (*parent)(void), void (*child)(void))
-{
-    core_prepare = prepare;
-    core_parent = parent;
-    core_child = child;
-    return pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
 }
 
 void sys_set_process_title(const char *name)

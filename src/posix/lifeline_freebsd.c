@@ -11,8 +11,9 @@
 
 #include "unix.h"
 
-int unix_lifeline_create(unix_lifeline_t *line)
+int unix_lifeline_create(unix_lifeline_t *line, int outlives_thread)
 {
+    (void)outlives_thread; /* here it always does */
     *line = (unix_lifeline_t){.parent = getpid(), .held = -1, .followed = -1};
     return 0;
 }

@@ -13,11 +13,11 @@
 
 #include "unix.h"
 
-int unix_lifeline_create(unix_lifeline_t *line)
+int unix_lifeline_create(unix_lifeline_t *line, int outlives_thread)
 {
     int ends[2];
     *line = (unix_lifeline_t){.parent = getpid(), .held = -1, .followed = -1};
-    if (syscall(SYS_gettid) == line->parent)
+    if (!outlives_thread && syscall(SYS_gettid) == line->parent)
         return 0;
     if (unix_pipe(ends) != 0)
         return -1;

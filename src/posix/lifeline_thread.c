@@ -19,8 +19,9 @@ static int parent;
 static int sentinel = -1;
 static pid_t watched_process; /* where the thread runs: a forked child has these variables too, but not the thread */
 
-int unix_lifeline_create(unix_lifeline_t *line)
+int unix_lifeline_create(unix_lifeline_t *line, int outlives_thread)
 {
+    (void)outlives_thread; /* here it always does */
     *line = (unix_lifeline_t){.parent = getpid(), .held = -1, .followed = -1};
     return 0;
 }

@@ -22,20 +22,13 @@ static int read_process(struct kinfo_proc *process, int pid)
     return -1;
 }
 
-apr_status_t sys_birth(uint64_t *birth, int pid)
+int unix_process_started(int64_t *started, int pid)
 {
     struct kinfo_proc process;
-    int64_t booted = 0;
-    *birth = 0;
-    /* Without the boot's time, so that it stays the same when the clock is set; once more if that happened just now. */
-    for (int tries = 0; tries < 3 && (tries == 0 || booted != unix_boot_time()); tries++) {
-        booted = unix_boot_time();
-        /* Where that is forbidden nobody knows; a birth of 0 then matches all. */
-        if (read_process(&process, pid) != 0)
-            return errno == ESRCH ? APR_ENOENT : APR_SUCCESS;
-    }
-    *birth = (uint64_t)((int64_t)process.ki_start.tv_sec * 1000000 + process.ki_start.tv_usec - booted);
-    return APR_SUCCESS;
+    if (read_process(&process, pid) != 0)
+        return -1;
+    *started = (int64_t)process.ki_start.tv_sec * 1000000 + process.ki_start.tv_usec;
+    return 0;
 }
 
 int sys_thread_count(void)

@@ -10,6 +10,10 @@
 
 #include "unix.h"
 
+#if defined(MPROC_HAVE_LIBC_SINGLE_THREADED)
+#include <sys/single_threaded.h>
+#endif
+
 apr_status_t sys_birth(uint64_t *birth, int pid)
 {
     char path[32];
@@ -43,6 +47,11 @@ int sys_thread_count(void)
      * safe answer.
      */
     struct stat tasks;
+#if defined(MPROC_HAVE_LIBC_SINGLE_THREADED)
+    /* The library knows whether there was ever another thread. */
+    if (__libc_single_threaded)
+        return 1;
+#endif
     if (stat("/proc/self/task", &tasks) != 0 || tasks.st_nlink < 3)
         return 2;
     return (int)tasks.st_nlink - 2;

@@ -8,11 +8,6 @@
 
 #include "unix.h"
 
-/*
- * A birth's unit, in microseconds: the kernel rounds twice, so that a start may differ by one after the clock was set.
- */
-enum { UNIT = 10000 };
-
 /* That many threads are counted. */
 enum { THREADS_MAX = 8 };
 
@@ -29,20 +24,13 @@ static int read_process(struct kinfo_proc *process, int pid)
     return -1;
 }
 
-apr_status_t sys_birth(uint64_t *birth, int pid)
+int unix_process_started(int64_t *started, int pid)
 {
     struct kinfo_proc process;
-    int64_t booted = 0;
-    *birth = 0;
-    /* Without the boot's time, so that it stays the same when the clock is set; once more if that happened just now. */
-    for (int tries = 0; tries < 3 && (tries == 0 || booted != unix_boot_time()); tries++) {
-        booted = unix_boot_time();
-        /* Where that is forbidden nobody knows; a birth of 0 then matches all. */
-        if (read_process(&process, pid) != 0)
-            return errno == ESRCH ? APR_ENOENT : APR_SUCCESS;
-    }
-    *birth = (uint64_t)((int64_t)process.p_ustart_sec * 1000000 + process.p_ustart_usec - booted) / UNIT;
-    return APR_SUCCESS;
+    if (read_process(&process, pid) != 0)
+        return -1;
+    *started = (int64_t)process.p_ustart_sec * 1000000 + process.p_ustart_usec;
+    return 0;
 }
 
 int sys_thread_count(void)

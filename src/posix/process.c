@@ -131,7 +131,7 @@ static apr_status_t start_by_fork(sys_process_t *process, sys_start_t *start)
         status = unix_open_directory(&directory, start->directory, &start->failed);
     if (status == APR_SUCCESS && unix_plan_stdio(stdio, &null, start->stdio, 0) != 0)
         status = errno;
-    if (status == APR_SUCCESS && unix_lifeline_create(&process->lifeline) != 0)
+    if (status == APR_SUCCESS && unix_lifeline_create(&process->lifeline, 0) != 0)
         status = errno;
     if (status == APR_SUCCESS) {
         for (size_t i = 0; i < start->handle_count; i++)
@@ -141,17 +141,19 @@ static apr_status_t start_by_fork(sys_process_t *process, sys_start_t *start)
         keep[count++] = directory;
         keep[count++] = process->lifeline.followed;
         /* With one thread, no other holds the lock of a stream. */
-        const int single_threaded = sys_thread_count() == 1;
+        const int single_threaded = start->thread_count == 1;
         flush_before_fork(single_threaded);
         unix_keep_in_fork(keep, count);
-        process->pid = fork();
-        const int error = errno;
-        unix_keep_in_fork(NULL, 0);
-        if (process->pid == 0) {
+        const pid_t pid = fork();
+        if (pid == 0) {
+            unix_kept_in_fork();
             become(start, &process->lifeline, directory, stdio, single_threaded);
             return APR_INCHILD;
         }
-        status = process->pid < 0 ? error : watch(process);
+        const int error = errno;
+        unix_kept_in_fork();
+        process->pid = pid;
+        status = pid < 0 ? error : watch(process);
         if (status != APR_SUCCESS && process->pid > 0)
             abandon(process);
     }
@@ -174,7 +176,7 @@ static apr_status_t start_by_spawn(sys_process_t *process, sys_start_t *start)
         status = unix_open_directory(&spawn.directory, start->directory, &spawn.failed);
     if (status == APR_SUCCESS && unix_plan_stdio(spawn.stdio, &null, start->stdio, 0) != 0)
         status = errno;
-    if (status == APR_SUCCESS && unix_lifeline_create(&process->lifeline) != 0)
+    if (status == APR_SUCCESS && unix_lifeline_create(&process->lifeline, 0) != 0)
         status = errno;
     if (status == APR_SUCCESS) {
         for (size_t i = 0; i < start->handle_count; i++)
@@ -223,9 +225,9 @@ apr_status_t sys_process_start(sys_process_t **process, sys_method_t method, sys
         (*process)->lifeline.followed = -1;
         return status;
     }
-    /* In the child, what it follows stays open as long as it lives. */
+    /* What the child follows stays open as long as it lives. To free its creator's object would cost it pages. */
     if (status == APR_INCHILD)
-        (*process)->lifeline.followed = -1;
+        return status;
     sys_process_close(*process);
     *process = NULL;
     return status;

@@ -5,7 +5,8 @@
  */
 #include <errno.h>
 #include <link.h>
-#include <pthread.h>
+#include <stdatomic.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,10 +23,18 @@ static char name[256];   /* argv[0] */
 static char *started_as; /* where there is no /proc */
 static struct stat started_file;
 
-static char *mapped_path; /* the program's file as it is mapped */
-static struct stat mapped_file;
-static int self_will_do; /* /proc/self/exe is the program: that never changes */
-static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+/** The program's file as it is mapped. */
+typedef struct mapping_t {
+    struct stat file;
+    char path[];
+} mapping_t;
+
+/*
+ * Both are found once and never change. There is no lock: one that another thread holds during a fork would stay locked
+ * in the child.
+ */
+static _Atomic(mapping_t *) mapping;
+static _Atomic int self_will_do; /* /proc/self/exe is the program */
 
 sys_method_t sys_default_method(void)
 {
@@ -67,13 +76,15 @@ static int find_program(struct dl_phdr_info *info, size_t size, void *data)
     return 1;
 }
 
-/** Read from the list of mappings which file the program itself was mapped from. */
-static int read_mapping(void)
+/** Read from the list of mappings which file the program itself was mapped from; NULL if it does not tell. */
+static mapping_t *read_mapping(void)
 {
     uintptr_t address = 0;
     char line[SYS_PATH_MAX + 128];
-    int found = 0;
+    mapping_t *found = NULL;
+    unix_image_lock();
     dl_iterate_phdr(find_program, &address);
+    unix_image_unlock();
     FILE *maps = fopen("/proc/self/maps", "re");
     while (maps && !found && fgets(line, sizeof line, maps)) {
         unsigned long start, end, inode;
@@ -84,14 +95,30 @@ static int read_mapping(void)
             address < start || address >= end || !path_at)
             continue;
         line[strcspn(line, "\n")] = '\0';
-        mapped_file.st_dev = makedev(major_number, minor_number);
-        mapped_file.st_ino = inode;
-        mapped_path = strdup(line + path_at);
-        found = mapped_path != NULL;
+        const size_t size = strlen(line + path_at) + 1;
+        found = calloc(1, offsetof(mapping_t, path) + size);
+        if (!found)
+            break;
+        found->file.st_dev = makedev(major_number, minor_number);
+        found->file.st_ino = inode;
+        memcpy(found->path, line + path_at, size);
     }
     if (maps)
         fclose(maps);
-    return found ? 0 : -1;
+    return found;
+}
+
+/** Get what the program was mapped from, reading it if nobody has; several threads may, and the first one's counts. */
+static const mapping_t *get_mapping(void)
+{
+    mapping_t *known = atomic_load(&mapping);
+    if (known)
+        return known;
+    mapping_t *read = read_mapping();
+    if (!read || atomic_compare_exchange_strong(&mapping, &known, read))
+        return read;
+    free(read);
+    return known;
 }
 
 /** A path will do only while it leads to the very file that runs here. */
@@ -115,10 +142,7 @@ apr_status_t unix_program_path(const char **path, const char **failed)
 {
     struct stat running;
     *path = NULL;
-    pthread_mutex_lock(&mutex);
-    const int is_self = self_will_do;
-    pthread_mutex_unlock(&mutex);
-    if (is_self) {
+    if (atomic_load(&self_will_do)) {
         *path = self;
         return APR_SUCCESS;
     }
@@ -128,14 +152,11 @@ apr_status_t unix_program_path(const char **path, const char **failed)
         *failed = "the program's file, which cannot be found without /proc";
         return APR_ENOENT;
     }
-    pthread_mutex_lock(&mutex);
-    const int is_known = mapped_path || read_mapping() == 0;
-    const int is_program = !is_known || same_file(&running, &mapped_file);
-    self_will_do = is_known && is_program;
-    pthread_mutex_unlock(&mutex);
-    if (is_program) {
-        *path = self;
-        return APR_SUCCESS;
-    }
-    return check_path(path, mapped_path, &mapped_file, failed);
+    const mapping_t *known = get_mapping();
+    if (known && !same_file(&running, &known->file))
+        return check_path(path, known->path, &known->file, failed);
+    if (known)
+        atomic_store(&self_will_do, 1);
+    *path = self;
+    return APR_SUCCESS;
 }

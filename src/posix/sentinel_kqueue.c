@@ -46,8 +46,8 @@ int unix_sentinel_signal(int sentinel, int pid, int sig)
 int unix_sentinel_reap(int sentinel, int pid, int *status)
 {
     /*
-     * The event comes while the process is still being taken apart: a moment later it can be waited for. A second is enough
-     * for that; only a debugger may take longer, and then the caller asks again.
+     * The event comes while the process is still being taken apart: a moment later it can be waited for. A second is
+     * enough for that; only a debugger may take longer, and then the caller asks again.
      */
     for (int naps = 0; naps < 1000; naps++) {
         const pid_t reaped = waitpid(pid, status, WNOHANG);

@@ -46,7 +46,7 @@ apr_status_t unix_stream_make(sys_stream_t **stream, int fd, int directions)
     if (!*stream)
         return APR_ENOMEM;
     (*stream)->fd = fd;
-    (*stream)->is_socket = (*stream)->can_attach = 1;
+    (*stream)->is_socket = (*stream)->can_attach = (*stream)->is_ours = 1;
     (*stream)->directions = directions;
     return APR_SUCCESS;
 }
@@ -82,6 +82,7 @@ apr_status_t sys_stream_open(sys_stream_t **stream, sys_handle_t handle, int dir
     if (status != APR_SUCCESS)
         return status;
     (*stream)->is_socket = (*stream)->can_attach = 0;
+    (*stream)->is_ours = directions != 0;
     status = examine(*stream);
     if (status == APR_SUCCESS && directions)
         (*stream)->directions &= directions;
@@ -105,6 +106,12 @@ int sys_stream_directions(const sys_stream_t *stream)
 sys_handle_t sys_stream_handle(const sys_stream_t *stream)
 {
     return stream->fd;
+}
+
+void sys_stream_interrupt(sys_stream_t *stream)
+{
+    if (stream->is_ours)
+        shutdown(stream->fd, SHUT_RDWR);
 }
 
 void unix_stream_drop_pending(sys_stream_t *stream)

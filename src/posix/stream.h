@@ -28,6 +28,7 @@ struct sys_stream_t {
     int directions;
     int is_socket;
     int can_attach; /* carries descriptors */
+    int is_ours;    /* no other process, and nothing else in this one, has this end: calls may wait in the system */
 
     /* Sending: what is left of a message. */
     unsigned char *rest;
@@ -43,6 +44,9 @@ struct sys_stream_t {
     int is_exact;      /* nothing is read ahead */
     int is_in_message; /* what `next` says */
     sys_next_t next;
+    int is_drained;       /* the last look took all there was: the next one waits first */
+    unsigned luck;        /* how often something has come at a glance lately */
+    unsigned waits;
     apr_status_t verdict; /* why no message follows, for good */
     int *pending;         /* descriptors that came, UNIX_PENDING_MAX at most: those of the earliest frame first */
     size_t pending_count;

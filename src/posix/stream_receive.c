@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
 #include <poll.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -15,6 +16,15 @@
  * more without being felt.
  */
 enum { AHEAD = 1 << 14 };
+
+/* From so many bytes on, the rest of a message is received without anything beyond it. */
+enum { BULK = 1 << 15 };
+
+/*
+ * How long a receiver looks for what may come at once, in microseconds, before it sleeps: to fall asleep and be woken
+ * takes as long. After bad luck it does so only now and then.
+ */
+enum { GLANCE = 20, MOST_LUCK = 8, TRY_AGAIN = 64 };
 
 /* Linux lets a sender pass 253 at once; ours pass fewer, but strangers' are to be closed, not lost. */
 enum { PASSED_MAX = 256 };
@@ -91,23 +101,81 @@ static ssize_t read_from_pipe(int fd, const struct iovec *pieces, size_t count)
     return -1;
 }
 
+/* ---- Waiting -------------------- */
+
+/** Look for a moment whether something comes; worth it while that has been so lately. */
+static int glance(sys_stream_t *stream)
+{
+    struct pollfd item = {.fd = stream->fd, .events = POLLIN};
+    if (stream->luck == 0 && ++stream->waits % TRY_AGAIN != 0)
+        return 0;
+    const sys_time_t end = sys_now() + GLANCE;
+    do {
+        /* Whoever is to send may be waiting for this CPU. */
+        sched_yield();
+        if (poll(&item, 1, 0) > 0) {
+            stream->luck += stream->luck < MOST_LUCK;
+            return 1;
+        }
+    } while (sys_now() < end);
+    stream->luck -= stream->luck > 0;
+    return 0;
+}
+
+static size_t size_of(const struct iovec *pieces, size_t count)
+{
+    size_t size = 0;
+    for (size_t i = 0; i < count; i++)
+        size += pieces[i].iov_len;
+    return size;
+}
+
 /** Receive some bytes; an end, or a reset, which means that the other end left something unread, is a length of 0. */
 static apr_status_t receive(sys_stream_t *stream, struct iovec *pieces, size_t count, size_t *length,
                             sys_time_t deadline, sys_handle_t stop)
 {
     for (;;) {
+        if (stream->is_drained && deadline != 0 && !glance(stream)) {
+            const apr_status_t status = unix_wait_for(stream->fd, POLLIN, deadline, stop);
+            if (status != APR_SUCCESS)
+                return status;
+        }
         const ssize_t got =
             stream->is_socket ? receive_from_socket(stream, pieces, count) : read_from_pipe(stream->fd, pieces, count);
         if (stream->verdict != APR_SUCCESS)
             return stream->verdict;
         *length = got > 0 ? (size_t)got : 0;
+        stream->is_drained = got > 0 && *length < size_of(pieces, count);
         if (got >= 0 || errno == ECONNRESET)
             return APR_SUCCESS;
         if (errno == EINTR)
             continue;
         if (errno != EAGAIN && errno != EWOULDBLOCK)
             return errno;
-        const apr_status_t status = unix_wait_for(stream->fd, POLLIN, deadline, stop);
+        stream->is_drained = 1;
+        if (deadline == 0)
+            return APR_TIMEUP;
+    }
+}
+
+/**
+ * Receive much of one message. No descriptors come in its middle, so no fork needs to be kept away, and without a
+ * deadline the system does the waiting: sys_stream_interrupt() ends that.
+ */
+static apr_status_t receive_bulk(sys_stream_t *stream, void *to, size_t size, size_t *length, sys_time_t deadline,
+                                 sys_handle_t stop)
+{
+    const int flags = stream->is_ours && deadline == SYS_NEVER ? MSG_WAITALL : MSG_DONTWAIT;
+    stream->is_drained = 0;
+    for (;;) {
+        const ssize_t got = recv(stream->fd, to, size, flags);
+        *length = got > 0 ? (size_t)got : 0;
+        if (got >= 0 || errno == ECONNRESET)
+            return APR_SUCCESS;
+        if (errno != EINTR && errno != EAGAIN && errno != EWOULDBLOCK)
+            return errno;
+        const apr_status_t status =
+            errno == EINTR ? APR_SUCCESS : unix_wait_for(stream->fd, POLLIN, deadline, stop);
         if (status != APR_SUCCESS)
             return status;
     }
@@ -202,7 +270,9 @@ apr_status_t sys_stream_read(sys_stream_t *stream, void *buffer, size_t size, si
         size_t got;
         struct iovec pieces[2] = {{to + *done, size - *done}, {stream->ahead, stream->ahead_size}};
         apr_status_t status = stream->verdict;
-        if (status == APR_SUCCESS)
+        if (status == APR_SUCCESS && stream->is_socket && size - *done >= BULK)
+            status = receive_bulk(stream, to + *done, size - *done, &got, deadline, stop);
+        else if (status == APR_SUCCESS)
             status = receive(stream, pieces, stream->is_exact ? 1 : 2, &got, deadline, stop);
         if (status == APR_SUCCESS && got == 0)
             status = stream->verdict = MPROC_ETRUNCATED;

@@ -15,9 +15,9 @@
 
 /* That the other end is closed is no SIGPIPE, the flag says, or where systems know it, the socket's own option. */
 #if defined(MPROC_HAVE_SO_NOSIGPIPE)
-enum { SEND_FLAGS = MSG_DONTWAIT };
+enum { SEND_FLAGS = 0 };
 #else
-enum { SEND_FLAGS = MSG_DONTWAIT | MSG_NOSIGNAL };
+enum { SEND_FLAGS = MSG_NOSIGNAL };
 #endif
 
 /** The pieces of a message that have not been sent. */
@@ -53,7 +53,7 @@ static size_t put_header(unsigned char header[FRAME_MARKED], const sys_message_t
 
 /* ---- One system call -------------------- */
 
-static ssize_t send_to_socket(int fd, outgoing_t *out)
+static ssize_t send_to_socket(int fd, outgoing_t *out, int flags)
 {
     /* A union, so that the buffer is aligned as its header wants. */
     union {
@@ -74,7 +74,7 @@ static ssize_t send_to_socket(int fd, outgoing_t *out)
         control.header.cmsg_len = CMSG_LEN(count * sizeof(int));
         memcpy(CMSG_DATA(&control.header), fds, count * sizeof(int));
     }
-    return sendmsg(fd, &message, SEND_FLAGS);
+    return sendmsg(fd, &message, SEND_FLAGS | flags);
 }
 
 /**
@@ -126,9 +126,11 @@ static void advance(outgoing_t *out, size_t sent)
 /** Send until all has gone, or a failure. */
 static apr_status_t send_all(const sys_stream_t *stream, outgoing_t *out, sys_time_t deadline, sys_handle_t stop)
 {
+    /* Without a deadline the system does the waiting: sys_stream_interrupt() ends that. */
+    const int flags = stream->is_ours && deadline == SYS_NEVER ? 0 : MSG_DONTWAIT;
     advance(out, 0); /* beyond empty pieces */
     while (out->first < PIECES) {
-        const ssize_t sent = stream->is_socket ? send_to_socket(stream->fd, out) : write_to_pipe(stream->fd, out);
+        const ssize_t sent = stream->is_socket ? send_to_socket(stream->fd, out, flags) : write_to_pipe(stream->fd, out);
         if (sent >= 0) {
             advance(out, (size_t)sent);
             continue;

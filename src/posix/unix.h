@@ -11,6 +11,33 @@
 #include "mproc_config.h"
 #include "sys.h"
 
+/* ---- fork_handlers.c: locks that are held across forks ----------------------------------------------------------- */
+
+/** The order in which they are taken, wherever several are held at once; in a forked child all are free again. */
+typedef enum unix_fork_place_t {
+    UNIX_FORK_IDENTITY,
+    UNIX_FORK_CORE_FIRST,
+    UNIX_FORK_SERVER, /* descriptors are made while it is held */
+    UNIX_FORK_IMAGE,
+    UNIX_FORK_GATE,
+    UNIX_FORK_DESCRIPTORS,
+    UNIX_FORK_CORE_LAST,
+    UNIX_FORK_PLACES
+} unix_fork_place_t;
+
+/**
+ * As sys_at_fork(): 0, or -1 for want of memory. To be called while no fork can happen, that is before
+ * mproc_initialize() returns; the same again is harmless.
+ */
+int unix_at_fork(unix_fork_place_t place, void (*lock)(void), void (*unlock)(void), void (*in_child)(void));
+
+/**
+ * Between these two, descriptors may come through a socket: no fork happens before they are listed. Any number of
+ * threads can be between them.
+ */
+void unix_fork_gate_enter(void);
+void unix_fork_gate_leave(void);
+
 /* ---- descriptor.c: the library's own descriptors ----------------------------------------------------------------- */
 
 /*
@@ -31,7 +58,10 @@ int unix_duplicate(int fd);
 void unix_making(void);
 int unix_made(int fd);
 
-/** As unix_made(), for a kqueue: the system leaves it out of forked children. */
+/** As unix_made(), for a call that cannot make it close-on-exec itself. */
+int unix_made_inheritable(int fd);
+
+/** As unix_made_inheritable(), for a kqueue: the system leaves it out of forked children. */
 int unix_made_kqueue(int fd);
 
 /** Give one away to the program: it is no longer the library's. */
@@ -40,12 +70,18 @@ void unix_disown(int fd);
 /** Close and unlist; -1 is harmless, and errno stays. */
 void unix_close(int fd);
 
+/** Close and unlist several; errno may change. */
+void unix_close_all(const int *fds, size_t count);
+
 /**
  * Have forks, ours and others', treated right: the child closes what is on the list, but not what the forking thread
  * named by unix_keep_in_fork().
  */
 int unix_watch_forks(void);
+
+/** Before a fork and after it, in the creator and in the child. One thread at a time gets past the first. */
 void unix_keep_in_fork(const int *keep, size_t count);
+void unix_kept_in_fork(void);
 
 /**
  * Put descriptors in place of the standard streams: -1 leaves one, -2 makes stderr go where stdout goes. Safe after
@@ -59,10 +95,6 @@ int unix_plan_stdio(int plan[3], int *null, const sys_stdio_t stdio[3], int need
 
 /** Open a child's working folder. */
 apr_status_t unix_open_directory(int *fd, const char *path, const char **failed);
-
-/** Between these two, descriptors may come through a socket: no fork happens before they are listed. */
-void unix_fork_gate_enter(void);
-void unix_fork_gate_leave(void);
 
 /** Who made the other end of a socket: 0, or -1 and errno. A pid that is not known is 0. */
 int unix_peer(int fd, int *pid, uid_t *user);
@@ -81,7 +113,10 @@ int unix_sentinel_open(int pid);
 /** Send a signal to the very process of a sentinel: 0, or -1 and errno. */
 int unix_sentinel_signal(int sentinel, int pid, int sig);
 
-/** Wait for the child of a sentinel as waitpid() does with WNOHANG; where the sentinel is ready a moment too early, until that is over. */
+/**
+ * Wait for the child of a sentinel as waitpid() does with WNOHANG; where the sentinel is ready a moment too early,
+ * until that is over.
+ */
 int unix_sentinel_reap(int sentinel, int pid, int *status);
 
 /** The wait status of a process that somebody else has waited for: 0, or -1 if the system no longer knows. */
@@ -96,7 +131,8 @@ typedef struct unix_lifeline_t {
     int followed; /**< the descriptor that the child follows, or -1 */
 } unix_lifeline_t;
 
-int unix_lifeline_create(unix_lifeline_t *line);
+/** `outlives_thread`: the calling thread's end is not the creator's; the main thread's is taken for that otherwise. */
+int unix_lifeline_create(unix_lifeline_t *line, int outlives_thread);
 
 /** In the new child, before anything else of it runs: 0, or -1 if the creator is gone already. Safe after vfork. */
 int unix_lifeline_follow(const unix_lifeline_t *line);
@@ -109,15 +145,21 @@ int unix_lifeline_threads(void);
 
 void unix_lifeline_close(unix_lifeline_t *line);
 
-/* ---- proc_*.c, signal_*.c, boot_time.c: what the system knows of processes --------------------------------------- */
+/* ---- proc_*.c, signal_*.c: what the system knows of processes ---------------------------------------------------- */
 
 /** Linux's number of a signal, which exit codes have everywhere. */
 int unix_signal_number(int sig);
 
-/** When the system was started, in microseconds of the clock as it is set now; 0 if nobody knows. */
-int64_t unix_boot_time(void);
+/**
+ * For birth_since_boot.c: when a process started, in microseconds of the clock as it is set now: 0, or -1 and errno,
+ * ESRCH if it has ended.
+ */
+int unix_process_started(int64_t *started, int pid);
 
 /* ---- info.c ------------------------------------------------------------------------------------------------------ */
+
+/** Have sys_getpid() remember the process's id, until it is another process. */
+int unix_watch_identity(void);
 
 /** Where the environment is kept. */
 char ***unix_environment(void);
@@ -127,6 +169,13 @@ apr_status_t unix_split_strings(char ***list, int *count, const char *text, size
 
 /* ---- image.c: what image_*.c share ------------------------------------------------------------------------------- */
 
+/**
+ * Held while the loader's list of modules is looked at: the loader has a lock of its own for that, which the C library
+ * leaves locked in a child that is forked just then.
+ */
+void unix_image_lock(void);
+void unix_image_unlock(void);
+
 #define UNIX_HASH_START 0xcbf29ce484222325u
 
 /** FNV-1a over words: short, and good enough to tell builds apart. */
@@ -135,8 +184,11 @@ uint64_t unix_image_hash(uint64_t state, const void *data, size_t size);
 /** Identify a module without a linker's id, by a hash of its code and by its file. */
 void unix_image_make_id(sys_place_t *place, uint64_t code);
 
-/** Set a module's path from the name that the loader has for it. */
+/** Set a module's path, to be freed, from the name that the loader has for it. */
 void unix_image_set_path(sys_place_t *place, const char *name);
+
+/** Find out what there is to know of the program itself, once for all processes that will be forked. */
+void unix_image_remember(void);
 
 /**
  * Compare a loaded module with one that is looked for: APR_ENOENT if it is another one, MPROC_EBUILD if another build.
@@ -173,8 +225,8 @@ typedef struct unix_spawn_t {
 apr_status_t unix_spawn(pid_t *pid, unix_spawn_t *spawn);
 
 /**
- * Whether this thread is between vfork and exec. Where vfork is fork (under sanitizers, for instance) the handlers of
- * forks run there, but have nothing to do: the child executes a program at once, and its creator may hold their locks.
+ * Whether this thread is between vfork and exec. Where vfork is fork (under sanitizers, for instance) fork_handlers.c
+ * is called then, but has nothing to do: the child executes a program at once, and its creator may hold the locks.
  */
 int unix_is_spawning(void);
 
@@ -211,14 +263,18 @@ typedef struct unix_request_t {
     int32_t sig;
     int32_t as_stdout; /**< stderr goes where stdout goes */
     uint32_t handle_count;
+    uint32_t block_size;    /**< of a block that follows in the datagram; 0: its descriptor is passed */
+    uint32_t report_offset; /**< with a block that follows: where in its area the report lies */
 } unix_request_t;
+
+/** The largest block that is sent in a datagram. */
+extern const size_t unix_datagram_max;
 
 enum { UNIX_REQUEST_START = 1, UNIX_REQUEST_SIGNAL };
 
-/** The descriptors of a start request, in order; the given handles follow. */
+/** The descriptors of a start request, in order; the given handles follow, then that of the block or of its report. */
 enum {
     UNIX_PASS_STATUS,
-    UNIX_PASS_BLOCK,
     UNIX_PASS_DIRECTORY,
     UNIX_PASS_STDIN,
     UNIX_PASS_STDOUT,
@@ -229,17 +285,56 @@ enum {
 
 /** Be the fork server, until its creator is gone; returns in its children, with what they were sent. */
 typedef struct unix_served_t {
-    int parent; /**< the fork server */
-    int block;
+    int parent;        /**< the fork server */
+    sys_block_t block; /**< as it was sent; without data if it is to be mapped */
     int handles[UNIX_PASS_MAX];
     size_t handle_count;
 } unix_served_t;
 
+/* ---- childwatch_*.c: how the fork server learns that children have ended ----------------------------------------- */
+
+/** Open what becomes readable then: a descriptor, or -1. */
+int unix_childwatch_open(void);
+
+/** Before the children that have ended are reaped. */
+void unix_childwatch_clear(int watch);
+
+/** In a child: undo what the watch did to this process's signals, but for the mask. */
+void unix_childwatch_forget(void);
+
+/* ---- forkserver_serve.c ------------------------------------------------------------------------------------------ */
+
 void unix_forkserver_serve(unix_served_t *child, int server, int client, int lifeline);
+
+/* ---- report.c: memory that children share with their creator ----------------------------------------------------- */
+
+/** The size of an area of reports. */
+enum { UNIX_REPORTS_SIZE = 1 << 15 };
+
+/** Get SYS_REPORT_MAX zeroed bytes; NULL if there is no memory, or no descriptor. */
+void *unix_report_get(void);
+
+/** Give them back; NULL is harmless. */
+void unix_report_put(void *report);
+
+/** Find the descriptor that an area is mapped by, and a report's place in it. */
+int unix_report_find(const void *report, uint32_t *offset);
+
+/** In a child of the fork server: map its report; NULL if that cannot be. */
+void *unix_report_map(int fd, uint32_t offset);
+
+/** In a forked child: what was given out is its creator's. */
+void unix_report_forked(void);
 
 /* ---- block.c ----------------------------------------------------------------------------------------------------- */
 
-/** Map a block that another process made; the descriptor is closed. */
+/** Of blocks: enough for any type, as pages are. */
+enum { UNIX_ALIGNMENT = 64 };
+
+/** Make a file without a name: its descriptor, or -1 and errno. */
+int unix_open_nameless(void);
+
+/** Map a block that another process made. The descriptor stays the caller's, to be closed. */
 apr_status_t unix_block_map(sys_block_t *block, int fd);
 
 /* ---- process.c, child.c ------------------------------------------------------------------------------------------ */
@@ -252,7 +347,10 @@ enum { UNIX_SLOT_CREATOR };
  */
 int unix_sentinel_of_child(int pid);
 
-/** Whether this process was forked, not executed, by the library. */
+/**
+ * Note that this process was forked, not executed, by the library. `flush_all` says that all streams may be flushed at
+ * its end, and not just stdout and stderr.
+ */
 void unix_set_forked(int flush_all);
 
 #endif

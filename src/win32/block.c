@@ -18,15 +18,15 @@ static apr_status_t map(sys_block_t *block, HANDLE section, size_t size)
     return APR_SUCCESS;
 }
 
-apr_status_t sys_block_create(sys_block_t *block, size_t size, int private)
+apr_status_t sys_block_create(sys_block_t *block, size_t size, sys_block_kind_t kind)
 {
-    *block = (sys_block_t){NULL, 0, SYS_NO_HANDLE};
+    *block = (sys_block_t){NULL, 0, SYS_NO_HANDLE, NULL, 0};
     HANDLE section = CreateFileMappingW(INVALID_HANDLE_VALUE, NULL, PAGE_READWRITE, (DWORD)((uint64_t)size >> 32),
                                         (DWORD)(size & 0xffffffffu), NULL);
     if (!section)
         return win32_error();
     const apr_status_t status = map(block, section, size);
-    if (status == APR_SUCCESS && !private)
+    if (status == APR_SUCCESS && kind == SYS_BLOCK_PASSED)
         block->handle = (sys_handle_t)section;
     else
         win32_close(section);
@@ -37,7 +37,7 @@ apr_status_t win32_block_pull(sys_block_t *block, DWORD creator, uint64_t handle
 {
     HANDLE section = NULL;
     MEMORY_BASIC_INFORMATION view;
-    *block = (sys_block_t){NULL, 0, SYS_NO_HANDLE};
+    *block = (sys_block_t){NULL, 0, SYS_NO_HANDLE, NULL, 0};
     HANDLE process = OpenProcess(PROCESS_DUP_HANDLE, FALSE, creator);
     if (!process)
         return win32_error();
@@ -62,7 +62,7 @@ apr_status_t win32_block_pull(sys_block_t *block, DWORD creator, uint64_t handle
 void sys_block_trim(sys_block_t *block, size_t keep)
 {
     /* A view cannot be cut, only made anew. Where that fails it stays as it is. */
-    sys_block_t rest = {NULL, 0, SYS_NO_HANDLE};
+    sys_block_t rest = {NULL, 0, SYS_NO_HANDLE, NULL, 0};
     if (block->size > keep && block->size - keep >= GRANULARITY && block->handle != SYS_NO_HANDLE &&
         map(&rest, (HANDLE)block->handle, keep) == APR_SUCCESS) {
         UnmapViewOfFile(block->data);
@@ -78,5 +78,5 @@ void sys_block_close(sys_block_t *block)
     if (block->data)
         UnmapViewOfFile(block->data);
     sys_handle_close(block->handle);
-    *block = (sys_block_t){NULL, 0, SYS_NO_HANDLE};
+    *block = (sys_block_t){NULL, 0, SYS_NO_HANDLE, NULL, 0};
 }

@@ -8,7 +8,7 @@
 apr_status_t sys_child_attach(sys_block_t *block, int argc, const char *const *argv)
 {
     static const char marker[] = "--mproc=spawn:";
-    *block = (sys_block_t){NULL, 0, SYS_NO_HANDLE};
+    *block = (sys_block_t){NULL, 0, SYS_NO_HANDLE, NULL, 0};
     if (argc < 2 || !argv[1] || strncmp(argv[1], marker, sizeof marker - 1) != 0)
         return APR_ENOENT;
     char *end;

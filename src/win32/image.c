@@ -225,8 +225,7 @@ apr_status_t sys_image_locate(sys_place_t *place, uintptr_t address)
 {
     HMODULE module;
     identity_t identity;
-    memset(place, 0, offsetof(sys_place_t, path));
-    place->path[0] = '\0';
+    memset(place, 0, sizeof *place);
     if (!GetModuleHandleExW(GET_MODULE_HANDLE_EX_FLAG_FROM_ADDRESS | GET_MODULE_HANDLE_EX_FLAG_UNCHANGED_REFCOUNT,
                             (const wchar_t *)address, &module))
         return APR_ENOENT;
@@ -243,7 +242,13 @@ apr_status_t sys_image_locate(sys_place_t *place, uintptr_t address)
     wchar_t *path;
     apr_status_t status = win32_module_path(&path, module);
     if (status == APR_SUCCESS)
-        status = win32_to_utf8(place->path, sizeof place->path, path);
+        place->path = malloc(SYS_PATH_MAX);
+    if (status == APR_SUCCESS)
+        status = place->path ? win32_to_utf8(place->path, SYS_PATH_MAX, path) : APR_ENOMEM;
+    if (status != APR_SUCCESS) {
+        free(place->path);
+        place->path = NULL;
+    }
     free(path);
     return status;
 }

@@ -93,11 +93,12 @@ int sys_thread_count(void)
     return 1;
 }
 
-apr_status_t sys_at_fork(void (*prepare)(void), void (*parent)(void), void (*child)(void))
+apr_status_t sys_at_fork(sys_fork_order_t order, void (*lock)(void), void (*unlock)(void), void (*in_child)(void))
 {
-    (void)prepare;
-    (void)parent;
-    (void)child;
+    (void)order;
+    (void)lock;
+    (void)unlock;
+    (void)in_child;
     return APR_ENOTIMPL;
 }
 
@@ -149,6 +150,37 @@ apr_status_t sys_environment(char ***list)
     const apr_status_t status = win32_to_list(list, strings, (size_t)(end - strings), count);
     FreeEnvironmentStringsW(strings);
     return status;
+}
+
+apr_status_t sys_environment_get(char *value, size_t size, const char *name)
+{
+    wchar_t *wide_name;
+    value[0] = '\0';
+    apr_status_t status = win32_to_utf16(&wide_name, name);
+    if (status != APR_SUCCESS)
+        return status;
+    /* No text has more units in UTF-16 than bytes in UTF-8: what does not fit here does not fit there. */
+    wchar_t *wide = malloc(size * sizeof *wide);
+    SetLastError(ERROR_SUCCESS);
+    const DWORD length = wide ? GetEnvironmentVariableW(wide_name, wide, (DWORD)size) : 0;
+    if (!wide)
+        status = APR_ENOMEM;
+    else if (length >= size)
+        status = APR_ENAMETOOLONG;
+    else if (length > 0)
+        status = win32_to_utf8(value, size, wide);
+    else if (GetLastError() != ERROR_SUCCESS)
+        status = GetLastError() == ERROR_ENVVAR_NOT_FOUND ? APR_ENOENT : win32_error();
+    free(wide);
+    free(wide_name);
+    return status;
+}
+
+int sys_environment_is(const char *strings, size_t size)
+{
+    (void)strings;
+    (void)size;
+    return 0;
 }
 
 apr_status_t sys_set_environment(char **list)

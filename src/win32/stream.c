@@ -149,6 +149,11 @@ sys_handle_t sys_stream_handle(const sys_stream_t *stream)
     return (sys_handle_t)stream->pipe;
 }
 
+void sys_stream_interrupt(sys_stream_t *stream)
+{
+    (void)stream; /* whoever waits looks for `stop`, too */
+}
+
 void win32_stream_drop_named(sys_stream_t *stream)
 {
     for (size_t i = 0; i < stream->named_count; i++)

@@ -22,6 +22,12 @@ mproc_start_method_t method_under_test(void)
     return method == MPROC_DEFAULT ? mproc_get_start_method() : method;
 }
 
+void skip_under(mproc_start_method_t method, const char *reason)
+{
+    if (method_under_test() == method)
+        skip_because(reason);
+}
+
 int has_fork(void)
 {
     mproc_start_method_t method;
@@ -73,16 +79,21 @@ mproc_os_handle_t handle_of(apr_file_t *file)
     return (mproc_os_handle_t)native;
 }
 
+mproc_process_t *start_given(apr_file_t *file, mproc_target_t target, mproc_process_opts_t opts)
+{
+    const mproc_os_handle_t handle = handle_of(file);
+    opts.handles = &handle;
+    opts.handle_count = 1;
+    mproc_process_t *process = start(target, opts);
+    apr_file_close(file);
+    return process;
+}
+
 mproc_process_t *start_writing(apr_file_t **reader, mproc_target_t target, mproc_process_opts_t opts)
 {
     apr_file_t *writer;
     make_pipe(reader, &writer);
-    const mproc_os_handle_t handle = handle_of(writer);
-    opts.handles = &handle;
-    opts.handle_count = 1;
-    mproc_process_t *process = start(target, opts);
-    apr_file_close(writer);
-    return process;
+    return start_given(writer, target, opts);
 }
 
 apr_file_t *file_of(mproc_os_handle_t handle, apr_pool_t *pool)

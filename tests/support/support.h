@@ -14,6 +14,9 @@
 /** The start method that this run of a conformance suite is about: MPROC_TEST_METHOD, or the default. */
 mproc_start_method_t method_under_test(void);
 
+/** Skip a test under a start method for which there is nothing to test. */
+void skip_under(mproc_start_method_t method, const char *reason);
+
 /** Whether the platform can fork: where it can, signals can be caught and ignored. */
 int has_fork(void);
 
@@ -31,6 +34,9 @@ apr_pool_t *test_pool(void);
 
 /** A pipe whose ends no child inherits. */
 void make_pipe(apr_file_t **reader, apr_file_t **writer);
+
+/** Start a target whose first handle is a file, which is closed here. */
+mproc_process_t *start_given(apr_file_t *file, mproc_target_t target, mproc_process_opts_t opts);
 
 /** Start a target whose first handle is the writing end of a pipe; the reading end is stored. */
 mproc_process_t *start_writing(apr_file_t **reader, mproc_target_t target, mproc_process_opts_t opts);

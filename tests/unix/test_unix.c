@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +15,7 @@
 
 #include <apr_thread_proc.h>
 
+#include "handle.h"
 #include "process_object.h"
 #include "support/harness.h"
 #include "support/support.h"
@@ -317,46 +319,67 @@ static int sleep_on(mproc_call_t *call)
     return 0;
 }
 
-/** A copy of a process that somebody else's fork made must not keep that process's children alive, or end them. */
+/** Start a child and wait for its end, in a thread or a process where nothing can be asserted. */
+static int can_have_children(const mproc_process_opts_t *opts)
+{
+    mproc_process_t *process;
+    int code = 0;
+    return mproc_process_start(&process, return_six, opts) == APR_SUCCESS &&
+           mproc_process_finish(process, &code) == APR_SUCCESS && code == 6;
+}
+
+/** What a copy tells of its creator's child, -1 if something went wrong, and of itself. */
+typedef struct told_t {
+    int child;
+    int copy;
+} told_t;
+
+/** A copy that somebody else's fork made can have children of its own, and those of its creator are not its own. */
+static void live_as_copy(mproc_process_t *others, int pid, const mproc_process_opts_t *opts, int writer)
+{
+    told_t told = {pid, getpid()};
+    if (mproc_process_kill(others) != MPROC_EFOREIGN || !can_have_children(opts))
+        told.child = -1;
+    if (write(writer, &told, sizeof told) == sizeof told)
+        sleep(600);
+    _exit(0);
+}
+
+/** In a new process: start a child and make a copy. */
+static void live_as_root(int method, int writer)
+{
+    mproc_process_t *process = NULL;
+    const mproc_process_opts_t opts = options_for(method);
+    mproc_process_start(&process, sleep_on, &opts);
+    const int pid = mproc_process_pid(process);
+    if (fork() == 0)
+        live_as_copy(process, pid, &opts, writer);
+    sleep(600);
+    _exit(0);
+}
+
+/** A copy must not keep its creator's children alive, or end them. */
 static void test_foreign_fork(void **state)
 {
     (void)state;
     for (int i = 0; i < METHODS; i++) {
         int ends[2];
-        int pid = 0;
+        told_t told = {-1, -1};
         assert_int_equal(pipe(ends), 0);
         fflush(NULL);
         const pid_t root = fork();
-        if (root == 0) {
-            mproc_process_t *process = NULL;
-            mproc_process_opts_t opts = options_for(i);
-            mproc_process_start(&process, sleep_on, &opts);
-            pid = mproc_process_pid(process);
-            const pid_t copy = fork();
-            if (copy == 0) {
-                /* It can have children of its own, and its end is not its creator's. */
-                mproc_process_t *own;
-                int code = 0;
-                if (mproc_process_kill(process) != MPROC_EFOREIGN ||
-                    mproc_process_start(&own, return_six, &opts) != APR_SUCCESS ||
-                    mproc_process_finish(own, &code) != APR_SUCCESS || code != 6)
-                    pid = -1;
-                if (write(ends[1], &pid, sizeof pid) < 0)
-                    _exit(1);
-                sleep(600);
-                _exit(0);
-            }
-            pause();
-            _exit(0);
-        }
-        assert_int_equal(read(ends[0], &pid, sizeof pid), sizeof pid);
+        if (root == 0)
+            live_as_root(i, ends[1]);
+        assert_int_equal(read(ends[0], &told, sizeof told), sizeof told);
         close(ends[0]);
         close(ends[1]);
-        assert_true(pid > 0);
-        assert_true(lives(pid));
+        const int child_lived = told.child > 0 && lives(told.child);
         kill(root, SIGKILL);
         assert_int_equal(waitpid(root, NULL, 0), root);
-        assert_true(is_gone_within(pid, 10));
+        const int child_ended = told.child > 0 && is_gone_within(told.child, 10);
+        const int copy_lived = lives(told.copy);
+        kill(told.copy, SIGKILL);
+        assert_true(child_lived && child_ended && copy_lived);
     }
 }
 
@@ -388,6 +411,61 @@ static void test_copy_of_a_child(void **state)
         assert_int_equal(finish(start(copy_oneself, options_for(i))), 0);
 }
 
+static atomic_int threads_go_on;
+static atomic_int threads_failures;
+
+static void *APR_THREAD_FUNC start_on(apr_thread_t *self, void *data)
+{
+    (void)self;
+    while (atomic_load(&threads_go_on))
+        if (!can_have_children(data))
+            atomic_fetch_add(&threads_failures, 1);
+    return NULL;
+}
+
+static void destroy_nothing(void *object)
+{
+    (void)object;
+}
+
+/** The lock of handles is held for a few instructions only: this has it taken most of the time. */
+static void *APR_THREAD_FUNC open_handles_on(apr_thread_t *self, void *data)
+{
+    (void)self;
+    while (atomic_load(&threads_go_on))
+        handle_close(handle_open(HANDLE_PROCESS, data, destroy_nothing), HANDLE_PROCESS);
+    return NULL;
+}
+
+/** Whatever other threads are doing in the library, a copy finds its locks free and its tables in one piece. */
+static void test_foreign_fork_while_threads_start(void **state)
+{
+    enum { THREADS = 3, FORKS = 40 };
+    (void)state;
+    for (int i = 0; i < METHODS; i++) {
+        apr_thread_t *threads[THREADS];
+        apr_status_t status;
+        int failures = 0;
+        mproc_process_opts_t opts = options_for(i);
+        atomic_store(&threads_go_on, 1);
+        for (int j = 0; j < THREADS; j++)
+            apr_thread_create(&threads[j], NULL, j == 0 ? open_handles_on : start_on, &opts, test_pool());
+        for (int j = 0; j < FORKS; j++) {
+            int end = -1;
+            const pid_t copy = fork();
+            if (copy == 0)
+                _exit(can_have_children(&opts) ? 0 : 1);
+            waitpid(copy, &end, 0);
+            failures += end != 0;
+        }
+        atomic_store(&threads_go_on, 0);
+        for (int j = 0; j < THREADS; j++)
+            apr_thread_join(&status, threads[j]);
+        assert_int_equal(failures, 0);
+    }
+    assert_int_equal(atomic_load(&threads_failures), 0);
+}
+
 /* ---- The fork server --------------------------------------------------------------------------------------------- */
 
 static int tell_server(mproc_call_t *call)
@@ -402,14 +480,8 @@ static int tell_server(mproc_call_t *call)
 static mproc_process_t *start_and_find_server(pid_t *server)
 {
     char text[16] = "";
-    apr_file_t *reader, *writer;
-    make_pipe(&reader, &writer);
-    const mproc_os_handle_t handle = handle_of(writer);
-    mproc_process_opts_t opts = options_for(0);
-    opts.handles = &handle;
-    opts.handle_count = 1;
-    mproc_process_t *process = start(tell_server, opts);
-    apr_file_close(writer);
+    apr_file_t *reader;
+    mproc_process_t *process = start_writing(&reader, tell_server, options_for(0));
     read_all(reader, text, sizeof text);
     apr_file_close(reader);
     *server = atoi(text);
@@ -493,6 +565,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_fork_while_a_thread_reads),
         cmocka_unit_test(test_fork_writes_nothing_twice),
         cmocka_unit_test(test_foreign_fork),
+        cmocka_unit_test(test_foreign_fork_while_threads_start),
         cmocka_unit_test(test_copy_of_a_child),
         cmocka_unit_test(test_terminated_at_once),
         cmocka_unit_test(test_fork_server_killed),
