@@ -104,7 +104,7 @@ apr_status_t win32_pipe_path(wchar_t path[WIN32_PATH_SIZE], int *is_named, const
             length = swprintf(path, WIN32_PATH_SIZE, L"%ls", wide);
     }
     free(wide);
-    return status == APR_SUCCESS && length < 0 ? APR_ENAMETOOLONG : status;
+    return status == APR_SUCCESS && (length < 0 || length >= WIN32_PATH_SIZE) ? APR_ENAMETOOLONG : status;
 }
 
 /* ---- Making ------------------------------------------------------------------------------------------------------ */

@@ -55,10 +55,10 @@ static apr_status_t examine(HANDLE handle)
     DWORD kind = 0;
     DWORD state = 0;
     DWORD mode = PIPE_READMODE_MESSAGE;
-    SetLastError(ERROR_SUCCESS);
-    if (GetFileType(handle) != FILE_TYPE_PIPE)
-        return GetLastError() == ERROR_INVALID_HANDLE ? APR_EBADF : APR_EINVAL;
-    if (!GetNamedPipeInfo(handle, &kind, NULL, NULL, NULL) || !(kind & PIPE_TYPE_MESSAGE) || is_synchronous(handle))
+    if (!GetHandleInformation(handle, &kind))
+        return APR_EBADF;
+    if (GetFileType(handle) != FILE_TYPE_PIPE || !GetNamedPipeInfo(handle, &kind, NULL, NULL, NULL) ||
+        !(kind & PIPE_TYPE_MESSAGE) || is_synchronous(handle))
         return APR_EINVAL;
     if (GetNamedPipeHandleStateW(handle, &state, NULL, NULL, NULL, NULL, 0) && (state & PIPE_READMODE_MESSAGE))
         return APR_SUCCESS;

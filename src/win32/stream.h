@@ -40,8 +40,10 @@ extern const unsigned char win32_magic[WIN32_MAGIC_SIZE];
 /** A read that may be under way. */
 typedef struct win32_read_t {
     OVERLAPPED overlapped; /* with its event, which whoever reads provides */
+    int is_waiting;        /* it is not to take a message, not even an empty one: the receiver's is */
     DWORD got;
-    int has_more; /* the message is longer */
+    int has_more;   /* the message is longer */
+    int is_settled; /* it has taken an empty message, which is counted already */
     struct win32_read_t *next;
     struct win32_read_t **link;
 } win32_read_t;
@@ -75,7 +77,8 @@ struct sys_stream_t {
 
     /*
      * Waiting is reading nothing. That takes an empty message away: it is counted here, and other reads are stopped
-     * so that they look for it. The lock guards these.
+     * so that they look for it. Whoever takes a message first stops those who wait, to see what they have taken. The
+     * lock guards these.
      */
     SRWLOCK lock;
     size_t empty_count;
@@ -88,17 +91,14 @@ apr_status_t win32_stream_make(sys_stream_t **stream, HANDLE pipe, int direction
 /**
  * Begin to read: with room for nothing it ends when there is a message, and leaves it there.
  *
- * @return APR_SUCCESS: it has ended, see `got` and `has_more`, and if both are 0 it was an empty message; APR_EINPROGRESS:
- *         the event tells its end, see win32_read_finish(); APR_EAGAIN: an empty message is there that another read has
- *         taken; APR_EOF.
+ * @return APR_SUCCESS: it has ended, see `got` and `has_more`, and if both are 0 it was an empty message;
+ *         APR_EINPROGRESS: the event tells its end, see win32_read_finish(); APR_EAGAIN: an empty message is there that
+ *         another read has taken, or, of one that just waits, this one; APR_EOF.
  */
 apr_status_t win32_read_begin(sys_stream_t *stream, win32_read_t *read, void *buffer, DWORD size);
 
 /** See how a read ended, after its event; otherwise stop it. As win32_read_begin(); APR_EAGAIN: it was stopped. */
 apr_status_t win32_read_finish(sys_stream_t *stream, win32_read_t *read, int is_to_stop);
-
-/** Leave an empty message, which was taken by waiting, to who receives next. */
-void win32_leave_empty(sys_stream_t *stream);
 
 /** Whether there is an empty message that was taken by waiting. */
 int win32_has_empty(sys_stream_t *stream);

@@ -30,6 +30,22 @@ static apr_status_t read_result(win32_read_t *read, DWORD error)
     }
 }
 
+/**
+ * Stop all reads of those who wait, and count the empty messages that these have taken: those came before what is in
+ * the pipe now. With the lock held.
+ */
+static void settle(sys_stream_t *stream)
+{
+    DWORD unused;
+    for (win32_read_t *read = stream->reads; read; read = read->next) {
+        CancelIoEx(stream->pipe, &read->overlapped);
+        if (GetOverlappedResult(stream->pipe, &read->overlapped, &unused, TRUE) && !read->is_settled) {
+            read->is_settled = 1;
+            stream->empty_count++;
+        }
+    }
+}
+
 /** Give the system a read; with the lock held. */
 static apr_status_t issue(sys_stream_t *stream, win32_read_t *read, void *buffer, DWORD size)
 {
@@ -38,6 +54,7 @@ static apr_status_t issue(sys_stream_t *stream, win32_read_t *read, void *buffer
     memset(&read->overlapped, 0, sizeof read->overlapped);
     read->overlapped.hEvent = event;
     read->got = 0;
+    read->is_settled = 0;
     DWORD error =
         ReadFile(stream->pipe, buffer ? buffer : &nothing, size, NULL, &read->overlapped) ? 0 : GetLastError();
     if (error == ERROR_IO_PENDING) {
@@ -53,10 +70,24 @@ static apr_status_t issue(sys_stream_t *stream, win32_read_t *read, void *buffer
     return read_result(read, error);
 }
 
+/** Leave an empty message, if a read that just waits has taken one, to who receives next. With the lock held. */
+static apr_status_t leave_empty(sys_stream_t *stream, const win32_read_t *read, apr_status_t status)
+{
+    if (!read->is_waiting || status != APR_SUCCESS || read->has_more)
+        return status;
+    stream->empty_count++;
+    for (win32_read_t *other = stream->reads; other; other = other->next)
+        CancelIoEx(stream->pipe, &other->overlapped);
+    return APR_EAGAIN;
+}
+
 apr_status_t win32_read_begin(sys_stream_t *stream, win32_read_t *read, void *buffer, DWORD size)
 {
     AcquireSRWLockExclusive(&stream->lock);
-    const apr_status_t status = stream->empty_count ? APR_EAGAIN : issue(stream, read, buffer, size);
+    if (size > 0)
+        settle(stream);
+    const apr_status_t status =
+        stream->empty_count ? APR_EAGAIN : leave_empty(stream, read, issue(stream, read, buffer, size));
     ReleaseSRWLockExclusive(&stream->lock);
     return status;
 }
@@ -70,17 +101,9 @@ apr_status_t win32_read_finish(sys_stream_t *stream, win32_read_t *read, int is_
     *read->link = read->next;
     if (read->next)
         read->next->link = read->link;
+    const apr_status_t status = read->is_settled ? APR_EAGAIN : leave_empty(stream, read, read_result(read, error));
     ReleaseSRWLockExclusive(&stream->lock);
-    return read_result(read, error);
-}
-
-void win32_leave_empty(sys_stream_t *stream)
-{
-    AcquireSRWLockExclusive(&stream->lock);
-    stream->empty_count++;
-    for (const win32_read_t *read = stream->reads; read; read = read->next)
-        CancelIoEx(stream->pipe, (OVERLAPPED *)(uintptr_t)&read->overlapped);
-    ReleaseSRWLockExclusive(&stream->lock);
+    return status;
 }
 
 int win32_has_empty(sys_stream_t *stream)
@@ -91,10 +114,12 @@ int win32_has_empty(sys_stream_t *stream)
     return has_empty;
 }
 
-/** Take an empty message that was taken by waiting. */
-static int take_empty(sys_stream_t *stream)
+/** Take an empty message that was taken by waiting; with `is_last`, also one that is just being taken. */
+static int take_empty(sys_stream_t *stream, int is_last)
 {
     AcquireSRWLockExclusive(&stream->lock);
+    if (is_last)
+        settle(stream);
     const int is_there = stream->empty_count > 0;
     stream->empty_count -= (size_t)is_there;
     ReleaseSRWLockExclusive(&stream->lock);
@@ -157,7 +182,7 @@ static apr_status_t receive(sys_stream_t *stream, void *there, size_t room, size
     apr_status_t status;
     *got = 0;
     do {
-        if (take_empty(stream))
+        if (take_empty(stream, 0))
             return APR_SUCCESS;
         const DWORD size = look(stream);
         if (size == 0) {
@@ -172,7 +197,7 @@ static apr_status_t receive(sys_stream_t *stream, void *there, size_t room, size
             status = read_ahead(stream, size, deadline, stop);
         }
     } while (status == APR_EAGAIN);
-    return status;
+    return status == APR_EOF && take_empty(stream, 1) ? APR_SUCCESS : status;
 }
 
 /* ---- Messages ---------------------------------------------------------------------------------------------------- */

@@ -102,14 +102,10 @@ static apr_status_t make_event(target_t *target)
     return target->event ? APR_SUCCESS : win32_error();
 }
 
-/** Take down how a read of nothing went: in any case but one there is something. */
-static int is_something(sys_stream_t *stream, const win32_read_t *read, apr_status_t status)
+/** Whether there is something to receive after a read of nothing: in any case but one there is. */
+static int is_something(sys_stream_t *stream, apr_status_t status)
 {
-    if (status == APR_EAGAIN)
-        return win32_has_empty(stream);
-    if (status == APR_SUCCESS && !read->has_more)
-        win32_leave_empty(stream);
-    return 1;
+    return status != APR_EAGAIN || win32_has_empty(stream);
 }
 
 /** Begin to wait for one thing; an APR_SUCCESS does not mean that it can be waited for. */
@@ -142,9 +138,10 @@ static apr_status_t begin(target_t *target, sys_wait_t *item)
         item->is_ready = status == APR_SUCCESS ? 1 : status == APR_EINPROGRESS ? 0 : -1;
     } else {
         target->of.read.overlapped.hEvent = target->event;
+        target->of.read.is_waiting = 1;
         do {
             status = win32_read_begin(item->object, &target->of.read, NULL, 0);
-            item->is_ready = status != APR_EINPROGRESS && is_something(item->object, &target->of.read, status);
+            item->is_ready = status != APR_EINPROGRESS && is_something(item->object, status);
         } while (status != APR_EINPROGRESS && !item->is_ready); /* another thread took the empty message */
     }
     target->is_under_way = status == APR_EINPROGRESS;
@@ -158,8 +155,7 @@ static void end(target_t *target, sys_wait_t *item, int is_to_stop)
     if (target->is_under_way && item->kind == SYS_WAIT_SOCKET)
         item->is_ready = win32_poll_finish(&target->of.poll, is_to_stop);
     else if (target->is_under_way)
-        item->is_ready =
-            is_something(item->object, &target->of.read, win32_read_finish(item->object, &target->of.read, is_to_stop));
+        item->is_ready = is_something(item->object, win32_read_finish(item->object, &target->of.read, is_to_stop));
     target->is_under_way = 0;
 }
 
@@ -276,7 +272,8 @@ static apr_status_t wait_for_any(target_t *targets, sys_wait_t *items, size_t co
             continue;
         status = count <= MAXIMUM_WAIT_OBJECTS ? wait_for_few(targets, count, deadline)
                                                : wait_for_many(targets, count, deadline);
-        if (status != APR_SUCCESS)
+        /* A handle that was closed meanwhile is found by looking at each. */
+        if (status != APR_SUCCESS && look(targets, items, count) == 0)
             return status;
     }
 }
