@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Listeners are names of pipes with several ends that nobody is connected to yet; each takes one caller. The one who is
- * accepted is replaced by a new one first, so that the name is never free. All ends share one event: it may say that
+ * accepted is replaced by a new one first, so that the name is never free. The system keeps a name for as long as there
+ * is a connection, so an event beside it marks the names that somebody listens at. All ends share one event: it may say that
  * something has changed where nothing has, but not the reverse.
  */
 #include <stdlib.h>
@@ -23,6 +24,7 @@ typedef struct waiting_t {
 } waiting_t;
 
 struct sys_listener_t {
+    HANDLE mark; /* of a name */
     HANDLE event;
     int any_user;
     size_t backlog;
@@ -137,17 +139,22 @@ static int is_in_use(const wchar_t *path)
     return WaitNamedPipeW(path, 1) || GetLastError() == ERROR_SEM_TIMEOUT;
 }
 
-static apr_status_t listen_at_path(sys_listener_t *listener)
+/** Make the first end. */
+static apr_status_t add_first(sys_listener_t *listener, int is_named)
 {
+    apr_status_t status = APR_SUCCESS;
+    if (is_named)
+        status = win32_mark_create(&listener->mark, listener->path);
     /* Where the system ignores that this is to be the first one, this is what notices. */
-    if (is_in_use(listener->path))
-        return APR_EEXIST;
-    apr_status_t status = add_one(listener, FILE_FLAG_FIRST_PIPE_INSTANCE);
+    else if (is_in_use(listener->path))
+        status = APR_EEXIST;
     if (status != APR_SUCCESS)
-        return is_in_use(listener->path) ? APR_EEXIST : status;
-    while (status == APR_SUCCESS && listener->count < listener->backlog)
-        status = add_one(listener, 0);
-    return status;
+        return status;
+    status = add_one(listener, FILE_FLAG_FIRST_PIPE_INSTANCE);
+    if (status == APR_SUCCESS || !is_in_use(listener->path))
+        return status;
+    /* Connections that an earlier listener has made are no reason. */
+    return is_named && add_one(listener, 0) == APR_SUCCESS ? APR_SUCCESS : APR_EEXIST;
 }
 
 apr_status_t sys_listener_create(sys_listener_t **listener, const char *name, int backlog, int any_user)
@@ -164,7 +171,9 @@ apr_status_t sys_listener_create(sys_listener_t **listener, const char *name, in
     if (status == APR_SUCCESS)
         status = win32_to_utf8(made->address, sizeof made->address, made->path);
     if (status == APR_SUCCESS)
-        status = listen_at_path(made);
+        status = add_first(made, is_named);
+    while (status == APR_SUCCESS && made->count < made->backlog)
+        status = add_one(made, 0);
     if (status == APR_SUCCESS)
         return status;
     sys_listener_close(made);
@@ -181,6 +190,7 @@ void sys_listener_close(sys_listener_t *listener)
 {
     if (!listener)
         return;
+    win32_close(listener->mark);
     for (size_t i = 0; i < listener->count; i++)
         close_one(listener->waiting[i]);
     win32_close(listener->event);
@@ -270,8 +280,10 @@ apr_status_t sys_stream_connect(sys_stream_t **stream, const char *name, sys_tim
     apr_status_t status = win32_pipe_path(path, &is_named, name);
     for (DWORD nap = 1; status == APR_SUCCESS; nap = nap < LONGEST_NAP ? nap * 2 : nap) {
         const apr_status_t tried = try_connect(stream, path, is_named);
-        const int is_absent = tried == APR_FROM_OS_ERROR(ERROR_FILE_NOT_FOUND);
-        if (!is_absent && tried != APR_FROM_OS_ERROR(ERROR_PIPE_BUSY))
+        const int is_busy = tried == APR_FROM_OS_ERROR(ERROR_PIPE_BUSY);
+        const int is_absent =
+            tried == APR_FROM_OS_ERROR(ERROR_FILE_NOT_FOUND) || (is_busy && is_named && !win32_mark_exists(path));
+        if (!is_absent && !is_busy)
             return tried;
         if (deadline == 0 || sys_now() >= deadline)
             return is_absent ? APR_ENOENT : APR_TIMEUP;

@@ -79,32 +79,64 @@ apr_status_t win32_pipe_new_path(wchar_t path[WIN32_PATH_SIZE])
     return write_unique(path + length, WIN32_PATH_SIZE - (size_t)length);
 }
 
+/** Write the beginning of all names of this user. */
+static apr_status_t write_own_prefix(wchar_t path[WIN32_PATH_SIZE])
+{
+    wchar_t text[USER_TEXT];
+    user_t own;
+    const apr_status_t status = user_of(&own, GetCurrentProcess());
+    if (status != APR_SUCCESS)
+        return status;
+    write_user(text, sizeof text / sizeof *text, own.user.User.Sid);
+    swprintf(path, WIN32_PATH_SIZE, L"%lsmproc-%ls-", folder, text);
+    return APR_SUCCESS;
+}
+
 apr_status_t win32_pipe_path(wchar_t path[WIN32_PATH_SIZE], int *is_named, const char *name)
 {
-    const size_t prefix = wcslen(folder);
-    wchar_t user[USER_TEXT];
+    const size_t in_folder = wcslen(folder);
     wchar_t unique[80];
     wchar_t *wide = NULL;
-    user_t own;
-    apr_status_t status = name ? win32_to_utf16(&wide, name) : write_unique(unique, sizeof unique / sizeof *unique);
-    *is_named = !name || (!strchr(name, '\\') && !strchr(name, '/'));
-    if (status == APR_SUCCESS && *is_named)
-        status = user_of(&own, GetCurrentProcess());
-    int length = -1;
-    if (status == APR_SUCCESS && *is_named) {
-        write_user(user, sizeof user / sizeof *user, own.user.User.Sid);
-        /* No name that a program chooses begins with a dot. */
-        length = swprintf(path, WIN32_PATH_SIZE, L"%lsmproc-%ls-%ls%ls", folder, user, name ? L"" : L".",
-                          name ? wide : unique);
-    } else if (status == APR_SUCCESS) {
+    const int is_address = name && (strchr(name, '\\') || strchr(name, '/'));
+    *is_named = 1;
+    apr_status_t status = write_own_prefix(path);
+    if (status == APR_SUCCESS)
+        status = name ? win32_to_utf16(&wide, name) : write_unique(unique, sizeof unique / sizeof *unique);
+    if (status != APR_SUCCESS)
+        return status;
+    const size_t prefix = wcslen(path);
+    const size_t length = wcslen(name ? wide : unique);
+    if (is_address) {
+        *is_named = _wcsnicmp(wide, path, prefix) == 0;
         /* Other machines' pipes have other folders. */
-        if (_wcsnicmp(wide, folder, prefix) != 0 || !wide[prefix])
+        if (_wcsnicmp(wide, folder, in_folder) != 0 || length == in_folder)
             status = APR_EINVAL;
+        else if (length >= WIN32_PATH_SIZE)
+            status = APR_ENAMETOOLONG;
         else
-            length = swprintf(path, WIN32_PATH_SIZE, L"%ls", wide);
+            wmemcpy(path, wide, length + 1);
+    } else if (prefix + 1 + length >= WIN32_PATH_SIZE) {
+        status = APR_ENAMETOOLONG;
+    } else {
+        /* No name that a program chooses begins with a dot. */
+        swprintf(path + prefix, WIN32_PATH_SIZE - prefix, L"%ls%ls", name ? L"" : L".", name ? wide : unique);
     }
     free(wide);
-    return status == APR_SUCCESS && (length < 0 || length >= WIN32_PATH_SIZE) ? APR_ENAMETOOLONG : status;
+    return status;
+}
+
+/** Write the name of the mark of a pipe. */
+static void write_mark(wchar_t mark[WIN32_PATH_SIZE], const wchar_t *path)
+{
+    static const wchar_t global[] = L"Global\\";
+    swprintf(mark, WIN32_PATH_SIZE, L"%ls%ls", global, path + wcslen(folder));
+    /* The names of pipes do not tell capitals from others, and these do; and they have no folders in them. */
+    for (wchar_t *at = mark + wcslen(global); *at; at++) {
+        if (*at >= L'A' && *at <= L'Z')
+            *at = (wchar_t)(*at - L'A' + L'a');
+        if (*at == L'\\')
+            *at = L'/';
+    }
 }
 
 /* ---- Making ------------------------------------------------------------------------------------------------------ */
@@ -184,4 +216,43 @@ apr_status_t win32_pipe_connect(HANDLE *pipe, const wchar_t *path, int direction
     }
     *pipe = made;
     return APR_SUCCESS;
+}
+
+/* ---- Marks ------------------------------------------------------------------------------------------------------- */
+
+apr_status_t win32_mark_create(HANDLE *mark, const wchar_t *path)
+{
+    enum { TRIES = 5, NAP = 2 };
+    wchar_t name[WIN32_PATH_SIZE];
+    permissions_t permissions;
+    *mark = NULL;
+    const apr_status_t status = set_permissions(&permissions, 0);
+    if (status != APR_SUCCESS)
+        return status;
+    write_mark(name, path);
+    /* Whoever looks for it keeps it for a moment. */
+    for (int i = 0; i < TRIES; i++) {
+        if (i > 0)
+            Sleep(NAP);
+        HANDLE made = CreateEventW(&permissions.attributes, TRUE, FALSE, name);
+        if (!made)
+            return GetLastError() == ERROR_ACCESS_DENIED ? APR_EEXIST : win32_error();
+        if (GetLastError() != ERROR_ALREADY_EXISTS) {
+            *mark = made;
+            return APR_SUCCESS;
+        }
+        win32_close(made);
+    }
+    return APR_EEXIST;
+}
+
+int win32_mark_exists(const wchar_t *path)
+{
+    wchar_t name[WIN32_PATH_SIZE];
+    write_mark(name, path);
+    HANDLE found = OpenEventW(SYNCHRONIZE, FALSE, name);
+    if (!found)
+        return GetLastError() != ERROR_FILE_NOT_FOUND;
+    win32_close(found);
+    return 1;
 }

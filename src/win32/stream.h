@@ -119,9 +119,20 @@ apr_status_t win32_pipe_create(HANDLE *pipe, const wchar_t *path, DWORD flags, D
 /** Make the other end. */
 apr_status_t win32_pipe_connect(HANDLE *pipe, const wchar_t *path, int directions);
 
-/** Find the name that nobody else has, or (with the user's id in it) the one that belongs to a listener's name. */
+/** Make a name that nobody else has. */
 apr_status_t win32_pipe_new_path(wchar_t path[WIN32_PATH_SIZE]);
+
+/** Find the name of the pipe of a listener's name or address, and whether it is one of this user's names. */
 apr_status_t win32_pipe_path(wchar_t path[WIN32_PATH_SIZE], int *is_named, const char *name);
+
+/**
+ * Mark a pipe as one that somebody listens at: its name stays in use as long as one connection through it is open. The
+ * mark goes with its handle; APR_EEXIST if there is one.
+ */
+apr_status_t win32_mark_create(HANDLE *mark, const wchar_t *path);
+
+/** Whether a pipe is marked. */
+int win32_mark_exists(const wchar_t *path);
 
 /** Whether a process runs as this process's user. */
 int win32_is_own_user(DWORD pid);

@@ -750,6 +750,32 @@ static void test_names_are_exclusive(void **state)
     assert_int_equal(sys_listener_create(&listener, address, 0, 0), APR_ENAMETOOLONG);
 }
 
+/** The system keeps a name as long as a connection is open; we do not. */
+static void test_name_is_free_while_connections_are_open(void **state)
+{
+    sys_listener_t *listener;
+    sys_stream_t *callers[2], *accepted[2], *none;
+    char name[60], address[300];
+    (void)state;
+    snprintf(name, sizeof name, "Test-%d", sys_getpid());
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(sys_listener_create(&listener, name, 1, i), APR_SUCCESS);
+        assert_int_equal(sys_stream_connect(&callers[i], name, later()), APR_SUCCESS);
+        assert_int_equal(sys_stream_connect(&none, name, 0), APR_TIMEUP);
+        assert_int_equal(sys_listener_accept(listener, &accepted[i], later(), SYS_NO_HANDLE), APR_SUCCESS);
+        snprintf(address, sizeof address, "%s", sys_listener_address(listener));
+        sys_listener_close(listener);
+        assert_int_equal(sys_stream_connect(&none, name, 0), APR_ENOENT);
+        assert_int_equal(sys_stream_connect(&none, address, soon()), APR_ENOENT);
+    }
+    for (int i = 0; i < 2; i++) {
+        send_text(callers[i], i ? "second" : "first");
+        expect_text(accepted[i], i ? "second" : "first");
+        sys_stream_close(callers[i]);
+        sys_stream_close(accepted[i]);
+    }
+}
+
 static void test_callers_wait_in_order(void **state)
 {
     sys_listener_t *listener;
@@ -983,6 +1009,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_directions_are_found),
         cmocka_unit_test(test_stranger_at_the_other_end),
         cmocka_unit_test(test_names_are_exclusive),
+        cmocka_unit_test(test_name_is_free_while_connections_are_open),
         cmocka_unit_test(test_callers_wait_in_order),
         cmocka_unit_test(test_listener_outlives_its_threads),
         cmocka_unit_test(test_many_things_at_once),
