@@ -57,6 +57,9 @@ void conn_release(conn_t *conn);
 /** Close a connection's handle, and wake who waits for it; MPROC_ECLOSED if that was done before. */
 apr_status_t conn_close(conn_t *conn);
 
+/** Close a handle, unless that was done before. */
+void conn_close_handle(mproc_conn_t *handle);
+
 /** Close all connections of this process, when the library is ended. */
 void conn_close_all(void);
 
@@ -108,8 +111,8 @@ int conn_table_check(const unsigned char *table, size_t size, size_t *table_size
                      size_t *handle_count);
 
 /**
- * Make the connections of a table that was checked, from its handles, which they own from then on, also after a failure.
- * The status has its text.
+ * Make the connections of a table that was checked, from its handles, which they own from then on, also after a
+ * failure. The status has its text.
  */
 apr_status_t conn_table_open(mproc_conn_t **conns, const unsigned char *table, const sys_handle_t *handles,
                              const char *call);

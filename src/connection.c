@@ -36,16 +36,20 @@ apr_status_t conn_create(conn_t **conn, sys_stream_t *stream, size_t max_size, c
     return mproc_fail(APR_ENOMEM, "%s: no memory for another connection", call);
 }
 
-static apr_status_t close_with_pool(void *handle)
+void conn_close_handle(mproc_conn_t *handle)
 {
-    conn_t *conn;
     void *object;
     if (handle_acquire(&object, handle, HANDLE_CONN) != APR_SUCCESS)
-        return APR_SUCCESS;
-    conn = object;
+        return;
+    conn_t *conn = object;
     if (conn->owner == sys_getpid())
         conn_close(conn);
     conn_release(conn);
+}
+
+static apr_status_t close_with_pool(void *handle)
+{
+    conn_close_handle(handle);
     return APR_SUCCESS;
 }
 

@@ -5,6 +5,7 @@
 
 #include <apr_strings.h>
 
+#include "call.h"
 #include "initialize.h"
 #include "log.h"
 #include "process_object.h"
@@ -156,7 +157,7 @@ static apr_status_t launch(process_t *process)
      * open. And until the process is said to run, no other thread looks into its block, which the trim may move.
      */
     if (status == APR_SUCCESS && process->method != MPROC_THREAD) {
-        process_drop_given(process);
+        process_drop_given(process, 1);
         sys_block_trim(&process->block, sizeof(boot_t));
     }
     process_lock();
@@ -241,6 +242,7 @@ static apr_status_t duplicate_handles(boot_t *copy, const process_t *process)
  */
 static apr_status_t copy_for_run(boot_t **copy, process_t *process)
 {
+    *copy = NULL;
     process_lock();
     const int is_created = process->role == ROLE_CHILD && process->state == PROCESS_CREATED;
     apr_status_t status = is_created ? APR_SUCCESS : process_wrong_state(process, "mproc_process_run");
@@ -279,9 +281,14 @@ apr_status_t mproc_process_run(mproc_process_t *handle, int *exitcode)
     process_release(process);
     if (status != APR_SUCCESS)
         return status;
-    const int code = child_call_target(NULL, copy, target);
-    if (exitcode)
-        *exitcode = code;
+    mproc_call_t call_of_target;
+    status = call_open(&call_of_target, copy);
+    if (status == APR_SUCCESS) {
+        const int code = child_call_target(NULL, &call_of_target, target);
+        call_close(&call_of_target);
+        if (exitcode)
+            *exitcode = code;
+    }
     free(copy);
     return status;
 }

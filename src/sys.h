@@ -252,9 +252,10 @@ sys_handle_t sys_stream_handle(const sys_stream_t *stream);
 /**
  * Send a message, after what is left of the one before.
  *
- * @return APR_SUCCESS; APR_TIMEUP or APR_EINTR: nothing of it was sent; MPROC_EUNFINISHED: the deadline passed or `stop`
- *         came when some of it was sent, and the rest is kept; APR_EPIPE: the other end is closed; MPROC_EBROKEN: the
- *         rest of an earlier message was lost; APR_ENOTIMPL: this kind of stream takes no marked messages.
+ * @return APR_SUCCESS; APR_TIMEUP or APR_EINTR: nothing of it was sent; MPROC_EUNFINISHED: the deadline passed or
+ *         `stop` came when some of it was sent, and the rest is kept; APR_EPIPE: the other end is closed;
+ *         MPROC_EBROKEN: the rest of an earlier message was lost; APR_ENOTIMPL: this kind of stream takes no marked
+ *         messages.
  */
 apr_status_t sys_stream_send(sys_stream_t *stream, const sys_message_t *message, sys_time_t deadline,
                              sys_handle_t stop);

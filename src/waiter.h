@@ -51,7 +51,7 @@ typedef struct turn_t {
     waiter_t *last;
 } turn_t;
 
-/** Wait for one's turn: APR_SUCCESS, APR_TIMEUP, MPROC_ECLOSED if the thing is closed. A deadline of 0 does not wait. */
+/** Wait for one's turn: APR_SUCCESS, APR_TIMEUP, MPROC_ECLOSED if it is closed. A deadline of 0 does not wait. */
 apr_status_t turn_take(turn_t *turn, closable_t *of, sys_time_t deadline);
 
 /** Let the next one have its turn. */

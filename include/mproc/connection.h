@@ -282,8 +282,8 @@ MPROC_API apr_status_t mproc_conn_recv_exactly(mproc_conn_t *conn, void *buffer,
  *                    belong to the caller, who closes them.
  * @param timeout     As for mproc_conn_recv().
  * @return As mproc_conn_recv(); MPROC_ETOOBIG also if there is no room for the attachments, with the counts stored: the
- *         message stays the next one; MPROC_EGONE if the sender has ended before they were received (Windows), APR_EMFILE
- *         if this process has no room for them: the message is lost.
+ *         message stays the next one; MPROC_EGONE if the sender has ended before they were received (Windows),
+ *         APR_EMFILE if this process has no room for them: the message is lost.
  * @remark Any thread, several at once.
  */
 static inline apr_status_t mproc_conn_recv_with(mproc_conn_t *conn, void **data, size_t *size,

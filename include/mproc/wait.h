@@ -137,7 +137,8 @@ MPROC_API apr_status_t mproc_wait_sized(mproc_wait_t *items, size_t item_size, s
 /**
  * Wait until at least one of several things is ready.
  *
- * @param items   The things; `is_ready` of each is set. The same thing may occur twice. An item of zeros is never ready.
+ * @param items   The things; `is_ready` of each is set. The same thing may occur twice. An item of zeros is never
+ *                ready.
  * @param count   How many there are: any number. With 0 it just waits.
  * @param timeout How long to wait, in microseconds; 0 to look, MPROC_FOREVER to wait for good.
  * @return APR_SUCCESS if at least one is ready; APR_TIMEUP if none is; MPROC_EINIT before mproc_initialize();

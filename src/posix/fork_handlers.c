@@ -48,10 +48,13 @@ static void after_fork_in_child(void)
 
 /* Those who wait for it to close go first: else a fork could wait for ever while descriptors come and come. */
 #if defined(MPROC_HAVE_RWLOCK_PREFERRING_WRITERS)
-static pthread_rwlock_t gate = PTHREAD_RWLOCK_WRITER_NONRECURSIVE_INITIALIZER_NP;
+#define OPEN_GATE PTHREAD_RWLOCK_WRITER_NONRECURSIVE_INITIALIZER_NP
 #else
-static pthread_rwlock_t gate = PTHREAD_RWLOCK_INITIALIZER;
+#define OPEN_GATE PTHREAD_RWLOCK_INITIALIZER
 #endif
+
+static pthread_rwlock_t gate = OPEN_GATE;
+static int is_new_gate;
 
 void unix_fork_gate_enter(void)
 {
@@ -68,6 +71,21 @@ static void close_gate(void)
     pthread_rwlock_wrlock(&gate);
 }
 
+/* Only the thread that took such a lock for writing can let it go, and a forked child's is another to the system. */
+static void renew_gate(void)
+{
+    gate = (pthread_rwlock_t)OPEN_GATE;
+    is_new_gate = 1;
+}
+
+static void open_gate(void)
+{
+    if (is_new_gate)
+        is_new_gate = 0;
+    else
+        pthread_rwlock_unlock(&gate);
+}
+
 /* ---- Registering -------------------- */
 
 int unix_at_fork(unix_fork_place_t place, void (*lock)(void), void (*unlock)(void), void (*in_child)(void))
@@ -76,7 +94,7 @@ int unix_at_fork(unix_fork_place_t place, void (*lock)(void), void (*unlock)(voi
     if (!registered && pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child) != 0)
         return -1;
     registered = 1;
-    table[UNIX_FORK_GATE] = (handlers_t){close_gate, unix_fork_gate_leave, NULL};
+    table[UNIX_FORK_GATE] = (handlers_t){close_gate, open_gate, renew_gate};
     table[place] = (handlers_t){lock, unlock, in_child};
     return 0;
 }

@@ -44,8 +44,8 @@ struct sys_stream_t {
     int is_exact;      /* nothing is read ahead */
     int is_in_message; /* what `next` says */
     sys_next_t next;
-    int is_drained;       /* the last look took all there was: the next one waits first */
-    unsigned luck;        /* how often something has come at a glance lately */
+    int is_drained; /* the last look took all there was: the next one waits first */
+    unsigned luck;  /* how often something has come at a glance lately */
     unsigned waits;
     apr_status_t verdict; /* why no message follows, for good */
     int *pending;         /* descriptors that came, UNIX_PENDING_MAX at most: those of the earliest frame first */

@@ -174,8 +174,7 @@ static apr_status_t receive_bulk(sys_stream_t *stream, void *to, size_t size, si
             return APR_SUCCESS;
         if (errno != EINTR && errno != EAGAIN && errno != EWOULDBLOCK)
             return errno;
-        const apr_status_t status =
-            errno == EINTR ? APR_SUCCESS : unix_wait_for(stream->fd, POLLIN, deadline, stop);
+        const apr_status_t status = errno == EINTR ? APR_SUCCESS : unix_wait_for(stream->fd, POLLIN, deadline, stop);
         if (status != APR_SUCCESS)
             return status;
     }

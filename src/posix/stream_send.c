@@ -130,7 +130,8 @@ static apr_status_t send_all(const sys_stream_t *stream, outgoing_t *out, sys_ti
     const int flags = stream->is_ours && deadline == SYS_NEVER ? 0 : MSG_DONTWAIT;
     advance(out, 0); /* beyond empty pieces */
     while (out->first < PIECES) {
-        const ssize_t sent = stream->is_socket ? send_to_socket(stream->fd, out, flags) : write_to_pipe(stream->fd, out);
+        const ssize_t sent =
+            stream->is_socket ? send_to_socket(stream->fd, out, flags) : write_to_pipe(stream->fd, out);
         if (sent >= 0) {
             advance(out, (size_t)sent);
             continue;
