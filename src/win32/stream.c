@@ -195,6 +195,7 @@ size_t sys_stream_pack(const sys_stream_t *stream, void *bytes, size_t capacity,
     const size_t ahead = stream->end - stream->begin;
     (void)handles; /* those of a message that was begun are the sender's still */
     *handle_count = 0;
+    win32_stop_waiting((sys_stream_t *)(uintptr_t)stream);
     if (!stream->is_in_message && !stream->empty_count && !stream->is_strange)
         return 0;
     if (capacity >= sizeof(packed_t) + ahead) {

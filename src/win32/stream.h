@@ -82,6 +82,7 @@ struct sys_stream_t {
      */
     SRWLOCK lock;
     size_t empty_count;
+    int is_leaving; /* another process may have it: nobody waits for it here */
     win32_read_t *reads;
 };
 
@@ -99,6 +100,9 @@ apr_status_t win32_read_begin(sys_stream_t *stream, win32_read_t *read, void *bu
 
 /** See how a read ended, after its event; otherwise stop it. As win32_read_begin(); APR_EAGAIN: it was stopped. */
 apr_status_t win32_read_finish(sys_stream_t *stream, win32_read_t *read, int is_to_stop);
+
+/** End all waiting, before another process takes the stream over: it would take empty messages from there. */
+void win32_stop_waiting(sys_stream_t *stream);
 
 /** Whether there is an empty message that was taken by waiting. */
 int win32_has_empty(sys_stream_t *stream);

@@ -86,8 +86,13 @@ apr_status_t win32_read_begin(sys_stream_t *stream, win32_read_t *read, void *bu
     AcquireSRWLockExclusive(&stream->lock);
     if (size > 0)
         settle(stream);
-    const apr_status_t status =
-        stream->empty_count ? APR_EAGAIN : leave_empty(stream, read, issue(stream, read, buffer, size));
+    if (!read->is_waiting)
+        stream->is_leaving = 0; /* it has stayed after all */
+    apr_status_t status = APR_EAGAIN;
+    if (read->is_waiting && stream->is_leaving)
+        status = APR_EOF;
+    else if (!stream->empty_count)
+        status = leave_empty(stream, read, issue(stream, read, buffer, size));
     ReleaseSRWLockExclusive(&stream->lock);
     return status;
 }
@@ -112,6 +117,14 @@ int win32_has_empty(sys_stream_t *stream)
     const int has_empty = stream->empty_count > 0;
     ReleaseSRWLockShared(&stream->lock);
     return has_empty;
+}
+
+void win32_stop_waiting(sys_stream_t *stream)
+{
+    AcquireSRWLockExclusive(&stream->lock);
+    stream->is_leaving = 1;
+    settle(stream);
+    ReleaseSRWLockExclusive(&stream->lock);
 }
 
 /** Take an empty message that was taken by waiting; with `is_last`, also one that is just being taken. */

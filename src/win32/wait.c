@@ -292,17 +292,15 @@ apr_status_t sys_wait_any(sys_wait_t *items, size_t count, size_t *ready, sys_ti
             status = begin(&targets[i], &items[i]);
     if (status == APR_SUCCESS)
         status = wait_for_any(targets, items, count, ready, deadline);
+    const int has_waited = status == APR_SUCCESS || status == APR_TIMEUP;
+    *ready = 0;
     for (size_t i = 0; i < count; i++) {
-        const int was_ready = items[i].is_ready;
-        end(&targets[i], &items[i], 1);
         /* What has come in the last moment counts, too. */
-        *ready += status == APR_SUCCESS && was_ready == 0 && items[i].is_ready != 0;
+        end(&targets[i], &items[i], 1);
+        *ready += has_waited && items[i].is_ready != 0;
         win32_close(targets[i].event);
     }
-    if (status == APR_TIMEUP)
-        for (size_t i = 0; i < count; i++)
-            *ready += items[i].is_ready != 0;
     if (targets != few)
         free(targets);
-    return status == APR_TIMEUP && *ready > 0 ? APR_SUCCESS : status;
+    return *ready > 0 ? APR_SUCCESS : status;
 }

@@ -621,6 +621,37 @@ static void test_message_is_handed_over(void **state)
     sys_stream_close(moved);
 }
 
+static DWORD WINAPI wait_once(void *data)
+{
+    return wait_for_stream(data, later()) != APR_SUCCESS;
+}
+
+/** Whoever waits here does not take from the one that the stream goes to; and it may stay after all. */
+static void test_waiting_ends_before_a_handover(void **state)
+{
+    sys_stream_t *ends[2];
+    sys_handle_t unused[SYS_PACKED_HANDLES_MAX];
+    size_t handle_count;
+    sys_next_t next;
+    (void)state;
+    make_pair(ends);
+    HANDLE waiter = start_thread(wait_once, ends[1]);
+    Sleep(50);
+    assert_int_equal(sys_stream_pack(ends[1], NULL, 0, unused, &handle_count), 0);
+    send_text(ends[0], "");
+    assert_int_equal(end_thread(waiter), 0);
+    assert_int_equal(wait_for_stream(ends[1], 0), APR_SUCCESS);
+    assert_int_equal(sys_stream_pack(ends[1], NULL, 0, unused, &handle_count), 0);
+    expect_text_until(ends[1], "", 0);
+    assert_int_equal(sys_stream_next(ends[1], &next, 0, SYS_NO_HANDLE), APR_TIMEUP);
+    assert_int_equal(wait_for_stream(ends[1], soon()), APR_TIMEUP);
+    /* One that was taken before goes along. */
+    send_text(ends[0], "");
+    assert_int_equal(wait_for_stream(ends[1], 0), APR_SUCCESS);
+    assert_true(sys_stream_pack(ends[1], NULL, 0, unused, &handle_count) > 0);
+    close_pair(ends);
+}
+
 /* ---- The program's own handles ----------------------------------------------------------------------------------- */
 
 static void test_handles_that_are_no_streams(void **state)
@@ -1005,6 +1036,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_handles_move),
         cmocka_unit_test(test_handles_of_another_process),
         cmocka_unit_test(test_message_is_handed_over),
+        cmocka_unit_test(test_waiting_ends_before_a_handover),
         cmocka_unit_test(test_handles_that_are_no_streams),
         cmocka_unit_test(test_directions_are_found),
         cmocka_unit_test(test_stranger_at_the_other_end),
