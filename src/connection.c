@@ -258,6 +258,9 @@ static apr_status_t wait_in_step(conn_t *conn, conn_step_t step, void *context, 
         status = atomic_load(&conn->closable.is_closed) ? MPROC_ECLOSED
                                                         : step(conn, context, deadline, waiter->event.sentinel);
     } while (status == APR_EINTR);
+    /* What a close looks like to the system is not what it is. */
+    if (status != APR_SUCCESS && atomic_load(&conn->closable.is_closed))
+        status = MPROC_ECLOSED;
     atomic_fetch_sub(&conn->closable.waiters, 1);
     waiter_end(waiter);
     return status;
