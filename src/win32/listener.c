@@ -2,8 +2,8 @@
 /*
  * Listeners are names of pipes with several ends that nobody is connected to yet; each takes one caller. The one who is
  * accepted is replaced by a new one first, so that the name is never free. The system keeps a name for as long as there
- * is a connection, so an event beside it marks the names that somebody listens at. All ends share one event: it may say that
- * something has changed where nothing has, but not the reverse.
+ * is a connection, so an event beside it marks the names that somebody listens at. All ends share one event: it may say
+ * that something has changed where nothing has, but not the reverse.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -230,12 +230,11 @@ static apr_status_t take_one(sys_listener_t *listener, HANDLE *pipe)
 /** Make a stream of a pipe that is connected; after a failure the pipe is closed. */
 static apr_status_t make_stream(sys_stream_t **stream, HANDLE pipe, int may_be_strange)
 {
-    int pid, is_same_user;
     const apr_status_t status = win32_stream_make(stream, pipe, SYS_STREAM_IN | SYS_STREAM_OUT);
     if (status != APR_SUCCESS)
         win32_close(pipe);
     else if (may_be_strange)
-        (*stream)->is_strange = sys_stream_peer(*stream, &pid, &is_same_user) != APR_SUCCESS || !is_same_user;
+        win32_stream_check_peer(*stream);
     return status;
 }
 

@@ -129,6 +129,7 @@ apr_status_t sys_stream_open(sys_stream_t **stream, sys_handle_t handle, int dir
     apr_status_t status = examine((HANDLE)handle);
     if (status != APR_SUCCESS)
         return status;
+    const int is_of_program = directions == 0;
     const int known = directions_of((HANDLE)handle);
     if (directions && known)
         directions &= known;
@@ -136,7 +137,10 @@ apr_status_t sys_stream_open(sys_stream_t **stream, sys_handle_t handle, int dir
         directions = known;
     if (!directions)
         return APR_EINVAL;
-    return win32_stream_make(stream, (HANDLE)handle, directions);
+    status = win32_stream_make(stream, (HANDLE)handle, directions);
+    if (status == APR_SUCCESS && is_of_program)
+        win32_stream_check_peer(*stream);
+    return status;
 }
 
 int sys_stream_directions(const sys_stream_t *stream)
@@ -259,4 +263,10 @@ apr_status_t sys_stream_peer(const sys_stream_t *stream, int *pid, int *is_same_
     *pid = (int)found;
     *is_same_user = win32_is_own_user(found);
     return APR_SUCCESS;
+}
+
+void win32_stream_check_peer(sys_stream_t *stream)
+{
+    int pid, is_same_user;
+    stream->is_strange = sys_stream_peer(stream, &pid, &is_same_user) != APR_SUCCESS || !is_same_user;
 }

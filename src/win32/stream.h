@@ -89,6 +89,9 @@ struct sys_stream_t {
 /** Make a stream of a pipe, which it owns after success. */
 apr_status_t win32_stream_make(sys_stream_t **stream, HANDLE pipe, int directions);
 
+/** Find out whether the one who made the other end may name handles for us to take: only a process of our user may. */
+void win32_stream_check_peer(sys_stream_t *stream);
+
 /**
  * Begin to read: with room for nothing it ends when there is a message, and leaves it there.
  *
