@@ -19,6 +19,14 @@ static void take_one(unix_passed_t *passed, int fd, int is_kept)
         unix_close(fd);
 }
 
+/** CMSG_NXTHDR, which some systems write in a way that compilers warn of. */
+static struct cmsghdr *next_header(const struct msghdr *message, struct cmsghdr *header)
+{
+    const unsigned char *end = (const unsigned char *)message->msg_control + message->msg_controllen;
+    unsigned char *next = (unsigned char *)header + CMSG_SPACE(header->cmsg_len - CMSG_LEN(0));
+    return next < end && (size_t)(end - next) >= sizeof *header ? (struct cmsghdr *)(void *)next : NULL;
+}
+
 int unix_passed_take(unix_passed_t *passed, struct msghdr *message)
 {
     int is_cut = (message->msg_flags & MSG_CTRUNC) != 0;
@@ -27,7 +35,7 @@ int unix_passed_take(unix_passed_t *passed, struct msghdr *message)
         is_cut = 1;
     const int has_room = passed->set_count < UNIX_PASSED_SETS;
     const size_t before = passed->fd_count;
-    for (struct cmsghdr *header = CMSG_FIRSTHDR(message); header; header = CMSG_NXTHDR(message, header)) {
+    for (struct cmsghdr *header = CMSG_FIRSTHDR(message); header; header = next_header(message, header)) {
         if (header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS)
             continue;
         const size_t here = (header->cmsg_len - CMSG_LEN(0)) / sizeof(int);

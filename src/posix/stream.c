@@ -48,6 +48,9 @@ apr_status_t unix_stream_make(sys_stream_t **stream, int fd, int directions)
     (*stream)->fd = fd;
     (*stream)->is_socket = (*stream)->can_attach = (*stream)->is_ours = 1;
     (*stream)->directions = directions;
+#if defined(MPROC_HAVE_SO_NOSIGPIPE)
+    setsockopt(fd, SOL_SOCKET, SO_NOSIGPIPE, &(int){1}, sizeof(int)); /* fails for pipes */
+#endif
     return APR_SUCCESS;
 }
 
