@@ -69,10 +69,10 @@ static apr_status_t check_initialized(const char *call)
 apr_status_t conn_take_options(mproc_conn_opts_t *complete, const mproc_conn_opts_t *opts, size_t size,
                                const char *call)
 {
+    memset(complete, 0, sizeof *complete);
     if (size > sizeof *complete)
         return mproc_fail(MPROC_EBUILD, "%s: the program was built for a newer libmproc than %s", call,
                           mproc_version());
-    memset(complete, 0, sizeof *complete);
     if (opts)
         memcpy(complete, opts, size);
     return APR_SUCCESS;
@@ -82,7 +82,7 @@ apr_status_t mproc_pipe_sized(mproc_conn_t **first, mproc_conn_t **second, const
                               size_t opts_size)
 {
     static const char call[] = "mproc_pipe";
-    mproc_conn_opts_t options;
+    mproc_conn_opts_t options = {0};
     sys_stream_t *streams[2];
     conn_t *conns[2];
     if (first)

@@ -166,7 +166,7 @@ size_t sys_stream_pack(const sys_stream_t *stream, void *bytes, size_t capacity,
 static int is_sound(const packed_t *packed, size_t handle_count)
 {
     size_t fds = 0;
-    if (packed->set_count > UNIX_PASSED_SETS || packed->next.handle_count > SYS_ATTACHED_MAX)
+    if (packed->set_count > UNIX_PASSED_SETS || (packed->is_in_message && packed->next.handle_count > SYS_ATTACHED_MAX))
         return 0;
     for (uint32_t i = 0; i < packed->set_count; i++) {
         if (packed->sets[i].count < 0 || packed->sets[i].count > UNIX_PASSED_AT_ONCE)

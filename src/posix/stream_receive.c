@@ -213,7 +213,7 @@ apr_status_t sys_stream_next(sys_stream_t *stream, sys_next_t *next, sys_time_t 
         const size_t there = stream->end - stream->begin;
         const size_t size = header_size(header, there);
         apr_status_t status = stream->verdict;
-        if (status == APR_SUCCESS && size == 0)
+        if (size == 0)
             status = stream->verdict = MPROC_EPROTOCOL;
         else if (there >= size)
             status = begin_message(stream, header, size);
