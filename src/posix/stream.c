@@ -139,8 +139,7 @@ typedef struct packed_t {
     unix_set_t sets[UNIX_PASSED_SETS];
 } packed_t;
 
-size_t sys_stream_pack(const sys_stream_t *stream, void *bytes, size_t capacity, sys_handle_t *handles,
-                       size_t *handle_count)
+size_t sys_stream_pack(sys_stream_t *stream, void *bytes, size_t capacity, sys_handle_t *handles, size_t *handle_count)
 {
     const size_t ahead = stream->end - stream->begin;
     const unix_passed_t *passed = &stream->passed;

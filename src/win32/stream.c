@@ -193,13 +193,12 @@ typedef struct packed_t {
     uint64_t handles[SYS_ATTACHED_MAX];
 } packed_t;
 
-size_t sys_stream_pack(const sys_stream_t *stream, void *bytes, size_t capacity, sys_handle_t *handles,
-                       size_t *handle_count)
+size_t sys_stream_pack(sys_stream_t *stream, void *bytes, size_t capacity, sys_handle_t *handles, size_t *handle_count)
 {
     const size_t ahead = stream->end - stream->begin;
     (void)handles; /* those of a message that was begun are the sender's still */
     *handle_count = 0;
-    win32_stop_waiting((sys_stream_t *)(uintptr_t)stream);
+    win32_stop_waiting(stream);
     if (!stream->is_in_message && !stream->empty_count && !stream->is_strange)
         return 0;
     if (capacity >= sizeof(packed_t) + ahead) {
