@@ -240,9 +240,10 @@ apr_status_t mproc_connect_sized(mproc_conn_t **handle, const char *name, const 
     sys_stream_t *stream;
     conn_t *conn;
     mproc_conn_opts_t options;
+    if (handle)
+        *handle = NULL;
     if (!handle || !name)
         return mproc_fail(APR_EINVAL, "%s: %s is NULL", call, handle ? "the name" : "conn");
-    *handle = NULL;
     apr_status_t status = check_initialized(call);
     if (status == APR_SUCCESS)
         status = conn_take_options(&options, opts, opts_size, call);
