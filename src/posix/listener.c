@@ -51,6 +51,8 @@ static apr_status_t find_path(char path[PATH_SIZE], int *is_named, const char *n
     static atomic_uint counter;
     int length;
     *is_named = !name || !strchr(name, '/');
+    if (*is_named && name && strchr(name, '\\'))
+        return APR_EINVAL; /* an address elsewhere, here nothing */
     if (!*is_named) {
         length = snprintf(path, PATH_SIZE, "%s", name);
         return length < PATH_SIZE ? APR_SUCCESS : APR_ENAMETOOLONG;
