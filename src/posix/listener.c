@@ -75,13 +75,13 @@ static struct sockaddr_un address_of(const char *path)
     return address;
 }
 
-static int make_socket(void)
+static int make_socket(int type)
 {
     unix_making();
 #if defined(MPROC_HAVE_SOCK_CLOEXEC)
-    const int fd = unix_made(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    const int fd = unix_made(socket(AF_UNIX, type | SOCK_CLOEXEC, 0));
 #else
-    const int fd = unix_made(socket(AF_UNIX, SOCK_STREAM, 0));
+    const int fd = unix_made(socket(AF_UNIX, type, 0));
 #endif
     if (fd >= 0)
         fcntl(fd, F_SETFL, O_NONBLOCK);
@@ -100,7 +100,7 @@ static int lock_folder(const char *path)
     return fd;
 }
 
-/** Whether somebody listens at a path. */
+/** Whether somebody listens at a path. Who asks is of another type, so that those who listen do not hear of it. */
 static int is_in_use(const char *path)
 {
     const struct sockaddr_un address = address_of(path);
@@ -109,7 +109,7 @@ static int is_in_use(const char *path)
         return 0;
     if (!S_ISSOCK(found.st_mode))
         return 1; /* not ours to replace */
-    const int fd = make_socket();
+    const int fd = make_socket(SOCK_DGRAM);
     const int is_refused =
         fd >= 0 && connect(fd, (const struct sockaddr *)&address, sizeof address) != 0 && errno == ECONNREFUSED;
     unix_close(fd);
@@ -164,7 +164,7 @@ apr_status_t sys_listener_create(sys_listener_t **listener, const char *name, in
     if (!*listener)
         return APR_ENOMEM;
     (*listener)->any_user = any_user;
-    (*listener)->fd = make_socket();
+    (*listener)->fd = make_socket(SOCK_STREAM);
     apr_status_t status = (*listener)->fd < 0 ? errno : APR_SUCCESS;
     if (status == APR_SUCCESS)
         status = find_path((*listener)->path, &(*listener)->is_named, name, 1);
@@ -263,7 +263,7 @@ static int try_connect(int *fd, const char *name)
     if (status != APR_SUCCESS)
         return status;
     const struct sockaddr_un address = address_of(path);
-    *fd = make_socket();
+    *fd = make_socket(SOCK_STREAM);
     if (*fd < 0)
         return errno;
     int error = connect(*fd, (const struct sockaddr *)&address, sizeof address) == 0 ? 0 : errno;
