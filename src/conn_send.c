@@ -24,9 +24,9 @@ static apr_status_t send_step(conn_t *conn, void *context, sys_time_t deadline, 
     apr_status_t status;
     if (!sending->is_begun) {
         status = sys_stream_send(conn->stream, &sending->message, deadline, stop);
-        if (status != MPROC_EUNFINISHED || deadline == 0)
+        sending->is_begun = status == MPROC_EUNFINISHED;
+        if (!sending->is_begun || deadline == 0)
             return status;
-        sending->is_begun = 1;
     }
     /* It was woken in the middle of the message, or its time is up: then this looks once more, and no longer. */
     status = sys_stream_flush(conn->stream, deadline, stop);

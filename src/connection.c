@@ -293,7 +293,8 @@ apr_status_t conn_perform(conn_t *conn, const conn_operation_t *operation, void 
     else
         status = timeout != 0 && operation->waits(conn, context) ? APR_TIMEUP
                                                                  : operation->step(conn, context, 0, SYS_NO_HANDLE);
-    if (status == APR_TIMEUP && timeout != 0)
+    /* What is tried without waiting may stop in the middle. */
+    if ((status == APR_TIMEUP || status == MPROC_EUNFINISHED) && timeout != 0)
         status = wait_in_step(conn, operation->step, context, deadline ? deadline : process_deadline(timeout));
     /* What a close looks like to the system is not what it is. */
     if (status != APR_SUCCESS && atomic_load(&conn->closable.is_closed))
