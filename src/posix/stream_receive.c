@@ -55,7 +55,8 @@ static ssize_t receive_from_socket(sys_stream_t *stream, struct iovec *pieces, s
     const ssize_t length = recvmsg(stream->fd, &message, MSG_DONTWAIT);
 #endif
     const int error = errno;
-    if (length >= 0 && message.msg_controllen > 0 && unix_passed_take(&stream->passed, &message) != 0)
+    if (length >= 0 && (message.msg_controllen > 0 || (message.msg_flags & MSG_CTRUNC)) &&
+        unix_passed_take(&stream->passed, &message) != 0)
         stream->verdict = MPROC_EPROTOCOL;
     unix_fork_gate_leave();
     errno = error;
