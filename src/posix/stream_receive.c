@@ -274,10 +274,12 @@ apr_status_t sys_stream_end_message(sys_stream_t *stream, sys_handle_t *handles)
 int sys_stream_is_ready(const sys_stream_t *stream)
 {
     const size_t there = stream->end - stream->begin;
+    if (stream->verdict != APR_SUCCESS)
+        return 1;
     if (stream->is_in_message)
-        return there >= stream->next.left || stream->verdict != APR_SUCCESS;
+        return there >= stream->next.left;
     if (there == 0)
-        return stream->verdict != APR_SUCCESS;
+        return 0;
     /* A message of which a part has come is ready when more of it comes: that the system tells. */
     const unsigned char *header = stream->ahead + stream->begin;
     const size_t size = header_size(header, there);
