@@ -183,11 +183,12 @@ static apr_status_t receive_step(conn_t *conn, void *context, sys_time_t deadlin
     status = read_message(conn, receipt, deadline, stop);
     if (status != APR_SUCCESS)
         return status;
-    receipt->data = conn->partial;
-    if (receipt->data)
+    if (!receipt->is_into) {
+        receipt->data = conn->partial;
         receipt->data[conn->have] = '\0';
-    conn->partial = NULL;
-    conn->have = conn->room = 0;
+        conn->partial = NULL;
+    }
+    conn_drop_partial(conn);
     return sys_stream_end_message(conn->stream, receipt->handles);
 }
 

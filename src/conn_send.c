@@ -6,36 +6,51 @@
 /* Messages of up to this size go out at once or not at all, mostly: what is left of larger ones is not to be copied. */
 enum { SHORT_MESSAGE = 1 << 15 };
 
-static apr_status_t send_step(conn_t *conn, void *context, sys_time_t deadline, sys_handle_t stop)
-{
-    const sys_message_t *message = context;
-    return sys_stream_send(conn->stream, message, deadline, stop);
-}
+/** A call that sends. */
+typedef struct sending_t {
+    sys_message_t message;
+    int is_begun; /* the stream has the rest of it */
+} sending_t;
 
-static int send_waits(const conn_t *conn, const void *context)
-{
-    const sys_message_t *message = context;
-    (void)conn;
-    return message->sizes[0] > SHORT_MESSAGE || message->sizes[1] > SHORT_MESSAGE;
-}
-
-static int rest_waits(const conn_t *conn, const void *context)
-{
-    (void)context;
-    return sys_stream_has_rest(conn->stream);
-}
-
-static apr_status_t rest_step(conn_t *conn, void *context, sys_time_t deadline, sys_handle_t stop)
+static apr_status_t flush_step(conn_t *conn, void *context, sys_time_t deadline, sys_handle_t stop)
 {
     (void)context;
     return sys_stream_flush(conn->stream, deadline, stop);
 }
 
+static apr_status_t send_step(conn_t *conn, void *context, sys_time_t deadline, sys_handle_t stop)
+{
+    sending_t *sending = context;
+    apr_status_t status;
+    if (!sending->is_begun) {
+        status = sys_stream_send(conn->stream, &sending->message, deadline, stop);
+        if (status != MPROC_EUNFINISHED || deadline == 0)
+            return status;
+        sending->is_begun = 1;
+    }
+    /* It was woken in the middle of the message, or its time is up: then this looks once more, and no longer. */
+    status = sys_stream_flush(conn->stream, deadline, stop);
+    return status == APR_TIMEUP ? MPROC_EUNFINISHED : status;
+}
+
+static int send_waits(const conn_t *conn, const void *context)
+{
+    const sending_t *sending = context;
+    (void)conn;
+    return sending->message.sizes[0] > SHORT_MESSAGE || sending->message.sizes[1] > SHORT_MESSAGE;
+}
+
+static int flush_waits(const conn_t *conn, const void *context)
+{
+    (void)context;
+    return sys_stream_has_rest(conn->stream);
+}
+
 /** Send a message; the status has no text. */
-static apr_status_t send_message(conn_t *conn, sys_message_t *message, apr_interval_time_t timeout)
+static apr_status_t send_message(conn_t *conn, sending_t *sending, apr_interval_time_t timeout)
 {
     static const conn_operation_t operation = {.direction = SYS_STREAM_OUT, .waits = send_waits, .step = send_step};
-    return conn_perform(conn, &operation, message, timeout);
+    return conn_perform(conn, &operation, sending, timeout);
 }
 
 /** Check what every call that sends is given; the status has its text. */
@@ -57,8 +72,8 @@ apr_status_t mproc_conn_send(mproc_conn_t *handle, const void *data, size_t size
         return status;
     status = check_data(data, size, call);
     if (status == APR_SUCCESS) {
-        sys_message_t message = {.pieces = {data, NULL}, .sizes = {size, 0}};
-        status = conn_fail(send_message(conn, &message, timeout), conn, call);
+        sending_t sending = {.message = {.pieces = {data, NULL}, .sizes = {size, 0}}};
+        status = conn_fail(send_message(conn, &sending, timeout), conn, call);
     }
     conn_release(conn);
     return status;
@@ -71,7 +86,7 @@ apr_status_t mproc_conn_flush(mproc_conn_t *handle, apr_interval_time_t timeout)
     apr_status_t status = conn_acquire(&conn, handle, call);
     if (status != APR_SUCCESS)
         return status;
-    static const conn_operation_t operation = {.direction = SYS_STREAM_OUT, .waits = rest_waits, .step = rest_step};
+    static const conn_operation_t operation = {.direction = SYS_STREAM_OUT, .waits = flush_waits, .step = flush_step};
     status = conn_fail(conn_perform(conn, &operation, NULL, timeout), conn, call);
     conn_release(conn);
     return status;
@@ -97,14 +112,16 @@ static apr_status_t check_attachments(const conn_t *conn, const mproc_attachment
 static apr_status_t send_moving(conn_t *conn, conn_move_t *move, const void *data, size_t size,
                                 const mproc_attachments_t *attachments, apr_interval_time_t timeout)
 {
-    sys_message_t message = {
-        .pieces = {move->table, data}, .sizes = {move->table_size, size}, .is_marked = 1, .handles = move->handles};
+    sending_t sending = {.message = {.pieces = {move->table, data},
+                                     .sizes = {move->table_size, size},
+                                     .is_marked = 1,
+                                     .handles = move->handles}};
     if (move->handle_count + attachments->handle_count > SYS_ATTACHED_MAX)
         return APR_EINVAL;
     for (size_t i = 0; i < attachments->handle_count; i++)
         move->handles[move->handle_count++] = (sys_handle_t)attachments->handles[i];
-    message.handle_count = move->handle_count;
-    return send_message(conn, &message, timeout);
+    sending.message.handle_count = move->handle_count;
+    return send_message(conn, &sending, timeout);
 }
 
 apr_status_t mproc_conn_send_with(mproc_conn_t *handle, const void *data, size_t size,

@@ -69,10 +69,10 @@ static apr_status_t check_initialized(const char *call)
 apr_status_t conn_take_options(mproc_conn_opts_t *complete, const mproc_conn_opts_t *opts, size_t size,
                                const char *call)
 {
+    memset(complete, 0, sizeof *complete);
     if (size > sizeof *complete)
         return mproc_fail(MPROC_EBUILD, "%s: the program was built for a newer libmproc than %s", call,
                           mproc_version());
-    memset(complete, 0, sizeof *complete);
     if (opts)
         memcpy(complete, opts, size);
     return APR_SUCCESS;
@@ -82,7 +82,7 @@ apr_status_t mproc_pipe_sized(mproc_conn_t **first, mproc_conn_t **second, const
                               size_t opts_size)
 {
     static const char call[] = "mproc_pipe";
-    mproc_conn_opts_t options;
+    mproc_conn_opts_t options = {0};
     sys_stream_t *streams[2];
     conn_t *conns[2];
     if (first)
@@ -258,6 +258,9 @@ static apr_status_t wait_in_step(conn_t *conn, conn_step_t step, void *context, 
         status = atomic_load(&conn->closable.is_closed) ? MPROC_ECLOSED
                                                         : step(conn, context, deadline, waiter->event.sentinel);
     } while (status == APR_EINTR);
+    /* What a close looks like to the system is not what it is. */
+    if (status != APR_SUCCESS && atomic_load(&conn->closable.is_closed))
+        status = MPROC_ECLOSED;
     atomic_fetch_sub(&conn->closable.waiters, 1);
     waiter_end(waiter);
     return status;

@@ -79,6 +79,7 @@ static apr_status_t publish(listener_t **listener, sys_listener_t *of_system)
     }
     sys_listener_close(of_system);
     free(*listener);
+    *listener = NULL;
     return mproc_fail(APR_ENOMEM, "mproc_listener_create: no memory for another listener");
 }
 

@@ -276,7 +276,7 @@ apr_status_t mproc_process_run(mproc_process_t *handle, int *exitcode)
     if (status != APR_SUCCESS)
         return status;
     mproc_target_t target = process->target;
-    boot_t *copy;
+    boot_t *copy = NULL;
     status = copy_for_run(&copy, process);
     process_release(process);
     if (status != APR_SUCCESS)

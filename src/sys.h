@@ -198,7 +198,8 @@ typedef struct sys_wait_t {
 
 /**
  * Wait until one or more of any number of things are ready, and tell how many: APR_SUCCESS or APR_TIMEUP. If some are
- * marked as ready already, it only looks at the others.
+ * marked as ready already, it only looks at the others. What is changed by being waited for (an event of Windows' that
+ * resets itself) is changed if it is ready.
  */
 apr_status_t sys_wait_any(sys_wait_t *items, size_t count, size_t *ready, sys_time_t deadline);
 
@@ -254,6 +255,7 @@ sys_handle_t sys_stream_handle(const sys_stream_t *stream);
  *
  * @return APR_SUCCESS; APR_TIMEUP or APR_EINTR: nothing of it was sent; MPROC_EUNFINISHED: the deadline passed or
  *         `stop` came when some of it was sent, and the rest is kept; APR_EPIPE: the other end is closed;
+ *         where messages are the system's own, that happens to very long ones only;
  *         MPROC_EBROKEN: the rest of an earlier message was lost; APR_ENOTIMPL: this kind of stream takes no marked
  *         messages.
  */
@@ -294,11 +296,11 @@ int sys_stream_is_ready(const sys_stream_t *stream);
 void sys_stream_read_exactly(sys_stream_t *stream);
 
 /**
- * Tell what this process has read ahead, for whoever takes the stream over: the size, and if there is room the bytes.
+ * Stop all reading, and tell what this process has read ahead, for whoever takes the stream over: the size, and if
+ * there is room the bytes.
  * The handles stay the stream's own; there are at most SYS_PACKED_HANDLES_MAX.
  */
-size_t sys_stream_pack(const sys_stream_t *stream, void *bytes, size_t capacity, sys_handle_t *handles,
-                       size_t *handle_count);
+size_t sys_stream_pack(sys_stream_t *stream, void *bytes, size_t capacity, sys_handle_t *handles, size_t *handle_count);
 
 /** Take over what another process had read ahead; the handles belong to the stream then. */
 apr_status_t sys_stream_unpack(sys_stream_t *stream, const void *bytes, size_t size, const sys_handle_t *handles,

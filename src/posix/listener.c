@@ -81,10 +81,6 @@ static int make_socket(void)
 #else
     const int fd = unix_made(socket(AF_UNIX, SOCK_STREAM, 0));
 #endif
-#if defined(MPROC_HAVE_SO_NOSIGPIPE)
-    if (fd >= 0)
-        setsockopt(fd, SOL_SOCKET, SO_NOSIGPIPE, &(int){1}, sizeof(int));
-#endif
     if (fd >= 0)
         fcntl(fd, F_SETFL, O_NONBLOCK);
     return fd;

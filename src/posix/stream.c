@@ -48,6 +48,9 @@ apr_status_t unix_stream_make(sys_stream_t **stream, int fd, int directions)
     (*stream)->fd = fd;
     (*stream)->is_socket = (*stream)->can_attach = (*stream)->is_ours = 1;
     (*stream)->directions = directions;
+#if defined(MPROC_HAVE_SO_NOSIGPIPE)
+    setsockopt(fd, SOL_SOCKET, SO_NOSIGPIPE, &(int){1}, sizeof(int)); /* fails for pipes */
+#endif
     return APR_SUCCESS;
 }
 
@@ -114,21 +117,12 @@ void sys_stream_interrupt(sys_stream_t *stream)
         shutdown(stream->fd, SHUT_RDWR);
 }
 
-void unix_stream_drop_pending(sys_stream_t *stream)
-{
-    for (size_t i = 0; i < stream->pending_count; i++)
-        unix_close(stream->pending[i]);
-    free(stream->pending);
-    stream->pending = NULL;
-    stream->pending_count = 0;
-}
-
 void sys_stream_close(sys_stream_t *stream)
 {
     if (!stream)
         return;
     unix_close(stream->fd);
-    unix_stream_drop_pending(stream);
+    unix_passed_drop(&stream->passed);
     free(stream->rest);
     free(stream->ahead);
     free(stream);
@@ -141,24 +135,44 @@ typedef struct packed_t {
     sys_next_t next;
     uint32_t is_in_message;
     uint32_t is_exact;
+    uint32_t set_count;
+    unix_set_t sets[UNIX_PASSED_SETS];
 } packed_t;
 
-size_t sys_stream_pack(const sys_stream_t *stream, void *bytes, size_t capacity, sys_handle_t *handles,
-                       size_t *handle_count)
+size_t sys_stream_pack(sys_stream_t *stream, void *bytes, size_t capacity, sys_handle_t *handles, size_t *handle_count)
 {
     const size_t ahead = stream->end - stream->begin;
-    *handle_count = stream->pending_count;
-    for (size_t i = 0; i < stream->pending_count; i++)
-        handles[i] = stream->pending[i];
-    if (!stream->is_in_message && !stream->is_exact && ahead == 0)
+    const unix_passed_t *passed = &stream->passed;
+    *handle_count = passed->fd_count;
+    for (size_t i = 0; i < passed->fd_count && i < SYS_PACKED_HANDLES_MAX; i++)
+        handles[i] = passed->fds[i];
+    if (!stream->is_in_message && !stream->is_exact && ahead == 0 && passed->set_count == 0)
         return 0;
     if (capacity >= sizeof(packed_t) + ahead) {
-        const packed_t packed = {stream->next, (uint32_t)stream->is_in_message, (uint32_t)stream->is_exact};
+        packed_t packed = {.next = stream->next,
+                           .is_in_message = (uint32_t)stream->is_in_message,
+                           .is_exact = (uint32_t)stream->is_exact,
+                           .set_count = (uint32_t)passed->set_count};
+        memcpy(packed.sets, passed->sets, sizeof packed.sets);
         memcpy(bytes, &packed, sizeof packed);
         if (ahead)
             memcpy((unsigned char *)bytes + sizeof packed, stream->ahead + stream->begin, ahead);
     }
     return sizeof(packed_t) + ahead;
+}
+
+/** Whether what another process says of a stream can be so. */
+static int is_sound(const packed_t *packed, size_t handle_count)
+{
+    size_t fds = 0;
+    if (packed->set_count > UNIX_PASSED_SETS || (packed->is_in_message && packed->next.handle_count > SYS_ATTACHED_MAX))
+        return 0;
+    for (uint32_t i = 0; i < packed->set_count; i++) {
+        if (packed->sets[i].count < 0 || packed->sets[i].count > UNIX_PASSED_AT_ONCE)
+            return 0;
+        fds += (size_t)packed->sets[i].count;
+    }
+    return fds == handle_count && (!packed->is_in_message || packed->next.left <= packed->next.size);
 }
 
 apr_status_t sys_stream_unpack(sys_stream_t *stream, const void *bytes, size_t size, const sys_handle_t *handles,
@@ -167,30 +181,30 @@ apr_status_t sys_stream_unpack(sys_stream_t *stream, const void *bytes, size_t s
     packed_t packed;
     if (size == 0 && handle_count == 0)
         return APR_SUCCESS;
-    if (size < sizeof packed || handle_count > UNIX_PENDING_MAX)
+    if (size < sizeof packed)
         return APR_EINVAL;
     memcpy(&packed, bytes, sizeof packed);
-    const size_t ahead = size - sizeof packed;
-    if (packed.next.handle_count > SYS_ATTACHED_MAX || (packed.is_in_message && packed.next.left > packed.next.size))
+    if (!is_sound(&packed, handle_count))
         return APR_EINVAL;
+    const size_t ahead = size - sizeof packed;
     unsigned char *copy = malloc(ahead ? ahead : 1);
-    int *pending = handle_count ? calloc(UNIX_PENDING_MAX, sizeof *pending) : NULL;
-    if (!copy || (handle_count && !pending)) {
+    int *fds = handle_count ? calloc(UNIX_PASSED_SETS * UNIX_PASSED_AT_ONCE, sizeof *fds) : NULL;
+    if (!copy || (handle_count && !fds)) {
         free(copy);
-        free(pending);
+        free(fds);
         return APR_ENOMEM;
     }
     memcpy(copy, (const unsigned char *)bytes + sizeof packed, ahead);
     for (size_t i = 0; i < handle_count; i++)
-        pending[i] = (int)handles[i];
+        fds[i] = (int)handles[i];
     stream->next = packed.next;
     stream->is_in_message = packed.is_in_message != 0;
     stream->is_exact = packed.is_exact != 0;
     stream->ahead = copy;
     stream->begin = 0;
     stream->end = stream->ahead_size = ahead;
-    stream->pending = pending;
-    stream->pending_count = handle_count;
+    stream->passed = (unix_passed_t){.set_count = packed.set_count, .fds = fds, .fd_count = handle_count};
+    memcpy(stream->passed.sets, packed.sets, sizeof packed.sets);
     return APR_SUCCESS;
 }
 

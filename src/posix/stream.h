@@ -9,9 +9,10 @@
 #ifndef MPROC_UNIX_STREAM_H
 #define MPROC_UNIX_STREAM_H
 
+#include <stdatomic.h>
 #include <sys/uio.h>
 
-#include "unix.h"
+#include "passed.h"
 
 enum {
     FRAME_SHORT = 4,
@@ -20,8 +21,6 @@ enum {
     FRAME_LONG_LENGTH = -1,
     FRAME_MARKED_LENGTH = -2
 };
-
-enum { UNIX_PENDING_MAX = SYS_PACKED_HANDLES_MAX };
 
 struct sys_stream_t {
     int fd;
@@ -41,15 +40,14 @@ struct sys_stream_t {
     size_t ahead_size;
     size_t begin;
     size_t end;
-    int is_exact;      /* nothing is read ahead */
-    int is_in_message; /* what `next` says */
+    _Atomic int is_exact; /* nothing is read ahead */
+    int is_in_message;    /* what `next` says */
     sys_next_t next;
     int is_drained; /* the last look took all there was: the next one waits first */
     unsigned luck;  /* how often something has come at a glance lately */
     unsigned waits;
     apr_status_t verdict; /* why no message follows, for good */
-    int *pending;         /* descriptors that came, UNIX_PENDING_MAX at most: those of the earliest frame first */
-    size_t pending_count;
+    unix_passed_t passed; /* what came with frames that have not been read to their end */
 };
 
 /** Make a stream of a descriptor that is the library's already; -1 in `directions`: ask the system. */
@@ -57,8 +55,5 @@ apr_status_t unix_stream_make(sys_stream_t **stream, int fd, int directions);
 
 /** Wait until a descriptor is ready: APR_SUCCESS, APR_TIMEUP, APR_EINTR, or a failure of the system. */
 apr_status_t unix_wait_for(int fd, short events, sys_time_t deadline, sys_handle_t stop);
-
-/** Forget all descriptors that came with frames. */
-void unix_stream_drop_pending(sys_stream_t *stream);
 
 #endif

@@ -26,9 +26,6 @@ enum { BULK = 1 << 15 };
  */
 enum { GLANCE = 20, MOST_LUCK = 8, TRY_AGAIN = 64 };
 
-/* Linux lets a sender pass 253 at once; ours pass fewer, but strangers' are to be closed, not lost. */
-enum { PASSED_MAX = 256 };
-
 static uint64_t get_number(const unsigned char *from, int bytes)
 {
     uint64_t number = 0;
@@ -39,37 +36,11 @@ static uint64_t get_number(const unsigned char *from, int bytes)
 
 /* ---- One system call -------------------- */
 
-/** List descriptors that came, behind those that did not belong to a frame yet; too many are closed. */
-static int take_descriptors(sys_stream_t *stream, struct msghdr *message)
-{
-    int is_sound = !(message->msg_flags & MSG_CTRUNC);
-    for (struct cmsghdr *header = CMSG_FIRSTHDR(message); header; header = CMSG_NXTHDR(message, header)) {
-        if (header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS)
-            continue;
-        const size_t count = (header->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-        if (!stream->pending)
-            stream->pending = calloc(UNIX_PENDING_MAX, sizeof *stream->pending);
-        for (size_t i = 0; i < count; i++) {
-            int fd;
-            memcpy(&fd, CMSG_DATA(header) + i * sizeof fd, sizeof fd);
-            unix_making();
-            fd = unix_made(fd);
-            if (stream->pending && stream->pending_count < UNIX_PENDING_MAX && fd >= 0) {
-                stream->pending[stream->pending_count++] = fd;
-            } else {
-                unix_close(fd);
-                is_sound = 0;
-            }
-        }
-    }
-    return is_sound;
-}
-
 static ssize_t receive_from_socket(sys_stream_t *stream, struct iovec *pieces, size_t count)
 {
     union {
         struct cmsghdr header;
-        char bytes[CMSG_SPACE(PASSED_MAX * sizeof(int))];
+        char bytes[CMSG_SPACE(UNIX_PASSED_AT_ONCE * sizeof(int))];
     } control;
     struct msghdr message = {.msg_iov = pieces, .msg_iovlen = count};
     if (!stream->can_attach)
@@ -84,7 +55,7 @@ static ssize_t receive_from_socket(sys_stream_t *stream, struct iovec *pieces, s
     const ssize_t length = recvmsg(stream->fd, &message, MSG_DONTWAIT);
 #endif
     const int error = errno;
-    if (length >= 0 && message.msg_controllen > 0 && !take_descriptors(stream, &message))
+    if (length >= 0 && message.msg_controllen > 0 && unix_passed_take(&stream->passed, &message) != 0)
         stream->verdict = MPROC_EPROTOCOL;
     unix_fork_gate_leave();
     errno = error;
@@ -242,7 +213,7 @@ apr_status_t sys_stream_next(sys_stream_t *stream, sys_next_t *next, sys_time_t 
         const size_t there = stream->end - stream->begin;
         const size_t size = header_size(header, there);
         apr_status_t status = stream->verdict;
-        if (status == APR_SUCCESS && size == 0)
+        if (size == 0)
             status = stream->verdict = MPROC_EPROTOCOL;
         else if (there >= size)
             status = begin_message(stream, header, size);
@@ -293,14 +264,10 @@ apr_status_t sys_stream_end_message(sys_stream_t *stream, sys_handle_t *handles)
     stream->is_in_message = 0;
     if (count == 0)
         return APR_SUCCESS;
-    /* They were sent with the first byte of the frame. */
-    if (stream->pending_count < count)
-        return stream->verdict = MPROC_EPROTOCOL;
-    for (size_t i = 0; i < count; i++)
-        handles[i] = stream->pending[i];
-    stream->pending_count -= count;
-    memmove(stream->pending, stream->pending + count, stream->pending_count * sizeof *stream->pending);
-    return APR_SUCCESS;
+    const apr_status_t status = unix_passed_next(&stream->passed, count, handles);
+    if (status == MPROC_EPROTOCOL)
+        stream->verdict = status;
+    return status;
 }
 
 int sys_stream_is_ready(const sys_stream_t *stream)
