@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Python at the other end: multiprocessing.connection as it is, on sockets that it inherits, connects to, listens at. */
+/* Python at the other end: multiprocessing.connection, on sockets that it inherits, connects to, listens at. */
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>

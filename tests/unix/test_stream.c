@@ -363,6 +363,43 @@ static void test_interrupted_calls(void **state)
     assert_success(mproc_conn_close(second));
 }
 
+/* ---- What a fork inherits ---------------------------------------------------------------------------------------- */
+
+/** Leave a copy of oneself behind, which does nothing, with all that a fork inherits. */
+static int leave_a_copy(mproc_call_t *call)
+{
+    const pid_t pid = fork();
+    if (pid == 0) {
+        sleep(60);
+        _exit(0);
+    }
+    return send_bytes(mproc_call_conn(call, 0), 100000, 1, MPROC_FOREVER) == APR_SUCCESS &&
+                   mproc_conn_send(mproc_call_conn(call, 0), &pid, sizeof pid, MPROC_FOREVER) == APR_SUCCESS
+               ? 0
+               : 1;
+}
+
+/** The ends of the library are not among it: that the child has ended is seen at once. */
+static void test_copy_of_a_child(void **state)
+{
+    static const mproc_start_method_t methods[] = {MPROC_FORK, MPROC_FORKSERVER, MPROC_SPAWN, MPROC_THREAD};
+    (void)state;
+    for (int i = 0; i < 4; i++) {
+        mproc_process_opts_t opts = {.start_method = methods[i]};
+        mproc_conn_t *ours;
+        pid_t pid;
+        assert_success(mproc_pipe(&ours, &opts.give[0], NULL));
+        mproc_process_t *process = start(leave_a_copy, opts);
+        assert_success(expect_bytes(ours, 100000, 1, patience()));
+        assert_success(mproc_conn_recv_exactly(ours, &pid, sizeof pid, patience()));
+        assert_failure(expect_bytes(ours, 0, 0, patience()), APR_EOF);
+        assert_true(lives(pid));
+        assert_int_equal(finish(process), 0);
+        kill(pid, SIGKILL);
+        assert_success(mproc_conn_close(ours));
+    }
+}
+
 /* ---- Limits ------------------------------------------------------------------------------------------------------ */
 
 /** With no room for what a message brings, the message is lost, and the connection goes on. */
@@ -630,21 +667,14 @@ static void test_other_users(void **state)
 int main(int argc, char **argv)
 {
     static const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_byte_by_byte),
-        cmocka_unit_test(test_bad_frames),
-        cmocka_unit_test(test_false_lengths),
-        cmocka_unit_test(test_child_with_bad_frames),
-        cmocka_unit_test(test_plain_pipe),
-        cmocka_unit_test(test_pipe_that_fills),
-        cmocka_unit_test(test_no_signal),
-        cmocka_unit_test(test_open_refused),
-        cmocka_unit_test(test_interrupted_calls),
-        cmocka_unit_test(test_no_descriptors_left),
-        cmocka_unit_test(test_paths),
-        cmocka_unit_test(test_folder_of_names),
-        cmocka_unit_test(test_stale_path),
-        cmocka_unit_test(test_full_backlog),
-        cmocka_unit_test(test_other_users),
+        cmocka_unit_test(test_byte_by_byte),        cmocka_unit_test(test_bad_frames),
+        cmocka_unit_test(test_false_lengths),       cmocka_unit_test(test_child_with_bad_frames),
+        cmocka_unit_test(test_plain_pipe),          cmocka_unit_test(test_pipe_that_fills),
+        cmocka_unit_test(test_no_signal),           cmocka_unit_test(test_open_refused),
+        cmocka_unit_test(test_interrupted_calls),   cmocka_unit_test(test_copy_of_a_child),
+        cmocka_unit_test(test_no_descriptors_left), cmocka_unit_test(test_paths),
+        cmocka_unit_test(test_folder_of_names),     cmocka_unit_test(test_stale_path),
+        cmocka_unit_test(test_full_backlog),        cmocka_unit_test(test_other_users),
     };
     return harness_main(argc, argv, tests, sizeof tests / sizeof tests[0]);
 }
