@@ -31,8 +31,6 @@ if(NOT WIN32)
     set(MPROC_HAVE_SHARING_VFORK 1)
   endif()
 
-  probe(RWLOCK_PREFERRING_WRITERS PTHREAD_RWLOCK_WRITER_NONRECURSIVE_INITIALIZER_NP pthread.h)
-
   # Descriptors
   probe(PIPE2              pipe2                fcntl.h unistd.h)
   probe(SOCK_CLOEXEC       SOCK_CLOEXEC         sys/types.h sys/socket.h)
