@@ -51,6 +51,8 @@ def read_panels(path):
             if line["target"] and not line["missing"] and not panel["note"]:
                 panel["note"] = (f"{float(line['ratio_median']):.2f} times {line['theirs']}, "
                                  f"target {line['target']}: {line['verdict']}")
+            elif line["verdict"] == "missed":
+                panel["note"] += f"; missed beside {line['theirs']}"
     order = list(COLOURS)
     return [(f"{identity}  {work}", panel["note"], panel["unit"],
              sorted(((name, *bar) for name, bar in panel["bars"].items()), key=lambda bar: order.index(bar[1])))

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include <nng/nng.h>
@@ -10,9 +12,17 @@
 /** How often a receiver looks whether the other process is still there, in milliseconds. */
 enum { LOOK_AFTER = 5000 };
 
+/** The file follows the protocol. */
+#define PROTOCOL "ipc://"
+
 static char address[64];
 static nng_socket pair;
 static pid_t parent;
+
+static void remove_file(void)
+{
+    unlink(address + strlen(PROTOCOL));
+}
 
 static int open_end(int is_child)
 {
@@ -22,6 +32,8 @@ static int open_end(int is_child)
     if (nng_socket_set_size(pair, NNG_OPT_RECVMAXSZ, 0) != 0)
         return -1;
     parent = is_child ? getppid() : 0;
+    if (!is_child)
+        atexit(remove_file);
     /* The listener may not be there yet: then it is tried again. */
     const int error = is_child ? nng_dial(pair, address, NULL, NNG_FLAG_NONBLOCK) : nng_listen(pair, address, NULL, 0);
     return error ? -1 : 0;
@@ -29,7 +41,7 @@ static int open_end(int is_child)
 
 static int start(void (*serve)(void))
 {
-    snprintf(address, sizeof address, "ipc:///tmp/mproc-bench-nng-%d", (int)getpid());
+    snprintf(address, sizeof address, PROTOCOL "/tmp/mproc-bench-nng-%d", (int)getpid());
     return pipe_fork(open_end, serve);
 }
 

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include <zmq.h>
@@ -10,9 +12,17 @@
 /** How often a receiver looks whether the other process is still there, in milliseconds. */
 enum { LOOK_AFTER = 5000 };
 
+/** The file follows the protocol. */
+#define PROTOCOL "ipc://"
+
 static char address[64];
 static void *pair;
 static pid_t parent;
+
+static void remove_file(void)
+{
+    unlink(address + strlen(PROTOCOL));
+}
 
 static int open_end(int is_child)
 {
@@ -24,12 +34,14 @@ static int open_end(int is_child)
         zmq_setsockopt(pair, ZMQ_LINGER, &linger, sizeof linger) != 0)
         return -1;
     parent = is_child ? getppid() : 0;
+    if (!is_child)
+        atexit(remove_file);
     return is_child ? zmq_connect(pair, address) : zmq_bind(pair, address);
 }
 
 static int start(void (*serve)(void))
 {
-    snprintf(address, sizeof address, "ipc:///tmp/mproc-bench-zeromq-%d", (int)getpid());
+    snprintf(address, sizeof address, PROTOCOL "/tmp/mproc-bench-zeromq-%d", (int)getpid());
     return pipe_fork(open_end, serve);
 }
 
