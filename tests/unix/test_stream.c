@@ -2,6 +2,7 @@
 /* What only Unix has of connections and listeners: frames, plain pipes, signals, limits, paths, other users. */
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -270,6 +271,94 @@ static void test_pipe_that_fills(void **state)
         assert_success(reading.status);
         assert_success(mproc_conn_close(reading.conn));
         assert_success(mproc_conn_close(writer));
+    }
+}
+
+/** A socket of the network is a connection, too, but for attachments. */
+static void test_network_socket(void **state)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t size = sizeof address;
+    mproc_conn_t *client, *server, *first, *second;
+    later_t later;
+    (void)state;
+    const int listener = socket(AF_INET, SOCK_STREAM, 0);
+    const int connecting = socket(AF_INET, SOCK_STREAM, 0);
+    assert_int_equal(bind(listener, (struct sockaddr *)&address, size), 0);
+    assert_int_equal(listen(listener, 1), 0);
+    assert_int_equal(getsockname(listener, (struct sockaddr *)&address, &size), 0);
+    assert_int_equal(connect(connecting, (struct sockaddr *)&address, size), 0);
+    assert_success(mproc_conn_open(&client, connecting, NULL));
+    assert_success(mproc_conn_open(&server, accept(listener, NULL, NULL), NULL));
+    close(listener);
+    reading_t reading = {server, 50, APR_SUCCESS};
+    begin_later(&later, 0, read_slowly, &reading);
+    for (unsigned i = 0; i < reading.count; i++)
+        assert_success(send_bytes(client, 20000, i, patience()));
+    end_later(&later);
+    assert_success(reading.status);
+    assert_success(mproc_pipe(&first, &second, NULL));
+    assert_failure(mproc_conn_send_conn(client, first, 0), APR_ENOTIMPL);
+    assert_success(mproc_conn_close(first));
+    assert_success(mproc_conn_close(second));
+    mproc_peer_t peer;
+    assert_failure(mproc_conn_peer(client, &peer), APR_ENOTIMPL);
+    assert_success(mproc_conn_close(client));
+    assert_failure(expect_bytes(server, 0, 0, patience()), APR_EOF);
+    assert_success(mproc_conn_close(server));
+}
+
+static void close_it(void *context)
+{
+    mproc_conn_close(context);
+}
+
+typedef struct queued_t {
+    mproc_conn_t *conn;
+    apr_status_t status;
+} queued_t;
+
+static void receive(void *context)
+{
+    queued_t *queued = context;
+    queued->status = expect_bytes(queued->conn, 0, 0, MPROC_FOREVER);
+}
+
+/** What the program has opened may be others' as well: a close ends the calls here, without a word to the other end. */
+static void test_closed_while_waiting(void **state)
+{
+    (void)state;
+    for (int how = 0; how < 6; how++) {
+        const apr_interval_time_t timeout = how % 2 ? MPROC_FOREVER : patience();
+        mproc_conn_t *conn, *other = NULL;
+        later_t later, laters[3];
+        queued_t queued[3];
+        int ends[2], peer = -1;
+        if (how < 2) {
+            peer = open_raw(&conn, NULL);
+        } else {
+            assert_int_equal(pipe(ends), 0);
+            assert_success(mproc_conn_open(how < 4 ? &conn : &other, ends[0], NULL));
+            assert_success(mproc_conn_open(how < 4 ? &other : &conn, ends[1], NULL));
+        }
+        if (how < 4) {
+            for (int i = 0; i < 3; i++) {
+                queued[i] = (queued_t){conn, APR_SUCCESS};
+                begin_later(&laters[i], 0, receive, &queued[i]);
+            }
+            begin_later(&later, 50, close_it, conn);
+            assert_failure(mproc_conn_poll(conn, timeout), MPROC_ECLOSED);
+            for (int i = 0; i < 3; i++) {
+                end_later(&laters[i]);
+                assert_int_equal(queued[i].status, MPROC_ECLOSED);
+            }
+        } else {
+            begin_later(&later, 50, close_it, conn);
+            assert_failure(send_bytes(conn, HUGE_SIZE, 1, timeout), MPROC_ECLOSED);
+        }
+        end_later(&later);
+        close(peer);
+        assert_success(mproc_conn_close(other));
     }
 }
 
@@ -670,6 +759,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_byte_by_byte),        cmocka_unit_test(test_bad_frames),
         cmocka_unit_test(test_false_lengths),       cmocka_unit_test(test_child_with_bad_frames),
         cmocka_unit_test(test_plain_pipe),          cmocka_unit_test(test_pipe_that_fills),
+        cmocka_unit_test(test_network_socket),      cmocka_unit_test(test_closed_while_waiting),
         cmocka_unit_test(test_no_signal),           cmocka_unit_test(test_open_refused),
         cmocka_unit_test(test_interrupted_calls),   cmocka_unit_test(test_copy_of_a_child),
         cmocka_unit_test(test_no_descriptors_left), cmocka_unit_test(test_paths),
