@@ -26,17 +26,34 @@ typedef struct record_t {
 
 /* ---- Packing ----------------------------------------------------------------------------------------------------- */
 
-/** Measure one connection, and add its handles to the list. */
-static apr_status_t measure(conn_move_t *move, record_t *record, const conn_t *conn)
+/** One connection, packed. */
+typedef struct packed_conn_t {
+    record_t record;
+    unsigned char *ahead; /* of `record.ahead_size` bytes; NULL for none */
+} packed_conn_t;
+
+/** Take what the stream has read ahead, all at one time, and add the handles to the list. */
+static apr_status_t pack_stream(conn_move_t *move, packed_conn_t *packed, const conn_t *conn)
 {
     sys_handle_t passed[SYS_PACKED_HANDLES_MAX];
     size_t count = 0;
-    record->ahead_size = sys_stream_pack(conn->stream, NULL, 0, passed, &count);
-    record->partial_size = conn->have;
-    record->max_size = conn->max_size;
-    record->directions = (uint32_t)sys_stream_directions(conn->stream);
-    record->handle_count = (uint32_t)count + 1;
-    if (move->handle_count + record->handle_count > SYS_ATTACHED_MAX)
+    size_t capacity = 0;
+    size_t size;
+    /* mproc_conn_fileno() may come between the two looks, and add to it. */
+    while ((size = sys_stream_pack(conn->stream, packed->ahead, capacity, passed, &count)) > capacity) {
+        unsigned char *larger = realloc(packed->ahead, size);
+        if (!larger)
+            return APR_ENOMEM;
+        packed->ahead = larger;
+        capacity = size;
+    }
+    packed->record = (record_t){.max_size = conn->max_size,
+                                .partial_size = conn->have,
+                                .ahead_size = size,
+                                .directions = (uint32_t)sys_stream_directions(conn->stream),
+                                .handle_count = (uint32_t)count + 1};
+    move->has_read |= size > 0 || conn->have > 0;
+    if (move->handle_count + packed->record.handle_count > SYS_ATTACHED_MAX)
         return APR_EINVAL;
     move->handles[move->handle_count++] = sys_stream_handle(conn->stream);
     for (size_t i = 0; i < count; i++)
@@ -44,36 +61,47 @@ static apr_status_t measure(conn_move_t *move, record_t *record, const conn_t *c
     return APR_SUCCESS;
 }
 
-/** Write the table of all connections. */
-static apr_status_t pack(conn_move_t *move)
+/** Append bytes to a table. */
+static unsigned char *append(unsigned char *at, const void *bytes, size_t size)
 {
-    record_t records[SYS_ATTACHED_MAX];
-    table_t table = {sizeof table, (uint32_t)move->count, 0};
-    for (size_t i = 0; i < move->count; i++) {
-        const apr_status_t status = measure(move, &records[i], move->conns[i]);
-        if (status != APR_SUCCESS)
-            return status;
-        table.size += sizeof records[i] + records[i].partial_size + records[i].ahead_size;
-    }
-    table.handle_count = (uint32_t)move->handle_count;
+    if (size)
+        memcpy(at, bytes, size);
+    return at + size;
+}
+
+/** Write the table of all connections. */
+static apr_status_t write_table(conn_move_t *move, const packed_conn_t *packed)
+{
+    table_t table = {sizeof table, (uint32_t)move->count, (uint32_t)move->handle_count};
+    for (size_t i = 0; i < move->count; i++)
+        table.size += sizeof(record_t) + packed[i].record.partial_size + packed[i].record.ahead_size;
+    if (table.size > CONN_TABLE_MAX)
+        return MPROC_ESTATE;
     unsigned char *at = move->table = malloc((size_t)table.size);
     if (!at)
         return APR_ENOMEM;
     move->table_size = (size_t)table.size;
-    memcpy(at, &table, sizeof table);
-    at += sizeof table;
+    at = append(at, &table, sizeof table);
     for (size_t i = 0; i < move->count; i++) {
-        const conn_t *conn = move->conns[i];
-        sys_handle_t passed[SYS_PACKED_HANDLES_MAX];
-        size_t count;
-        memcpy(at, &records[i], sizeof records[i]);
-        at += sizeof records[i];
-        if (conn->have)
-            memcpy(at, conn->partial, conn->have);
-        at += conn->have;
-        at += sys_stream_pack(conn->stream, at, (size_t)records[i].ahead_size, passed, &count);
+        at = append(at, &packed[i].record, sizeof packed[i].record);
+        at = append(at, move->conns[i]->partial, move->conns[i]->have);
+        at = append(at, packed[i].ahead, (size_t)packed[i].record.ahead_size);
     }
     return APR_SUCCESS;
+}
+
+static apr_status_t pack(conn_move_t *move)
+{
+    packed_conn_t packed[SYS_ATTACHED_MAX];
+    apr_status_t status = APR_SUCCESS;
+    memset(packed, 0, sizeof packed);
+    for (size_t i = 0; i < move->count && status == APR_SUCCESS; i++)
+        status = pack_stream(move, &packed[i], move->conns[i]);
+    if (status == APR_SUCCESS)
+        status = write_table(move, packed);
+    for (size_t i = 0; i < move->count; i++)
+        free(packed[i].ahead);
+    return status;
 }
 
 /* ---- Promises ---------------------------------------------------------------------------------------------------- */
@@ -116,7 +144,9 @@ apr_status_t conn_move_begin(conn_move_t *move, mproc_conn_t *const *conns, size
     }
     if (status == APR_SUCCESS) {
         status = pack(move);
-        if (status != APR_SUCCESS)
+        if (status == MPROC_ESTATE)
+            mproc_fail(status, "%s: too much of a message has been received in part: receive the rest first", call);
+        else if (status != APR_SUCCESS)
             status = mproc_fail(status, "%s: the connections cannot be packed up", call);
     }
     if (status != APR_SUCCESS)
@@ -188,8 +218,8 @@ static apr_status_t open_one(conn_t **conn, const record_t *record, const unsign
         sys_handle_close(handles[0]);
         stream = NULL;
     } else {
-        status = sys_stream_unpack(stream, bytes + record->partial_size, (size_t)record->ahead_size, handles + 1,
-                                   record->handle_count - 1);
+        status = sys_stream_unpack(stream, bytes + record->partial_size, (size_t)record->ahead_size,
+                                   record->partial_size, handles + 1, record->handle_count - 1);
     }
     if (status != APR_SUCCESS) {
         for (uint32_t i = 1; i < record->handle_count; i++)

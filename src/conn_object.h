@@ -87,12 +87,16 @@ void conn_drop_partial(conn_t *conn);
 
 /* ---- conn_move.c ------------------------------------------------------------------------------------------------- */
 
+/** The most bytes of a table: what does not fit is to be received before the connection moves. */
+enum { CONN_TABLE_MAX = 1 << 23 };
+
 /** Connections on their way to another process. */
 typedef struct conn_move_t {
     conn_t *conns[SYS_ATTACHED_MAX];
     size_t count;
     unsigned char *table; /* what the other process needs to know of them */
     size_t table_size;
+    int has_read;                           /* something was read ahead of one of them */
     sys_handle_t handles[SYS_ATTACHED_MAX]; /* the connections', which stay their own */
     size_t handle_count;
 } conn_move_t;

@@ -12,9 +12,6 @@
  */
 enum { FIRST_ROOM = 1 << 22 };
 
-/* The table of a message's attachments does not count as data; no true one is larger. */
-enum { TABLE_MAX = 1 << 23 };
-
 /** A call that receives. */
 typedef struct receipt_t {
     unsigned char *buffer; /* where the caller wants it; NULL: in memory of its size */
@@ -76,10 +73,12 @@ static apr_status_t read_into_callers(conn_t *conn, receipt_t *receipt, sys_time
 {
     const size_t size = receipt->size;
     size_t got = 0;
+    /* What an earlier call could not finish goes on where it is, and is copied once. */
     if (conn->have > 0) {
-        memcpy(receipt->buffer, conn->partial, conn->have);
-        receipt->done = conn->have;
-        conn_drop_partial(conn);
+        const apr_status_t status = read_into_own(conn, size, deadline, stop);
+        if (status == APR_SUCCESS)
+            memcpy(receipt->buffer, conn->partial, size);
+        return status;
     }
     const apr_status_t status = size == receipt->done ? APR_SUCCESS
                                                       : sys_stream_read(conn->stream, receipt->buffer + receipt->done,
@@ -96,7 +95,7 @@ static apr_status_t check_next(const conn_t *conn, receipt_t *receipt)
     if (next->is_marked && !receipt->takes_attachments)
         return MPROC_EATTACHED;
     if (conn->max_size && receipt->size > conn->max_size &&
-        (!next->is_marked || receipt->size - conn->max_size > TABLE_MAX))
+        (!next->is_marked || receipt->size - conn->max_size > CONN_TABLE_MAX))
         return MPROC_ETOOBIG;
     if (receipt->size >= SIZE_MAX / 2)
         return APR_ENOMEM;
@@ -337,6 +336,7 @@ apr_status_t mproc_conn_recv_with_sized(mproc_conn_t *handle, void **data, size_
     }
     status = open_attachments(&receipt, attachments, call);
     if (status != APR_SUCCESS) {
+        *attachments = room;
         free(*data);
         *data = NULL;
     }

@@ -110,7 +110,7 @@ static apr_status_t check_attachments(const conn_t *conn, const mproc_attachment
 
 /** Send data with connections that are promised already, and with handles. */
 static apr_status_t send_moving(conn_t *conn, conn_move_t *move, const void *data, size_t size,
-                                const mproc_attachments_t *attachments, apr_interval_time_t timeout)
+                                const mproc_attachments_t *attachments, apr_interval_time_t timeout, int *has_moved)
 {
     sending_t sending = {.message = {.pieces = {move->table, data},
                                      .sizes = {move->table_size, size},
@@ -121,7 +121,10 @@ static apr_status_t send_moving(conn_t *conn, conn_move_t *move, const void *dat
     for (size_t i = 0; i < attachments->handle_count; i++)
         move->handles[move->handle_count++] = (sys_handle_t)attachments->handles[i];
     sending.message.handle_count = move->handle_count;
-    return send_message(conn, &sending, timeout);
+    const apr_status_t status = send_message(conn, &sending, timeout);
+    /* They went with the beginning, whatever came of the rest. */
+    *has_moved = status == APR_SUCCESS || status == MPROC_EUNFINISHED || sending.is_begun;
+    return status;
 }
 
 apr_status_t mproc_conn_send_with(mproc_conn_t *handle, const void *data, size_t size,
@@ -139,8 +142,9 @@ apr_status_t mproc_conn_send_with(mproc_conn_t *handle, const void *data, size_t
     if (status == APR_SUCCESS)
         status = conn_move_begin(&move, attachments->conns, attachments->conn_count, call);
     if (status == APR_SUCCESS) {
-        status = send_moving(conn, &move, data, size, attachments, timeout);
-        conn_move_finish(&move, status == APR_SUCCESS || status == MPROC_EUNFINISHED);
+        int has_moved = 0;
+        status = send_moving(conn, &move, data, size, attachments, timeout, &has_moved);
+        conn_move_finish(&move, has_moved);
         status = conn_fail(status, conn, call);
     }
     conn_release(conn);

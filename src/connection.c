@@ -257,12 +257,14 @@ apr_status_t conn_fail(apr_status_t status, const conn_t *conn, const char *call
 /* ---- Waiting ----------------------------------------------------------------------------------------------------- */
 
 /** Go through a step as long as it is only woken to look again. */
-static apr_status_t wait_in_step(conn_t *conn, conn_step_t step, void *context, sys_time_t deadline)
+static apr_status_t wait_in_step(conn_t *conn, conn_step_t step, void *context, sys_time_t deadline,
+                                 apr_status_t so_far)
 {
     waiter_t *waiter;
-    apr_status_t status = waiter_begin(&waiter);
+    apr_status_t status = waiter_begin(&waiter, &conn->closable);
+    /* What was begun stays so, also where nobody can wait for its end. */
     if (status != APR_SUCCESS)
-        return status;
+        return so_far == MPROC_EUNFINISHED ? so_far : status;
     atomic_fetch_add(&conn->closable.waiters, 1);
     do {
         waiter_reset(waiter);
@@ -295,13 +297,18 @@ apr_status_t conn_perform(conn_t *conn, const conn_operation_t *operation, void 
                                                                  : operation->step(conn, context, 0, SYS_NO_HANDLE);
     /* What is tried without waiting may stop in the middle. */
     if ((status == APR_TIMEUP || status == MPROC_EUNFINISHED) && timeout != 0)
-        status = wait_in_step(conn, operation->step, context, deadline ? deadline : process_deadline(timeout));
+        status = wait_in_step(conn, operation->step, context, deadline ? deadline : process_deadline(timeout), status);
     /* What a close looks like to the system is not what it is. */
     if (status != APR_SUCCESS && atomic_load(&conn->closable.is_closed))
         status = MPROC_ECLOSED;
     if (operation->leave)
         operation->leave(conn, context, status);
+    /* Those who wait without receiving do not see from outside what was read ahead here. */
+    const int is_ready = operation->direction == SYS_STREAM_IN && atomic_load(&conn->closable.waiters) > 0 &&
+                         sys_stream_is_ready(conn->stream);
     turn_give(turn);
+    if (is_ready)
+        closable_wake(&conn->closable);
     return status;
 }
 

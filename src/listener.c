@@ -24,6 +24,7 @@ static void wake(void *object)
 {
     listener_t *listener = object;
     closable_close(&listener->closable);
+    sys_listener_stop(listener->listener);
 }
 
 /** Close a listener's handle, and wake who waits for it. */
@@ -191,7 +192,7 @@ static apr_status_t accept_one(listener_t *listener, sys_stream_t **stream, apr_
     if (status != APR_TIMEUP || timeout == 0)
         return status;
     const sys_time_t deadline = process_deadline(timeout);
-    status = waiter_begin(&waiter);
+    status = waiter_begin(&waiter, &listener->closable);
     if (status != APR_SUCCESS)
         return status;
     atomic_fetch_add(&listener->closable.waiters, 1);
@@ -201,6 +202,8 @@ static apr_status_t accept_one(listener_t *listener, sys_stream_t **stream, apr_
                      ? MPROC_ECLOSED
                      : sys_listener_accept(listener->listener, stream, deadline, waiter->event.sentinel);
     } while (status == APR_EINTR);
+    if (status != APR_SUCCESS && atomic_load(&listener->closable.is_closed))
+        status = MPROC_ECLOSED;
     atomic_fetch_sub(&listener->closable.waiters, 1);
     waiter_end(waiter);
     return status;

@@ -227,7 +227,8 @@ static apr_status_t duplicate_handles(boot_t *copy, const process_t *process)
         handles[count] = duplicate;
     }
     if (status == APR_SUCCESS) {
-        for (size_t i = 0; i < count; i++)
+        /* Connections take theirs over themselves. */
+        for (size_t i = 0; i < count - copy->conn_handle_count; i++)
             sys_handle_give((sys_handle_t)handles[i]);
         return status;
     }
@@ -246,10 +247,14 @@ static apr_status_t copy_for_run(boot_t **copy, process_t *process)
     process_lock();
     const int is_created = process->role == ROLE_CHILD && process->state == PROCESS_CREATED;
     apr_status_t status = is_created ? APR_SUCCESS : process_wrong_state(process, "mproc_process_run");
-    if (is_created)
+    /* What was read ahead of a connection can be received once. */
+    if (is_created && process->moving && process->moving->has_read)
+        status = mproc_fail(MPROC_ESTATE, "mproc_process_run: %s was given a connection that was received from already",
+                            process->name);
+    if (status == APR_SUCCESS)
         process->readers++;
     process_unlock();
-    if (!is_created)
+    if (status != APR_SUCCESS)
         return status;
     const boot_t *boot = boot_of(&process->block);
     *copy = malloc((size_t)boot->size);

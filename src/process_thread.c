@@ -70,8 +70,9 @@ apr_status_t thread_launch(process_t *process)
     if (status == APR_SUCCESS) {
         process->pid = sys_getpid();
         process->thread = thread;
-        /* They belong to the target from now on, which closes them. */
-        for (size_t i = 0; i < process->given_count; i++)
+        /* They belong to the target from now on, which closes them; connections take theirs over themselves. */
+        const size_t count = process->given_count - (size_t)boot_of(&process->block)->conn_handle_count;
+        for (size_t i = 0; i < count; i++)
             sys_handle_give(process->given[i]);
         process->given_count = 0;
         process_set_running(process);

@@ -302,9 +302,12 @@ void sys_stream_read_exactly(sys_stream_t *stream);
  */
 size_t sys_stream_pack(sys_stream_t *stream, void *bytes, size_t capacity, sys_handle_t *handles, size_t *handle_count);
 
-/** Take over what another process had read ahead; the handles belong to the stream then. */
-apr_status_t sys_stream_unpack(sys_stream_t *stream, const void *bytes, size_t size, const sys_handle_t *handles,
-                               size_t handle_count);
+/**
+ * Take over what another process had read ahead; the handles belong to the stream then. `taken` is what that process
+ * says to have had of the message that it was in: APR_EINVAL if that cannot be.
+ */
+apr_status_t sys_stream_unpack(sys_stream_t *stream, const void *bytes, size_t size, uint64_t taken,
+                               const sys_handle_t *handles, size_t handle_count);
 
 /** Who made the other end: its process id or 0, and whether it has the same user. */
 apr_status_t sys_stream_peer(const sys_stream_t *stream, int *pid, int *is_same_user);
@@ -328,6 +331,9 @@ const char *sys_listener_address(const sys_listener_t *listener);
 /** Take the next one who connects; several threads at once may. As sys_stream_next(). */
 apr_status_t sys_listener_accept(sys_listener_t *listener, sys_stream_t **stream, sys_time_t deadline,
                                  sys_handle_t stop);
+
+/** Let nobody connect any more, and remove the address where that can be done while others wait in a call. */
+void sys_listener_stop(sys_listener_t *listener);
 
 /** Close, and remove the address; NULL is allowed. */
 void sys_listener_close(sys_listener_t *listener);

@@ -167,7 +167,7 @@ static apr_status_t wait_for_any(set_t *set, mproc_wait_t *items, apr_interval_t
 {
     const sys_time_t deadline = timeout == 0 ? 0 : process_deadline(timeout);
     size_t ready;
-    apr_status_t status = waiter_begin(&set->waiter);
+    apr_status_t status = waiter_begin(&set->waiter, NULL);
     if (status != APR_SUCCESS)
         return mproc_fail(status, "%s: there is nothing left to wait by", set->call);
     sys_wait_t *wake = &set->system[set->count];

@@ -30,11 +30,12 @@ static apr_status_t get(waiter_t **waiter)
     return status;
 }
 
-apr_status_t waiter_begin(waiter_t **waiter)
+apr_status_t waiter_begin(waiter_t **waiter, const closable_t *of)
 {
     const apr_status_t status = get(waiter);
     if (status != APR_SUCCESS)
         return status;
+    (*waiter)->of = of;
     (*waiter)->has_turn = 0;
     (*waiter)->next = NULL;
     sys_lock();
@@ -81,20 +82,21 @@ void waiter_end(waiter_t *waiter)
     sys_unlock();
 }
 
-/** Wake all threads that wait, to look again. */
-static void wake_all(void)
+void closable_wake(closable_t *closable)
 {
+    if (atomic_load(&closable->waiters) == 0)
+        return;
     sys_lock();
     for (waiter_t *waiter = waiting; waiter; waiter = waiter->next_waiting)
-        wake(waiter);
+        if (!waiter->of || waiter->of == closable)
+            wake(waiter);
     sys_unlock();
 }
 
 void closable_close(closable_t *closable)
 {
     atomic_store(&closable->is_closed, 1);
-    if (atomic_load(&closable->waiters) > 0)
-        wake_all();
+    closable_wake(closable);
 }
 
 void waiter_terminate(void)
@@ -172,7 +174,7 @@ apr_status_t turn_take(turn_t *turn, closable_t *of, sys_time_t deadline)
         return APR_SUCCESS;
     if (deadline == 0)
         return APR_TIMEUP;
-    apr_status_t status = waiter_begin(&waiter);
+    apr_status_t status = waiter_begin(&waiter, of);
     if (status != APR_SUCCESS)
         return status;
     atomic_fetch_add(&of->waiters, 1);

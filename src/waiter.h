@@ -13,10 +13,13 @@
 
 #include "sys.h"
 
+struct closable_t;
+
 /** A thread that waits. */
 typedef struct waiter_t {
     sys_event_t event;
-    _Atomic int is_set; /* the event: most waits end without it, and need not reset it */
+    const struct closable_t *of; /* what it waits for; NULL: several things */
+    _Atomic int is_set;          /* the event: most waits end without it, and need not reset it */
     int has_turn;
     struct waiter_t *next;         /* in its turn's queue, or among the spare ones */
     struct waiter_t *next_waiting; /* among all that wait */
@@ -32,8 +35,8 @@ typedef struct closable_t {
     _Atomic unsigned waiters;
 } closable_t;
 
-/** Borrow an event; with a status without a text. */
-apr_status_t waiter_begin(waiter_t **waiter);
+/** Borrow an event to wait for a thing, or for several (NULL); with a status without a text. */
+apr_status_t waiter_begin(waiter_t **waiter, const closable_t *of);
 
 /** Be ready to be woken again: look at what may have changed after this. */
 void waiter_reset(waiter_t *waiter);
@@ -43,6 +46,9 @@ void waiter_end(waiter_t *waiter);
 
 /** Close a thing, and wake the threads that wait for it. */
 void closable_close(closable_t *closable);
+
+/** Wake the threads that wait for a thing, to look again. */
+void closable_wake(closable_t *closable);
 
 /** One thread's turn at a time, first come, first served. */
 typedef struct turn_t {

@@ -326,8 +326,8 @@ MPROC_API apr_status_t mproc_process_launch(mproc_process_t *process);
  *
  * @param process  A process that was created and not started; it stays so.
  * @param exitcode What the target returned, 0 to 255; may be NULL.
- * @return APR_SUCCESS; MPROC_ESTATE if it was started before; APR_ENOMEM or APR_EMFILE if there is no room for the
- *         copies.
+ * @return APR_SUCCESS; MPROC_ESTATE if it was started before, or an end in `.give` has been received from already;
+ *         APR_ENOMEM or APR_EMFILE if there is no room for the copies.
  * @remark Any thread.
  */
 MPROC_API apr_status_t mproc_process_run(mproc_process_t *process, int *exitcode);

@@ -21,9 +21,13 @@
 
 enum { PATH_SIZE = sizeof(((struct sockaddr_un *)NULL)->sun_path), USUAL_BACKLOG = 128 };
 
+/* How often a lock is tried, and the milliseconds between. */
+enum { LOCK_TRIES = 200, LOCK_NAP = 5 };
+
 struct sys_listener_t {
     int fd;
     int any_user;
+    int is_stopped;
     int is_named; /* in this user's folder */
     dev_t device; /* of the path: it may be another's by the time that it is removed */
     ino_t inode;
@@ -96,7 +100,9 @@ static int lock_folder(const char *path)
     char *slash = strrchr(folder, '/');
     slash[slash == folder] = '\0';
     const int fd = unix_open(folder, O_RDONLY | O_DIRECTORY);
-    while (fd >= 0 && flock(fd, LOCK_EX) != 0 && errno == EINTR) {}
+    /* Anybody who can open a folder can hold its lock for ever: then two listeners may race, but none hangs. */
+    for (int tries = 0; fd >= 0 && tries < LOCK_TRIES && flock(fd, LOCK_EX | LOCK_NB) != 0; tries++)
+        poll(NULL, 0, LOCK_NAP);
     return fd;
 }
 
@@ -191,15 +197,24 @@ int unix_listener_descriptor(const sys_listener_t *listener)
     return listener->fd;
 }
 
-void sys_listener_close(sys_listener_t *listener)
+void sys_listener_stop(sys_listener_t *listener)
 {
     struct stat found;
-    if (!listener)
+    if (listener->is_stopped)
         return;
+    listener->is_stopped = 1;
+    shutdown(listener->fd, SHUT_RDWR);
     const int folder = lock_folder(listener->path);
     if (lstat(listener->path, &found) == 0 && found.st_dev == listener->device && found.st_ino == listener->inode)
         unlink(listener->path);
     unix_close(folder);
+}
+
+void sys_listener_close(sys_listener_t *listener)
+{
+    if (!listener)
+        return;
+    sys_listener_stop(listener);
     unix_close(listener->fd);
     free(listener);
 }
@@ -214,7 +229,7 @@ static int accept_next(const sys_listener_t *listener)
 #if defined(MPROC_HAVE_SOCK_CLOEXEC)
         const int fd = unix_made(accept4(listener->fd, NULL, NULL, SOCK_CLOEXEC));
 #else
-        const int fd = unix_made(accept(listener->fd, NULL, NULL));
+        const int fd = unix_made_inheritable(accept(listener->fd, NULL, NULL));
 #endif
         int pid;
         uid_t user;

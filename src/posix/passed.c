@@ -6,13 +6,15 @@
 
 #include <mproc/status.h>
 
-enum { FDS_MAX = UNIX_PASSED_SETS * UNIX_PASSED_AT_ONCE };
-
 /** List one descriptor, and note it if it is to be kept. */
 static void take_one(unix_passed_t *passed, int fd, int is_kept)
 {
     unix_making();
+#if defined(MPROC_HAVE_MSG_CMSG_CLOEXEC)
     fd = unix_made(fd);
+#else
+    fd = unix_made_inheritable(fd);
+#endif
     if (is_kept && fd >= 0)
         passed->fds[passed->fd_count++] = fd;
     else
@@ -31,7 +33,7 @@ int unix_passed_take(unix_passed_t *passed, struct msghdr *message)
 {
     int is_cut = (message->msg_flags & MSG_CTRUNC) != 0;
     size_t count = 0;
-    if (!passed->fds && (passed->fds = calloc(FDS_MAX, sizeof *passed->fds)) == NULL)
+    if (!passed->fds && (passed->fds = calloc(UNIX_PASSED_MAX, sizeof *passed->fds)) == NULL)
         is_cut = 1;
     const int has_room = passed->set_count < UNIX_PASSED_SETS;
     const size_t before = passed->fd_count;
@@ -42,7 +44,7 @@ int unix_passed_take(unix_passed_t *passed, struct msghdr *message)
         for (size_t i = 0; i < here; i++) {
             int fd;
             memcpy(&fd, CMSG_DATA(header) + i * sizeof fd, sizeof fd);
-            take_one(passed, fd, has_room && !is_cut && passed->fd_count < FDS_MAX);
+            take_one(passed, fd, has_room && !is_cut && passed->fd_count - before < SYS_ATTACHED_MAX);
         }
         count += here;
     }

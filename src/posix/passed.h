@@ -14,13 +14,14 @@ enum {
     /** Linux lets a sender pass 253 at once; ours pass fewer, but what strangers pass is to be closed, not lost. */
     UNIX_PASSED_AT_ONCE = 256,
     /** As many sets as can be read ahead, and more: what comes with a frame ends the reading. */
-    UNIX_PASSED_SETS = 4
+    UNIX_PASSED_SETS = 4,
+    UNIX_PASSED_MAX = UNIX_PASSED_SETS * SYS_ATTACHED_MAX
 };
 
 /** What came at once: the descriptors of one frame. */
 typedef struct unix_set_t {
     int32_t count;
-    int32_t is_cut; /**< there were more, but this process has no room for them: none was kept */
+    int32_t is_cut; /**< there were more than a frame of ours brings, or than there is room for: none was kept */
 } unix_set_t;
 
 typedef struct unix_passed_t {

@@ -90,8 +90,7 @@ apr_status_t sys_stream_open(sys_stream_t **stream, sys_handle_t handle, int dir
     if (status == APR_SUCCESS && directions)
         (*stream)->directions &= directions;
     if (status == APR_SUCCESS) {
-        unix_making();
-        (*stream)->fd = unix_made((int)handle);
+        (*stream)->fd = unix_adopt((int)handle);
         if ((*stream)->fd >= 0)
             return APR_SUCCESS;
         status = errno;
@@ -135,9 +134,13 @@ typedef struct packed_t {
     sys_next_t next;
     uint32_t is_in_message;
     uint32_t is_exact;
+    uint32_t is_ours;
     uint32_t set_count;
     unix_set_t sets[UNIX_PASSED_SETS];
 } packed_t;
+
+/* Both ends of a move may have other alignments: 32 and 64 bits. */
+_Static_assert(sizeof(packed_t) == 24 + 4 * sizeof(uint32_t) + UNIX_PASSED_SETS * sizeof(unix_set_t), "no padding");
 
 size_t sys_stream_pack(sys_stream_t *stream, void *bytes, size_t capacity, sys_handle_t *handles, size_t *handle_count)
 {
@@ -146,12 +149,13 @@ size_t sys_stream_pack(sys_stream_t *stream, void *bytes, size_t capacity, sys_h
     *handle_count = passed->fd_count;
     for (size_t i = 0; i < passed->fd_count && i < SYS_PACKED_HANDLES_MAX; i++)
         handles[i] = passed->fds[i];
-    if (!stream->is_in_message && !stream->is_exact && ahead == 0 && passed->set_count == 0)
+    if (!stream->is_in_message && !stream->is_exact && stream->is_ours && ahead == 0 && passed->set_count == 0)
         return 0;
     if (capacity >= sizeof(packed_t) + ahead) {
         packed_t packed = {.next = stream->next,
                            .is_in_message = (uint32_t)stream->is_in_message,
                            .is_exact = (uint32_t)stream->is_exact,
+                           .is_ours = (uint32_t)stream->is_ours,
                            .set_count = (uint32_t)passed->set_count};
         memcpy(packed.sets, passed->sets, sizeof packed.sets);
         memcpy(bytes, &packed, sizeof packed);
@@ -162,33 +166,40 @@ size_t sys_stream_pack(sys_stream_t *stream, void *bytes, size_t capacity, sys_h
 }
 
 /** Whether what another process says of a stream can be so. */
-static int is_sound(const packed_t *packed, size_t handle_count)
+static int is_sound(const packed_t *packed, uint64_t taken, size_t handle_count)
 {
+    const sys_next_t *next = &packed->next;
     size_t fds = 0;
-    if (packed->set_count > UNIX_PASSED_SETS || (packed->is_in_message && packed->next.handle_count > SYS_ATTACHED_MAX))
+    if (packed->set_count > UNIX_PASSED_SETS)
+        return 0;
+    if (packed->is_in_message &&
+        (next->size > INT64_MAX || next->left > next->size || next->handle_count > SYS_ATTACHED_MAX ||
+         (next->handle_count > 0 && !next->is_marked)))
+        return 0;
+    if (taken != (packed->is_in_message ? next->size - next->left : 0))
         return 0;
     for (uint32_t i = 0; i < packed->set_count; i++) {
-        if (packed->sets[i].count < 0 || packed->sets[i].count > UNIX_PASSED_AT_ONCE)
+        if (packed->sets[i].count < 0 || packed->sets[i].count > SYS_ATTACHED_MAX)
             return 0;
         fds += (size_t)packed->sets[i].count;
     }
-    return fds == handle_count && (!packed->is_in_message || packed->next.left <= packed->next.size);
+    return fds == handle_count;
 }
 
-apr_status_t sys_stream_unpack(sys_stream_t *stream, const void *bytes, size_t size, const sys_handle_t *handles,
-                               size_t handle_count)
+apr_status_t sys_stream_unpack(sys_stream_t *stream, const void *bytes, size_t size, uint64_t taken,
+                               const sys_handle_t *handles, size_t handle_count)
 {
     packed_t packed;
-    if (size == 0 && handle_count == 0)
+    if (size == 0 && taken == 0 && handle_count == 0)
         return APR_SUCCESS;
     if (size < sizeof packed)
         return APR_EINVAL;
     memcpy(&packed, bytes, sizeof packed);
-    if (!is_sound(&packed, handle_count))
+    if (!is_sound(&packed, taken, handle_count))
         return APR_EINVAL;
     const size_t ahead = size - sizeof packed;
     unsigned char *copy = malloc(ahead ? ahead : 1);
-    int *fds = handle_count ? calloc(UNIX_PASSED_SETS * UNIX_PASSED_AT_ONCE, sizeof *fds) : NULL;
+    int *fds = handle_count ? calloc(UNIX_PASSED_MAX, sizeof *fds) : NULL;
     if (!copy || (handle_count && !fds)) {
         free(copy);
         free(fds);
@@ -200,6 +211,7 @@ apr_status_t sys_stream_unpack(sys_stream_t *stream, const void *bytes, size_t s
     stream->next = packed.next;
     stream->is_in_message = packed.is_in_message != 0;
     stream->is_exact = packed.is_exact != 0;
+    stream->is_ours = packed.is_ours != 0;
     stream->ahead = copy;
     stream->begin = 0;
     stream->end = stream->ahead_size = ahead;

@@ -213,5 +213,8 @@ apr_status_t sys_stream_send(sys_stream_t *stream, const sys_message_t *message,
     /* Once a byte has gone, the message has begun. */
     if (out.message || status == APR_SUCCESS)
         return status;
-    return status == APR_TIMEUP || status == APR_EINTR ? keep_rest(stream, &out) : status;
+    if (status == APR_TIMEUP || status == APR_EINTR)
+        return keep_rest(stream, &out);
+    stream->is_broken = 1;
+    return status;
 }

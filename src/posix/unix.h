@@ -61,6 +61,9 @@ int unix_made(int fd);
 /** As unix_made(), for a call that cannot make it close-on-exec itself. */
 int unix_made_inheritable(int fd);
 
+/** Make a descriptor of the program's the library's own; after a failure it is still the program's. */
+int unix_adopt(int fd);
+
 /** As unix_made_inheritable(), for a kqueue: the system leaves it out of forked children. */
 int unix_made_kqueue(int fd);
 

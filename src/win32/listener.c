@@ -186,6 +186,11 @@ const char *sys_listener_address(const sys_listener_t *listener)
     return listener->address;
 }
 
+void sys_listener_stop(sys_listener_t *listener)
+{
+    (void)listener; /* threads that wait use its pipes: the last one that leaves removes the name with them */
+}
+
 void sys_listener_close(sys_listener_t *listener)
 {
     if (!listener)

@@ -216,19 +216,21 @@ size_t sys_stream_pack(sys_stream_t *stream, void *bytes, size_t capacity, sys_h
     return sizeof(packed_t) + ahead;
 }
 
-apr_status_t sys_stream_unpack(sys_stream_t *stream, const void *bytes, size_t size, const sys_handle_t *handles,
-                               size_t handle_count)
+apr_status_t sys_stream_unpack(sys_stream_t *stream, const void *bytes, size_t size, uint64_t taken,
+                               const sys_handle_t *handles, size_t handle_count)
 {
     packed_t packed;
     (void)handles;
-    if (size == 0 && handle_count == 0)
+    if (size == 0 && taken == 0 && handle_count == 0)
         return APR_SUCCESS;
     if (size < sizeof packed || handle_count > 0)
         return APR_EINVAL;
     memcpy(&packed, bytes, sizeof packed);
     const size_t ahead = size - sizeof packed;
-    if (packed.next.handle_count > SYS_ATTACHED_MAX ||
-        (packed.is_in_message ? packed.next.left > packed.next.size || ahead > packed.next.left : ahead > 0))
+    if (packed.next.handle_count > SYS_ATTACHED_MAX || packed.next.size > INT64_MAX ||
+        (packed.next.handle_count > 0 && !packed.next.is_marked) ||
+        (packed.is_in_message ? packed.next.left > packed.next.size || ahead > packed.next.left : ahead > 0) ||
+        taken != (packed.is_in_message ? packed.next.size - packed.next.left : 0))
         return APR_EINVAL;
     if (ahead) {
         stream->ahead = malloc(ahead);

@@ -14,7 +14,7 @@
 #include "support/harness.h"
 #include "support/support.h"
 
-enum { ROUNDS = 3000, FRAME_MAX = 640, PASSED_MAX = 5, RECORD = 40, TABLE = 16 };
+enum { ROUNDS = 3000, FRAME_MAX = 640, PASSED_MAX = 5, RECORD = 32, TABLE = 16 };
 
 static unsigned long long seed;
 
