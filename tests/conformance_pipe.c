@@ -212,6 +212,7 @@ static void test_given_in_the_middle_of_a_message(void **state)
     const mproc_conn_opts_t limited = {.max_size = 4000000};
     later_t later;
     (void)state;
+    need_parts();
     for (int is_read = 0; is_read < 2; is_read++) {
         assert_success(mproc_pipe(&ours, &theirs, &limited));
         assert_success(send_bytes(ours, 30, 1, patience()));
@@ -367,8 +368,10 @@ static void test_refused(void **state)
     assert_null(other);
     assert_success(mproc_process_close(process));
     /* A message that is unfinished. */
-    assert_failure(send_bytes(theirs, 4000000, 1, 0), MPROC_EUNFINISHED);
-    assert_failure(mproc_process_create(&process, echo, &opts), MPROC_ESTATE);
+    if (goes_in_parts()) {
+        assert_failure(send_bytes(theirs, 4000000, 1, 0), MPROC_EUNFINISHED);
+        assert_failure(mproc_process_create(&process, echo, &opts), MPROC_ESTATE);
+    }
     assert_success(send_bytes(third, 10, 1, 0)); /* is not promised */
     /* What is none. */
     opts.give[1] = (mproc_conn_t *)&thing;
@@ -813,6 +816,7 @@ static int stall(mproc_call_t *call)
 static void test_stalls_in_a_message(void **state)
 {
     (void)state;
+    need_parts();
     for (int goes_on = 0; goes_on < 2; goes_on++) {
         mproc_conn_t *ours, *control;
         mproc_process_opts_t opts = method_options();
@@ -873,8 +877,8 @@ static void test_child_that_floods(void **state)
     do {
         status = send_bytes(ours, 100000, 1, 20000);
     } while (status == APR_SUCCESS);
-    assert_failure(status, MPROC_EUNFINISHED);
-    assert_failure(mproc_conn_flush(ours, 20000), APR_TIMEUP);
+    assert_true(status == APR_TIMEUP || status == MPROC_EUNFINISHED);
+    assert_int_equal(mproc_conn_flush(ours, 20000), status == APR_TIMEUP ? APR_SUCCESS : APR_TIMEUP);
     assert_true(apr_time_now() - begin < patience());
     assert_success(mproc_conn_close(ours));
     assert_int_equal(finish(process), 7);

@@ -87,6 +87,23 @@ apr_status_t expect_bytes(mproc_conn_t *conn, size_t size, uint64_t seed, apr_in
     return status;
 }
 
+int goes_in_parts(void)
+{
+    mproc_conn_t *first, *second;
+    assert_success(mproc_pipe(&first, &second, NULL));
+    const apr_status_t status = send_bytes(first, 4000000, 1, 0);
+    assert_true(status == APR_TIMEUP || status == MPROC_EUNFINISHED);
+    assert_success(mproc_conn_close(first));
+    assert_success(mproc_conn_close(second));
+    return status == MPROC_EUNFINISHED;
+}
+
+void need_parts(void)
+{
+    if (!goes_in_parts())
+        skip_because("a message goes whole or not at all here");
+}
+
 apr_interval_time_t patience(void)
 {
     return MPROC_SECONDS(20) * slowdown();

@@ -34,6 +34,12 @@ int is_whole(stamp_t *stamp, const void *message, size_t size);
 apr_status_t send_bytes(mproc_conn_t *conn, size_t size, uint64_t seed, apr_interval_time_t timeout);
 apr_status_t expect_bytes(mproc_conn_t *conn, size_t size, uint64_t seed, apr_interval_time_t timeout);
 
+/** Whether a large message goes out in parts; elsewhere it goes whole or not at all. */
+int goes_in_parts(void);
+
+/** Skip a test where there are no parts. */
+void need_parts(void);
+
 /** The time that a step may take at most, wherever the tests run. */
 apr_interval_time_t patience(void);
 
