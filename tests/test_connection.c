@@ -11,8 +11,7 @@
 #include "support/support.h"
 
 /* More than any system buffers for a connection, and more than is received at once. */
-/* More than any system takes without a reader, also where up to 16 MiB are taken whole or not at all. */
-enum { HUGE_SIZE = 18000000 };
+enum { HUGE_SIZE = 4000000 };
 
 static void make_conns(mproc_conn_t **first, mproc_conn_t **second)
 {

@@ -27,7 +27,7 @@ enum { LOCK_TRIES = 200, LOCK_NAP = 5 };
 struct sys_listener_t {
     int fd;
     int any_user;
-    int is_stopped;
+    _Atomic int is_stopped;
     int is_named; /* in this user's folder */
     dev_t device; /* of the path: it may be another's by the time that it is removed */
     ino_t inode;
@@ -200,9 +200,8 @@ int unix_listener_descriptor(const sys_listener_t *listener)
 void sys_listener_stop(sys_listener_t *listener)
 {
     struct stat found;
-    if (listener->is_stopped)
+    if (atomic_exchange(&listener->is_stopped, 1))
         return;
-    listener->is_stopped = 1;
     shutdown(listener->fd, SHUT_RDWR);
     const int folder = lock_folder(listener->path);
     if (lstat(listener->path, &found) == 0 && found.st_dev == listener->device && found.st_ino == listener->inode)
@@ -261,6 +260,8 @@ apr_status_t sys_listener_accept(sys_listener_t *listener, sys_stream_t **stream
             return make_stream(stream, fd);
         if (errno != EAGAIN && errno != EWOULDBLOCK)
             return errno;
+        if (atomic_load(&listener->is_stopped))
+            return APR_EOF;
         const apr_status_t status = unix_wait_for(listener->fd, POLLIN, deadline, stop);
         if (status != APR_SUCCESS)
             return status;

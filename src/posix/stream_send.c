@@ -215,6 +215,6 @@ apr_status_t sys_stream_send(sys_stream_t *stream, const sys_message_t *message,
         return status;
     if (status == APR_TIMEUP || status == APR_EINTR)
         return keep_rest(stream, &out);
-    stream->is_broken = 1;
+    stream->is_broken = status != APR_EPIPE;
     return status;
 }

@@ -225,7 +225,7 @@ static apr_status_t send_with_head(sys_stream_t *stream, const sys_message_t *me
     /* Nobody takes over the handles of a message that is not complete. */
     if (status != APR_SUCCESS) {
         win32_stream_drop_named(stream);
-        stream->is_broken = 1;
+        stream->is_broken = status != APR_EPIPE;
     }
     stream->named_count = 0;
     return status;
