@@ -37,7 +37,8 @@
  * An end belongs to one process at a time. It moves to another one as `.give` of a process that is started, or with a
  * message (mproc_conn_send_with()); from then on its old handle is closed. What had been received here in part moves
  * along, and `.max_size` does. Nothing inherits an end by accident. One that is on its way when its receiver ends or
- * closes the connection is closed, so that its other end sees the end.
+ * closes the connection is closed, so that its other end sees the end; on Windows that is so only once its sender has
+ * ended, too.
  *
  * On Unix the bytes are those of Python's multiprocessing.connection: a Python program at the other end is a peer. On
  * Windows the same holds for named pipes (AF_PIPE).
@@ -151,8 +152,9 @@ static inline apr_status_t mproc_conn_open(mproc_conn_t **conn, mproc_os_handle_
  *         with the next call that sends, or by mproc_conn_flush(), so do not send it again;
  *         APR_EPIPE if the other end is closed;
  *         MPROC_EDIRECTION if this end only receives;
- *         MPROC_EBROKEN if an earlier failure in the middle of a message has broken this direction; APR_ENOMEM.
- * @remark Any thread, several at once.
+ *         MPROC_EBROKEN if an earlier failure in the middle of a message has broken this direction; APR_ENOMEM, or
+ *         APR_EMFILE if there is no descriptor left to wait by.
+ * @remark Any thread, several at once. On Windows a message of up to 16 MiB is sent whole or not at all.
  */
 MPROC_API apr_status_t mproc_conn_send(mproc_conn_t *conn, const void *data, size_t size, apr_interval_time_t timeout);
 
@@ -216,7 +218,9 @@ MPROC_API apr_status_t mproc_conn_flush(mproc_conn_t *conn, apr_interval_time_t 
  *         mproc_conn_discard();
  *         MPROC_EATTACHED if it has attachments: it stays, for mproc_conn_recv_with();
  *         MPROC_EPROTOCOL if what came is no message: nothing more can be received;
- *         MPROC_EDIRECTION if this end only sends; APR_ENOMEM, and the message stays.
+ *         MPROC_EBROKEN if there was no memory to keep what had come of a message;
+ *         MPROC_EDIRECTION if this end only sends; APR_ENOMEM, or APR_EMFILE if there is no descriptor left to wait by:
+ *         the message stays.
  * @remark Any thread, several at once: each message goes to one of them.
  */
 MPROC_API apr_status_t mproc_conn_recv(mproc_conn_t *conn, void **data, size_t *size, apr_interval_time_t timeout);

@@ -47,7 +47,7 @@ typedef struct mproc_wait_t {
     mproc_wait_kind_t kind;
     /** Set by mproc_wait(): whether it is ready. */
     int is_ready;
-    /** Set by mproc_wait(): APR_SUCCESS, or why it cannot be waited for. */
+    /** Set by mproc_wait(): APR_SUCCESS, or why it cannot be waited for (any more); then nothing is told of others. */
     apr_status_t status;
     /** The connection, process or listener. */
     void *object;
