@@ -648,8 +648,9 @@ static void test_message_is_handed_over(void **state)
     assert_int_equal(sys_handle_duplicate(&copy, sys_stream_handle(ends[1])), APR_SUCCESS);
     sys_stream_close(ends[1]);
     assert_int_equal(sys_stream_open(&moved, copy, BOTH), APR_SUCCESS);
-    assert_int_equal(sys_stream_unpack(moved, bytes, size - 1, unused, 1), APR_EINVAL);
-    assert_int_equal(sys_stream_unpack(moved, bytes, size, unused, 0), APR_SUCCESS);
+    assert_int_equal(sys_stream_unpack(moved, bytes, size - 1, 2, unused, 1), APR_EINVAL);
+    assert_int_equal(sys_stream_unpack(moved, bytes, size, 3, unused, 0), APR_EINVAL);
+    assert_int_equal(sys_stream_unpack(moved, bytes, size, 2, unused, 0), APR_SUCCESS);
     assert_int_equal(sys_stream_next(moved, &next, 0, SYS_NO_HANDLE), APR_SUCCESS);
     assert_int_equal(next.size, 6);
     assert_int_equal(next.left, 4);
