@@ -45,11 +45,14 @@ def read_panels(path):
             panel = panels.setdefault((line["id"], line["work"]), {"unit": line["unit"], "bars": {}, "note": ""})
             for side, role in (("ours", "mproc"), ("theirs", line["role"])):
                 name = line[side]
+                role = "mproc" if name.startswith("mproc") else role
                 if float(line[f"{side}_median"]) > 0 and name not in panel["bars"]:
                     panel["bars"][name] = (role, *(float(line[f"{side}_{what}"]) for what in ("median", "min", "max")))
             if line["target"] and not line["missing"] and not panel["note"]:
                 panel["note"] = (f"{float(line['ratio_median']):.2f} times {line['theirs']}, "
                                  f"target {line['target']}: {line['verdict']}")
+            elif line["verdict"] == "missed":
+                panel["note"] += f"; missed beside {line['theirs']}"
     order = list(COLOURS)
     return [(f"{identity}  {work}", panel["note"], panel["unit"],
              sorted(((name, *bar) for name, bar in panel["bars"].items()), key=lambda bar: order.index(bar[1])))

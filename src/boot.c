@@ -86,10 +86,14 @@ static void lay_out(layout_t *layout, boot_t *boot, const boot_contents_t *conte
     const mproc_process_opts_t *opts = contents->opts;
     layout->end = sizeof *boot;
     boot->target_path = put_string(layout, contents->place ? contents->place->path : NULL);
-    boot->handles = opts->handle_count ? put(layout, NULL, opts->handle_count * sizeof(int64_t)) : (boot_piece_t){0, 0};
+    const size_t handle_count = opts->handle_count + (contents->conns ? contents->conns->handle_count : 0);
+    boot->handles = handle_count ? put(layout, NULL, handle_count * sizeof(int64_t)) : (boot_piece_t){0, 0};
     boot->cpus = opts->cpu_count ? put(layout, opts->cpus, opts->cpu_count * sizeof(int)) : (boot_piece_t){0, 0};
     boot->environment = put_environment(layout, contents->environment);
     boot->args = put_args(layout, opts);
+    boot->conns =
+        contents->conns ? put(layout, contents->conns->table, contents->conns->table_size) : (boot_piece_t){0, 0};
+    boot->conn_handle_count = contents->conns ? contents->conns->handle_count : 0;
     boot->data = opts->data ? put(layout, opts->data, opts->size) : (boot_piece_t){0, 0};
 }
 
@@ -136,11 +140,24 @@ static int fits(const boot_t *boot, boot_piece_t piece, int is_string)
     return !is_string || (piece.size > 0 && ((const char *)boot)[piece.offset + piece.size - 1] == '\0');
 }
 
+/** Whether the table of connections, which lies in the block, is one, and its handles are there. */
+static int has_sound_conns(const boot_t *boot)
+{
+    size_t table_size, conn_count, handle_count;
+    if (!boot->conns.offset)
+        return boot->conn_handle_count == 0;
+    return conn_table_check(boot_at(boot, boot->conns), (size_t)boot->conns.size, &table_size, &conn_count,
+                            &handle_count) &&
+           conn_count <= MPROC_GIVE_MAX && handle_count == boot->conn_handle_count &&
+           handle_count <= boot->handles.size / sizeof(int64_t);
+}
+
 /** Whether a block can be used without reading beyond it, whoever made it. */
 static int is_sound(const boot_t *boot)
 {
     if (!fits(boot, boot->target_path, 1) || !fits(boot, boot->data, 0) || !fits(boot, boot->args, 0) ||
-        !fits(boot, boot->handles, 0) || !fits(boot, boot->cpus, 0) || !fits(boot, boot->environment, 1))
+        !fits(boot, boot->handles, 0) || !fits(boot, boot->cpus, 0) || !fits(boot, boot->environment, 1) ||
+        !fits(boot, boot->conns, 0) || !has_sound_conns(boot))
         return 0;
     const boot_arg_t *args = boot_at(boot, boot->args);
     for (size_t i = 0; args && i < boot->args.size / sizeof *args; i++)

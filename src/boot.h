@@ -13,6 +13,7 @@
 
 #include <mproc/process.h>
 
+#include "conn_object.h"
 #include "error.h"
 #include "sys.h"
 
@@ -79,10 +80,12 @@ typedef struct boot_t {
 
     /* What it is given. */
     boot_piece_t data;
-    boot_piece_t args;        /* boot_arg_t each */
-    boot_piece_t handles;     /* int64_t each */
-    boot_piece_t cpus;        /* int each */
-    boot_piece_t environment; /* "NAME=value" strings, one after the other, for a child whose backend cannot set it */
+    boot_piece_t args;          /* boot_arg_t each */
+    boot_piece_t handles;       /* int64_t each */
+    boot_piece_t cpus;          /* int each */
+    boot_piece_t environment;   /* "NAME=value" strings, one after the other, for a child whose backend cannot set it */
+    boot_piece_t conns;         /* a table of conn_move.c's */
+    uint64_t conn_handle_count; /* how many of the last handles are theirs */
 } boot_t;
 
 /** What the pieces are made of, besides the options. */
@@ -90,6 +93,7 @@ typedef struct boot_contents_t {
     const mproc_process_opts_t *opts;
     const sys_place_t *place;       /* NULL: the address will do */
     const char *const *environment; /* NULL: not carried */
+    const conn_move_t *conns;       /* NULL: there are none */
 } boot_contents_t;
 
 /** Make a block and fill in what does not change until the start. The status has its text. */

@@ -3,6 +3,9 @@
 
 #include <string.h>
 
+#include "conn_object.h"
+#include "handle.h"
+
 static int is_missing(const mproc_call_t *call, const char *function)
 {
     mproc_forget_error(); /* so that a NULL or 0 that is an answer can be told from a refusal */
@@ -113,7 +116,10 @@ const char *mproc_call_named_string(mproc_call_t *call, const char *name)
 
 size_t mproc_call_handle_count(mproc_call_t *call)
 {
-    return is_missing(call, "mproc_call_handle_count") ? 0 : (size_t)call->boot->handles.size / sizeof(int64_t);
+    if (is_missing(call, "mproc_call_handle_count"))
+        return 0;
+    /* The last ones are the connections'. */
+    return (size_t)call->boot->handles.size / sizeof(int64_t) - call->boot->conn_handle_count;
 }
 
 mproc_os_handle_t mproc_call_handle(mproc_call_t *call, size_t index)
@@ -128,4 +134,47 @@ mproc_os_handle_t mproc_call_handle(mproc_call_t *call, size_t index)
     }
     const int64_t *handles = boot_at(call->boot, call->boot->handles);
     return (mproc_os_handle_t)handles[index];
+}
+
+/* ---- Connections ------------------------------------------------------------------------------------------------- */
+
+apr_status_t call_open(mproc_call_t *call, boot_t *boot)
+{
+    sys_handle_t handles[SYS_ATTACHED_MAX];
+    size_t table_size, handle_count;
+    const unsigned char *table = boot_at(boot, boot->conns);
+    *call = (mproc_call_t){.boot = boot};
+    if (!table)
+        return APR_SUCCESS;
+    conn_table_check(table, (size_t)boot->conns.size, &table_size, &call->conn_count, &handle_count);
+    const size_t first = (size_t)boot->handles.size / sizeof(int64_t) - handle_count;
+    for (size_t i = 0; i < handle_count; i++)
+        handles[i] = (sys_handle_t)((const int64_t *)boot_at(boot, boot->handles))[first + i];
+    const apr_status_t status = conn_table_open(call->conns, table, handles, boot->name);
+    if (status != APR_SUCCESS)
+        call->conn_count = 0;
+    return status;
+}
+
+void call_close(mproc_call_t *call)
+{
+    for (size_t i = 0; i < call->conn_count; i++)
+        conn_close_handle(call->conns[i]);
+    call->conn_count = 0;
+}
+
+size_t mproc_call_conn_count(mproc_call_t *call)
+{
+    return is_missing(call, "mproc_call_conn_count") ? 0 : call->conn_count;
+}
+
+mproc_conn_t *mproc_call_conn(mproc_call_t *call, size_t index)
+{
+    if (is_missing(call, "mproc_call_conn"))
+        return NULL;
+    if (index < call->conn_count)
+        return call->conns[index];
+    mproc_fail(APR_EINVAL, "mproc_call_conn: %s was given %zu connections, there is none at %zu", call->boot->name,
+               call->conn_count, index);
+    return NULL;
 }

@@ -10,9 +10,6 @@
 #include "start_method.h"
 #include "target.h"
 
-/* A child that cannot call its target ends with this, as Python's do; join tells the reason. */
-enum { EXIT_NOT_STARTED = 1 };
-
 /** Get hold of the handles that the creator gave. */
 static apr_status_t take_handles(boot_t *boot)
 {
@@ -40,7 +37,7 @@ static apr_status_t set_environment(boot_t *boot)
 }
 
 /** Become what the block says, up to the target's address. */
-static apr_status_t prepare(boot_t *boot, mproc_target_t *target)
+static apr_status_t prepare(boot_t *boot, mproc_call_t *call, mproc_target_t *target)
 {
     apr_status_t status = sys_child_setup(boot->slots);
     if (status != APR_SUCCESS)
@@ -50,6 +47,8 @@ static apr_status_t prepare(boot_t *boot, mproc_target_t *target)
         status = library_become_child(boot);
     if (status == APR_SUCCESS)
         status = take_handles(boot);
+    if (status == APR_SUCCESS)
+        status = call_open(call, boot);
     if (status == APR_SUCCESS && boot->cpus.offset) {
         status = sys_bind_cpus(boot_at(boot, boot->cpus), (size_t)boot->cpus.size / sizeof(int));
         if (status != APR_SUCCESS)
@@ -67,14 +66,13 @@ static apr_status_t prepare(boot_t *boot, mproc_target_t *target)
     return target_find(target, &place);
 }
 
-int child_call_target(process_t *process, boot_t *boot, mproc_target_t target)
+int child_call_target(process_t *process, mproc_call_t *call, mproc_target_t target)
 {
-    mproc_call_t call = {boot};
     /* The target may end the library, and the process object with it: what is needed afterwards is read before. */
     const char *kind = !process ? NULL : process->thread ? "thread" : "process";
     if (kind)
         mproc_log(MPROC_LOG_INFO, "child %s calling its target", kind);
-    const int code = target(&call) & 0xff;
+    const int code = target(call) & 0xff;
     if (kind)
         mproc_log(MPROC_LOG_INFO, "%s exiting with exitcode %d", kind, code);
     return code;
@@ -84,15 +82,17 @@ void child_run(sys_block_t *block)
 {
     boot_t *boot = boot_of(block);
     boot_report_t *report = boot_report(block);
+    mproc_call_t call;
     mproc_target_t target;
     int code = EXIT_NOT_STARTED;
     atomic_store(&report->stage, BOOT_ATTACHED);
-    if (prepare(boot, &target) != APR_SUCCESS) {
+    if (prepare(boot, &call, &target) != APR_SUCCESS) {
         boot_report_failure(report);
     } else {
         const int self = sys_getpid();
         atomic_store(&report->stage, BOOT_RUNNING);
-        code = child_call_target(process_current(), boot, target);
+        code = child_call_target(process_current(), &call, target);
+        call_close(&call);
         children_end(1);
         /* A copy that the target forked has nothing to report: its creator's report may be another child's by now. */
         if (sys_getpid() == self) {

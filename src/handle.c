@@ -252,7 +252,7 @@ apr_status_t handle_close(const void *handle, handle_kind_t kind)
     return APR_SUCCESS;
 }
 
-void handle_close_all(handle_kind_t kind, int (*approves)(const void *object))
+void handle_close_all(handle_kind_t kind, int (*approves)(const void *object), void (*closed)(void *object))
 {
     handle_lock();
     const uint32_t count = used;
@@ -264,8 +264,8 @@ void handle_close_all(handle_kind_t kind, int (*approves)(const void *object))
         void *object;
         if (!(word & OPEN) || slot->kind != kind || handle_acquire(&object, handle, kind) != APR_SUCCESS)
             continue;
-        if (approves(object))
-            handle_close(handle, kind);
+        if (approves(object) && handle_close(handle, kind) == APR_SUCCESS && closed)
+            closed(object);
         handle_release(handle);
     }
 }

@@ -13,7 +13,7 @@
 #include <apr_errno.h>
 
 /** The kinds of objects; a handle of one kind is refused where another is expected. */
-typedef enum handle_kind_t { HANDLE_PROCESS = 1 } handle_kind_t;
+typedef enum handle_kind_t { HANDLE_PROCESS = 1, HANDLE_CONN, HANDLE_LISTENER } handle_kind_t;
 
 /** Called when an object is closed and no call uses it any more. */
 typedef void (*handle_destroy_t)(void *object);
@@ -42,8 +42,11 @@ void handle_release(const void *handle);
  */
 apr_status_t handle_close(const void *handle, handle_kind_t kind);
 
-/** Close all open handles of a kind whose objects a function approves. */
-void handle_close_all(handle_kind_t kind, int (*approves)(const void *object));
+/**
+ * Close all open handles of a kind whose objects a function approves; `closed`, which may be NULL, is called for each
+ * while its object is still there.
+ */
+void handle_close_all(handle_kind_t kind, int (*approves)(const void *object), void (*closed)(void *object));
 
 /** Around a fork: hold the table still. */
 void handle_lock(void);

@@ -7,10 +7,13 @@
 #include <apr_general.h>
 #include <apr_time.h>
 
+#include "conn_object.h"
 #include "handle.h"
+#include "listener_object.h"
 #include "log.h"
 #include "process_object.h"
 #include "start_method.h"
+#include "waiter.h"
 
 static void end_at_exit(void);
 
@@ -42,6 +45,7 @@ static void become_forked(void)
 {
     children_forget();
     process_forked();
+    waiter_forked();
 }
 
 static apr_status_t watch_forks(void)
@@ -198,7 +202,10 @@ apr_status_t mproc_terminate(void)
     for (const sys_time_t deadline = sys_now() + process_startup_timeout; process_is_busy() && sys_now() < deadline;)
         apr_sleep(MPROC_MILLISECONDS(1));
     children_end(1);
+    conn_close_all();
+    listener_close_all();
     process_close_all();
+    waiter_terminate();
     sys_process_shutdown();
     apr_terminate();
     apr_initialized = 0;

@@ -132,6 +132,26 @@ apr_status_t mproc_process_set_daemon(mproc_process_t *handle, int daemon)
     return status;
 }
 
+apr_status_t process_find_sentinel(sys_handle_t *sentinel, process_t *process, const char *call)
+{
+    process_lock();
+    apr_status_t status = process_settle(process);
+    if (status != APR_SUCCESS)
+        status = mproc_fail(status, "%s: %s cannot be watched", call, process->name);
+    else if (process->role == ROLE_CHILD && process->state < PROCESS_RUNNING)
+        status = process_wrong_state(process, call);
+    else if (process->thread)
+        *sentinel = thread_sentinel(process);
+    else if (process->os)
+        *sentinel = sys_process_sentinel(process->os);
+    else if (process->role == ROLE_PARENT)
+        status = mproc_fail(APR_ENOENT, "%s: %s had ended before this process could look", call, process->name);
+    else
+        status = process_wrong_state(process, call);
+    process_unlock();
+    return status;
+}
+
 apr_status_t mproc_process_sentinel(mproc_process_t *handle, mproc_os_handle_t *sentinel)
 {
     process_t *process;
@@ -140,24 +160,11 @@ apr_status_t mproc_process_sentinel(mproc_process_t *handle, mproc_os_handle_t *
     apr_status_t status = process_acquire(&process, handle, "mproc_process_sentinel");
     if (status != APR_SUCCESS)
         return status;
-    process_lock();
-    status = process_settle(process);
-    if (status != APR_SUCCESS)
-        status = mproc_fail(status, "mproc_process_sentinel: %s cannot be watched", process->name);
-    else if (!sentinel)
-        status = mproc_fail(APR_EINVAL, "mproc_process_sentinel: nowhere to store it: it is NULL");
-    else if (process->role == ROLE_CHILD && process->state < PROCESS_RUNNING)
-        status = process_wrong_state(process, "mproc_process_sentinel");
-    else if (process->thread)
-        *sentinel = thread_sentinel(process);
-    else if (process->os)
-        *sentinel = sys_process_sentinel(process->os);
-    else if (process->role == ROLE_PARENT)
-        status = mproc_fail(APR_ENOENT, "mproc_process_sentinel: %s had ended before this process could look",
-                            process->name);
-    else
-        status = process_wrong_state(process, "mproc_process_sentinel");
-    process_unlock();
+    sys_handle_t found = SYS_NO_HANDLE;
+    status = sentinel ? process_find_sentinel(&found, process, "mproc_process_sentinel")
+                      : mproc_fail(APR_EINVAL, "mproc_process_sentinel: nowhere to store it: it is NULL");
+    if (sentinel)
+        *sentinel = found;
     process_release(process);
     return status;
 }

@@ -3,8 +3,9 @@
  * @file process_object.h
  * @brief Process objects, and what the files that make up their life share.
  *
- * process.c makes them, process_info.c describes them, process_start.c starts them (process_thread.c those that are
- * threads), process_wait.c sees their end, children.c keeps the list of those that run, child.c is the child's side.
+ * process.c makes them, process_options.c and process_info.c know what they are, process_start.c starts them
+ * (process_thread.c those that are threads), process_wait.c sees their end, children.c keeps the list of those that
+ * run, child.c is the child's side.
  */
 #ifndef MPROC_PROCESS_OBJECT_H
 #define MPROC_PROCESS_OBJECT_H
@@ -60,6 +61,7 @@ typedef struct process_t {
     sys_stdio_t stdio[3];
     sys_handle_t *given; /* our duplicates of the handles that it gets */
     size_t given_count;
+    conn_move_t *moving; /* the connections that it gets; NULL: none */
     sys_block_t block;
 
     /* What it is. */
@@ -97,8 +99,8 @@ void process_release(process_t *process);
 /** Fail because a process is not in the state that `call` needs. */
 apr_status_t process_wrong_state(const process_t *process, const char *call);
 
-/** Close the handles that it was to give to its child. */
-void process_drop_given(process_t *process);
+/** Close the handles that it was to give to its child; its connections have moved there, or not. */
+void process_drop_given(process_t *process, int has_moved);
 
 /** The object of the current process, or of the thread that is a child; NULL before mproc_initialize(). */
 process_t *process_current(void);
@@ -131,10 +133,21 @@ const char *process_current_name(void);
 
 int process_creator_pid(void);
 
-/* ---- process_info.c ---- */
+/* ---- process_options.c ------------------------------------------------------------------------------------------- */
+
+/** Check what can be checked without asking the system for anything; the status has its text. */
+apr_status_t process_check_options(const mproc_process_opts_t *opts, mproc_start_method_t method);
+
+/** Make an object what the options say; the status has its text. */
+apr_status_t process_fill(process_t *process, const mproc_process_opts_t *opts);
+
+/* ---- process_info.c ---------------------------------------------------------------------------------------------- */
 
 /** Find the process whose authentication key holds for another, making the key if there is none; with the lock held. */
 apr_status_t process_key_of(const process_t **key_of, const process_t *process);
+
+/** Find what is ready when a process has ended, for the public function `call`; the status has its text. */
+apr_status_t process_find_sentinel(sys_handle_t *sentinel, process_t *process, const char *call);
 
 /* ---- process_start.c --------------------------------------------------------------------------------------------- */
 
@@ -202,6 +215,9 @@ void children_forget(void);
 void child_run(sys_block_t *block);
 
 /** Call a target, in a child, a thread, or here. */
-int child_call_target(process_t *process, boot_t *boot, mproc_target_t target);
+int child_call_target(process_t *process, mproc_call_t *call, mproc_target_t target);
+
+/** What a child ends with that cannot call its target, as Python's do; join tells the reason. */
+enum { EXIT_NOT_STARTED = 1 };
 
 #endif

@@ -5,6 +5,7 @@
 
 #include <apr_strings.h>
 
+#include "call.h"
 #include "initialize.h"
 #include "log.h"
 #include "process_object.h"
@@ -156,7 +157,7 @@ static apr_status_t launch(process_t *process)
      * open. And until the process is said to run, no other thread looks into its block, which the trim may move.
      */
     if (status == APR_SUCCESS && process->method != MPROC_THREAD) {
-        process_drop_given(process);
+        process_drop_given(process, 1);
         sys_block_trim(&process->block, sizeof(boot_t));
     }
     process_lock();
@@ -226,7 +227,8 @@ static apr_status_t duplicate_handles(boot_t *copy, const process_t *process)
         handles[count] = duplicate;
     }
     if (status == APR_SUCCESS) {
-        for (size_t i = 0; i < count; i++)
+        /* Connections take theirs over themselves. */
+        for (size_t i = 0; i < count - copy->conn_handle_count; i++)
             sys_handle_give((sys_handle_t)handles[i]);
         return status;
     }
@@ -245,10 +247,14 @@ static apr_status_t copy_for_run(boot_t **copy, process_t *process)
     process_lock();
     const int is_created = process->role == ROLE_CHILD && process->state == PROCESS_CREATED;
     apr_status_t status = is_created ? APR_SUCCESS : process_wrong_state(process, "mproc_process_run");
-    if (is_created)
+    /* What was read ahead of a connection can be received once. */
+    if (is_created && process->moving && process->moving->has_read)
+        status = mproc_fail(MPROC_ESTATE, "mproc_process_run: %s was given a connection that was received from already",
+                            process->name);
+    if (status == APR_SUCCESS)
         process->readers++;
     process_unlock();
-    if (!is_created)
+    if (status != APR_SUCCESS)
         return status;
     const boot_t *boot = boot_of(&process->block);
     *copy = malloc((size_t)boot->size);
@@ -275,14 +281,19 @@ apr_status_t mproc_process_run(mproc_process_t *handle, int *exitcode)
     if (status != APR_SUCCESS)
         return status;
     mproc_target_t target = process->target;
-    boot_t *copy;
+    boot_t *copy = NULL;
     status = copy_for_run(&copy, process);
     process_release(process);
     if (status != APR_SUCCESS)
         return status;
-    const int code = child_call_target(NULL, copy, target);
-    if (exitcode)
-        *exitcode = code;
+    mproc_call_t call_of_target;
+    status = call_open(&call_of_target, copy);
+    if (status == APR_SUCCESS) {
+        const int code = child_call_target(NULL, &call_of_target, target);
+        call_close(&call_of_target);
+        if (exitcode)
+            *exitcode = code;
+    }
     free(copy);
     return status;
 }

@@ -4,6 +4,7 @@
 
 #include <apr_thread_proc.h>
 
+#include "call.h"
 #include "process_object.h"
 
 /** The thread behind a process of the start method thread. */
@@ -26,7 +27,14 @@ static void *APR_THREAD_FUNC run(apr_thread_t *self, void *data)
     process_lock();
     process_unlock();
     process_enter_thread(process);
-    thread->exitcode = child_call_target(process, boot_of(&process->block), process->target);
+    mproc_call_t call;
+    thread->exitcode = EXIT_NOT_STARTED;
+    if (call_open(&call, boot_of(&process->block)) == APR_SUCCESS) {
+        thread->exitcode = child_call_target(process, &call, process->target);
+        call_close(&call);
+    } else {
+        boot_report_failure(boot_report(&process->block));
+    }
     process_enter_thread(NULL);
     /* The last two things that it does: whoever sees them may join the thread and free all of this. */
     atomic_store(&thread->has_ended, 1);
@@ -62,13 +70,16 @@ apr_status_t thread_launch(process_t *process)
     if (status == APR_SUCCESS) {
         process->pid = sys_getpid();
         process->thread = thread;
-        /* They belong to the target from now on, which closes them. */
-        for (size_t i = 0; i < process->given_count; i++)
+        /* They belong to the target from now on, which closes them; connections take theirs over themselves. */
+        const size_t count = process->given_count - (size_t)boot_of(&process->block)->conn_handle_count;
+        for (size_t i = 0; i < count; i++)
             sys_handle_give(process->given[i]);
         process->given_count = 0;
         process_set_running(process);
     }
     process_unlock();
+    if (status == APR_SUCCESS && process->moving)
+        conn_move_finish(process->moving, 1);
     if (status == APR_SUCCESS)
         return status;
     free_thread(thread);

@@ -12,7 +12,9 @@
 static void judge(process_t *process)
 {
     boot_report_t *report = boot_report(&process->block);
-    const uint32_t stage = process->thread ? (uint32_t)BOOT_ENDED : atomic_load(&report->stage);
+    uint32_t stage = atomic_load(&report->stage);
+    if (process->thread && stage != BOOT_FAILED)
+        stage = BOOT_ENDED;
     const int by_signal = process->end.known != SYS_END_UNKNOWN && process->end.code < 0;
     process->verdict = APR_SUCCESS;
     if (stage == BOOT_FAILED) {

@@ -164,7 +164,7 @@ void sys_handle_close(sys_handle_t handle);
 /** Wait until a sentinel or an event is ready: APR_SUCCESS, or APR_TIMEUP. */
 apr_status_t sys_wait(sys_handle_t handle, sys_time_t deadline);
 
-/** Something that is set once and can be waited for by sys_wait() and the system's own means. */
+/** Something that is set, can be waited for by sys_wait() and the system's own means, and can be reset. */
 typedef struct sys_event_t {
     sys_handle_t sentinel;
     sys_handle_t setter;
@@ -174,8 +174,172 @@ apr_status_t sys_event_create(sys_event_t *event);
 
 void sys_event_set(sys_event_t *event);
 
+/** Make an event as it was at first, whether it was set or not. */
+void sys_event_reset(sys_event_t *event);
+
 /** Close; a closed event again is harmless. */
 void sys_event_close(sys_event_t *event);
+
+typedef enum sys_wait_kind_t {
+    SYS_WAIT_HANDLE,
+    SYS_WAIT_SOCKET,
+    SYS_WAIT_STREAM,
+    SYS_WAIT_LISTENER,
+    SYS_WAIT_NOTHING /* never ready */
+} sys_wait_kind_t;
+
+/** One of several things to wait for. */
+typedef struct sys_wait_t {
+    sys_wait_kind_t kind;
+    sys_handle_t handle; /**< of SYS_WAIT_HANDLE and SYS_WAIT_SOCKET */
+    void *object;        /**< the sys_stream_t or sys_listener_t of the others */
+    int is_ready;        /**< in and out: 1 if it is; out: -1 if it cannot be waited for, which counts as ready */
+} sys_wait_t;
+
+/**
+ * Wait until one or more of any number of things are ready, and tell how many: APR_SUCCESS or APR_TIMEUP. If some are
+ * marked as ready already, it only looks at the others. What is changed by being waited for (an event of Windows' that
+ * resets itself) is changed if it is ready.
+ */
+apr_status_t sys_wait_any(sys_wait_t *items, size_t count, size_t *ready, sys_time_t deadline);
+
+/* ---- stream: messages between processes -------------------------------------------------------------------------- */
+
+/*
+ * A stream carries whole messages, with the system's handles among them. At most one thread sends and one receives at a
+ * time; both may do so at once. Calls that wait return APR_EINTR when `stop` becomes ready (SYS_NO_HANDLE never does),
+ * and do not wait at all if their deadline is 0.
+ */
+typedef struct sys_stream_t sys_stream_t;
+
+enum {
+    SYS_STREAM_IN = 1,
+    SYS_STREAM_OUT = 2,
+    SYS_ATTACHED_MAX = 64, /* handles of one message */
+    SYS_PACKED_HANDLES_MAX = 512
+};
+
+/** A message to be sent: two pieces, one behind the other. */
+typedef struct sys_message_t {
+    const void *pieces[2];
+    size_t sizes[2];
+    int is_marked;               /**< needed with handles: both ends are mproc's */
+    const sys_handle_t *handles; /**< the receiver gets duplicates */
+    size_t handle_count;
+} sys_message_t;
+
+/** What is known of a message before it is read. */
+typedef struct sys_next_t {
+    uint64_t size;
+    uint64_t left;      /**< of it, what has not been read */
+    uint32_t is_marked; /**< as it was sent */
+    uint32_t handle_count;
+} sys_next_t;
+
+/** Make two that are connected. `one_way`: the first only receives, the second only sends. */
+apr_status_t sys_stream_pair(sys_stream_t **first, sys_stream_t **second, int one_way);
+
+/**
+ * Make one of a handle, which then belongs to it. `directions` are SYS_STREAM_IN and SYS_STREAM_OUT; 0: the handle is
+ * the program's, and the system knows them. APR_EINVAL for a handle of another kind.
+ */
+apr_status_t sys_stream_open(sys_stream_t **stream, sys_handle_t handle, int directions);
+
+int sys_stream_directions(const sys_stream_t *stream);
+
+/** The handle; it stays the stream's own. */
+sys_handle_t sys_stream_handle(const sys_stream_t *stream);
+
+/**
+ * Send a message, after what is left of the one before.
+ *
+ * @return APR_SUCCESS; APR_TIMEUP or APR_EINTR: nothing of it was sent; MPROC_EUNFINISHED: the deadline passed or
+ *         `stop` came when some of it was sent, and the rest is kept; APR_EPIPE: the other end is closed;
+ *         where messages are the system's own, that happens to very long ones only;
+ *         MPROC_EBROKEN: the rest of an earlier message was lost; APR_ENOTIMPL: this kind of stream takes no marked
+ *         messages.
+ */
+apr_status_t sys_stream_send(sys_stream_t *stream, const sys_message_t *message, sys_time_t deadline,
+                             sys_handle_t stop);
+
+/** Send what is left of a message: as sys_stream_send(). */
+apr_status_t sys_stream_flush(sys_stream_t *stream, sys_time_t deadline, sys_handle_t stop);
+
+/** Whether something is left of a message. */
+int sys_stream_has_rest(const sys_stream_t *stream);
+
+/**
+ * Wait until the beginning of the next message has come; the same one until sys_stream_end_message().
+ *
+ * @return APR_SUCCESS; APR_TIMEUP; APR_EINTR; APR_EOF: the other end is closed; MPROC_ETRUNCATED: in the middle of a
+ *         message; MPROC_EPROTOCOL: what came is no message. The last three stay.
+ */
+apr_status_t sys_stream_next(sys_stream_t *stream, sys_next_t *next, sys_time_t deadline, sys_handle_t stop);
+
+/**
+ * Read on in the message: exactly `size` bytes, or with a failure as above, those that have come by then.
+ */
+apr_status_t sys_stream_read(sys_stream_t *stream, void *buffer, size_t size, size_t *done, sys_time_t deadline,
+                             sys_handle_t stop);
+
+/**
+ * Leave the message, all of which has been read: its handles, as many as sys_stream_next() said, are the caller's now.
+ *
+ * @return APR_SUCCESS; MPROC_EPROTOCOL, APR_EMFILE, MPROC_EGONE: there are no handles, but the message is left.
+ */
+apr_status_t sys_stream_end_message(sys_stream_t *stream, sys_handle_t *handles);
+
+/** Whether sys_stream_next() can tell without asking the system. */
+int sys_stream_is_ready(const sys_stream_t *stream);
+
+/** Read nothing ahead from now on, so that the system's handle is ready when there is something to read. */
+void sys_stream_read_exactly(sys_stream_t *stream);
+
+/**
+ * Stop all reading, and tell what this process has read ahead, for whoever takes the stream over: the size, and if
+ * there is room the bytes.
+ * The handles stay the stream's own; there are at most SYS_PACKED_HANDLES_MAX.
+ */
+size_t sys_stream_pack(sys_stream_t *stream, void *bytes, size_t capacity, sys_handle_t *handles, size_t *handle_count);
+
+/**
+ * Take over what another process had read ahead; the handles belong to the stream then. `taken` is what that process
+ * says to have had of the message that it was in: APR_EINVAL if that cannot be.
+ */
+apr_status_t sys_stream_unpack(sys_stream_t *stream, const void *bytes, size_t size, uint64_t taken,
+                               const sys_handle_t *handles, size_t handle_count);
+
+/** Who made the other end: its process id or 0, and whether it has the same user. */
+apr_status_t sys_stream_peer(const sys_stream_t *stream, int *pid, int *is_same_user);
+
+/** Have calls on it that wait, or will, end soon: it is about to be closed, here and for the other end. */
+void sys_stream_interrupt(sys_stream_t *stream);
+
+/** Close; NULL is allowed. What is left of a message is lost. */
+void sys_stream_close(sys_stream_t *stream);
+
+/* ---- listener: streams to strangers ------------------------------------------------------------------------------ */
+
+typedef struct sys_listener_t sys_listener_t;
+
+/** Listen under a name, or an address of the system's (NULL: a new one); APR_EEXIST if somebody does. */
+apr_status_t sys_listener_create(sys_listener_t **listener, const char *name, int backlog, int any_user);
+
+/** The system's address; it lives as long as the listener. */
+const char *sys_listener_address(const sys_listener_t *listener);
+
+/** Take the next one who connects; several threads at once may. As sys_stream_next(). */
+apr_status_t sys_listener_accept(sys_listener_t *listener, sys_stream_t **stream, sys_time_t deadline,
+                                 sys_handle_t stop);
+
+/** Let nobody connect any more, and remove the address where that can be done while others wait in a call. */
+void sys_listener_stop(sys_listener_t *listener);
+
+/** Close, and remove the address; NULL is allowed. */
+void sys_listener_close(sys_listener_t *listener);
+
+/** Connect to a name or an address; APR_ENOENT while nobody listens there, APR_EACCES if another user does. */
+apr_status_t sys_stream_connect(sys_stream_t **stream, const char *name, sys_time_t deadline);
 
 /* ---- process ----------------------------------------------------------------------------------------------------- */
 

@@ -55,7 +55,7 @@ static int make_block(void **state)
     opts.handle_count = sizeof handles / sizeof handles[0];
     opts.cpus = cpus;
     opts.cpu_count = sizeof cpus / sizeof cpus[0];
-    const boot_contents_t contents = {&opts, &place, environment};
+    const boot_contents_t contents = {&opts, &place, environment, NULL};
     assert_success(boot_create(&made, &contents, 0));
     boot_t *boot = boot_of(&made);
     boot->method = MPROC_SPAWN;
@@ -94,7 +94,7 @@ static void use(void)
 {
     static sys_place_t place;
     boot_t *boot = boot_of(&block);
-    mproc_call_t call = {boot};
+    mproc_call_t call = {.boot = boot};
     size_t size;
     touch(mproc_call_data(&call, 19), 19);
     void *data = mproc_call_bytes(&call, &size);

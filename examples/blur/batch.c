@@ -5,20 +5,28 @@
 #include <string.h>
 
 #include <apr_file_io.h>
-#include <apr_portable.h>
 #include <apr_strings.h>
 
+#include "buffer.h"
 #include "progress.h"
 
-/* How long to wait for one process before looking at the others: too short to be seen in a picture's time. */
-#define LOOK_AFTER MPROC_MILLISECONDS(10)
+/* How long to wait for answers before looking whether we were interrupted, and drawing the bar. */
+#define LOOK_AFTER MPROC_MILLISECONDS(100)
+
+/* A process takes its picture as soon as it is there. One that has not done so after this long never will. */
+#define SEND_TIMEOUT MPROC_SECONDS(60)
 
 /* A process at work. */
 typedef struct job_t {
     const plan_item_t *item;
     mproc_process_t *process;
-    /* Our end of the pipe in which the process reports. */
-    apr_file_t *report;
+    /* Our end of the pipe to it. */
+    mproc_conn_t *conn;
+    /* What it has answered, or NULL. */
+    char *answer;
+    size_t answer_size;
+    /* Why it cannot have done its work, as far as we know, or NULL. */
+    const char *failure;
     apr_pool_t *pool;
 } job_t;
 
@@ -26,6 +34,8 @@ typedef struct job_t {
 typedef struct batch_t {
     const batch_options_t *options;
     job_t *jobs;
+    /* One for each job. */
+    mproc_wait_t *waits;
     int running;
     /* How many may run at once. */
     int limit;
@@ -57,30 +67,36 @@ static apr_status_t start_process(job_t *job, const char **reason, const batch_o
         mproc_arg_string("output", job->item->output),
         mproc_arg_string("temporary", job->item->temporary),
     };
-    apr_file_t *theirs;
-    apr_os_file_t native;
-    mproc_os_handle_t handle;
-    char text[256];
-    apr_status_t status = apr_file_pipe_create(&job->report, &theirs, job->pool);
-    if (status != APR_SUCCESS) {
-        *reason = apr_pstrcat(job->pool, "no pipe to its process: ", apr_strerror(status, text, sizeof text), NULL);
-        return status;
-    }
-    apr_os_file_get(&native, theirs);
-    handle = (mproc_os_handle_t)native;
-    status = mproc_process_start(&job->process, worker_run,
-                                 &(mproc_process_opts_t){.start_method = options->method,
-                                                         .data = &options->settings,
-                                                         .size = sizeof options->settings,
-                                                         .args = args,
-                                                         .arg_count = sizeof args / sizeof *args,
-                                                         .handles = &handle,
-                                                         .handle_count = 1});
+    mproc_conn_t *theirs;
+    /* One end moves to the process. What is ours when the pool is destroyed is closed by that. */
+    apr_status_t status = mproc_pipe(&job->conn, &theirs, &(mproc_conn_opts_t){.pool = job->pool});
+    if (status == APR_SUCCESS)
+        status = mproc_process_start(&job->process, worker_run,
+                                     &(mproc_process_opts_t){.start_method = options->method,
+                                                             .data = &options->settings,
+                                                             .size = sizeof options->settings,
+                                                             .args = args,
+                                                             .arg_count = sizeof args / sizeof *args,
+                                                             .give = {theirs}});
     if (status != APR_SUCCESS)
-        *reason = mproc_last_error()->text;
-    /* The process has its own now. As long as ours is open, its report does not end. */
-    apr_file_close(theirs);
+        *reason = apr_pstrdup(job->pool, mproc_last_error()->text);
     return status;
+}
+
+/* Send a process its picture. One that does not get it sees the end of the pipe, and ends. */
+static void send_picture(job_t *job)
+{
+    buffer_t file;
+    apr_status_t status = buffer_read(&file, &job->failure, job->item->input, job->pool);
+    if (status == APR_SUCCESS) {
+        status = mproc_conn_send(job->conn, file.data, file.size, SEND_TIMEOUT);
+        /* If it has ended before, its exit code tells more. */
+        if (status != APR_SUCCESS && status != APR_EPIPE)
+            job->failure = apr_pstrdup(job->pool, mproc_last_error()->text);
+        buffer_destroy(&file);
+    }
+    if (status != APR_SUCCESS)
+        mproc_conn_close(job->conn);
 }
 
 /* Start a process for a picture. Returns 0 if there is no room for it as long as the others run. */
@@ -90,13 +106,15 @@ static int start_job(batch_t *batch, const plan_item_t *item)
     const char *reason = "not enough memory";
     apr_status_t status;
 
+    memset(job, 0, sizeof *job);
     job->item = item;
-    job->pool = NULL;
     status = apr_pool_create(&job->pool, batch->pool);
     if (status == APR_SUCCESS)
         status = start_process(job, &reason, batch->options);
     if (status == APR_SUCCESS) {
         batch->running++;
+        if (batch->options->settings.way == WORKER_VIA_PIPE)
+            send_picture(job);
         return 1;
     }
     /* There may be too little memory, or too few descriptors. What works with these many will go on working. */
@@ -136,32 +154,47 @@ static const char *signal_name(int number)
     }
 }
 
-/* Tell in words why a picture was not done; NULL if it was. The process has ended, so its report is complete. */
+/* Tell in words why a process has not done its work; NULL if it has. */
 static const char *reason_for(const job_t *job, apr_status_t status, int exitcode)
 {
-    char report[WORKER_REPORT_MAX + 1];
-    apr_size_t length = 0;
-
     if (status != APR_SUCCESS)
-        return mproc_last_error()->text;
+        return apr_pstrdup(job->pool, mproc_last_error()->text);
     if (exitcode < 0)
         return apr_psprintf(job->pool, "its process was ended by signal %d (%s)", -exitcode, signal_name(-exitcode));
-    apr_file_read_full(job->report, report, WORKER_REPORT_MAX, &length);
-    report[length] = '\0';
-    if (exitcode == 0 && strcmp(report, WORKER_DONE) == 0)
-        return NULL;
-    if (length > 0)
-        return apr_pstrdup(job->pool, report);
-    return apr_psprintf(job->pool, "its process ended too early, with exit code %d", exitcode);
+    if (job->failure)
+        return job->failure;
+    if (job->answer && strcmp(job->answer, WORKER_DONE) != 0)
+        return job->answer;
+    if (!job->answer || exitcode != 0)
+        return apr_psprintf(job->pool, "its process ended too early, with exit code %d", exitcode);
+    return NULL;
 }
 
-/* Take note of a process that has ended, or is about to, and forget it. */
+/* Write the picture that came with an answer. Returns NULL, or why that cannot be done. */
+static const char *save_picture(const job_t *job)
+{
+    const size_t start = sizeof WORKER_DONE;
+    const char *reason = NULL;
+    if (job->answer_size <= start)
+        return "its process has sent no picture";
+    buffer_write(job->answer + start, job->answer_size - start, &reason, job->item->output, job->item->temporary,
+                 job->pool);
+    return reason;
+}
+
+/* Take note of a process that has answered, or never will, and forget it. */
 static void conclude_job(batch_t *batch, int index)
 {
     job_t *job = &batch->jobs[index];
+    const char *reason;
     int exitcode = 0;
-    apr_status_t status = mproc_process_finish(job->process, &exitcode);
-    const char *reason = reason_for(job, status, exitcode);
+    apr_status_t status;
+    /* Whoever is still about to send something need not wait for us. It may be closed already. */
+    mproc_conn_close(job->conn);
+    status = mproc_process_finish(job->process, &exitcode);
+    reason = reason_for(job, status, exitcode);
+    if (!reason && batch->options->settings.way == WORKER_VIA_PIPE)
+        reason = save_picture(job);
     if (!reason) {
         progress_done(&batch->progress, job->item->input, job->item->output);
     } else {
@@ -170,32 +203,46 @@ static void conclude_job(batch_t *batch, int index)
         if (!interrupted)
             progress_failed(&batch->progress, job->item->input, reason);
     }
+    mproc_free(job->answer);
     apr_pool_destroy(job->pool);
     *job = batch->jobs[--batch->running];
 }
 
-static int has_ended(const job_t *job, apr_interval_time_t timeout)
+/* Take a process's answer, if it is there or can never come. */
+static int has_answered(job_t *job)
 {
-    /* Whatever else a join says, there is nothing left to wait for. */
-    return !APR_STATUS_IS_TIMEUP(mproc_process_join(job->process, timeout));
+    void *answer;
+    apr_status_t status = mproc_conn_recv(job->conn, &answer, &job->answer_size, 0);
+    /* What has come of a large one is kept for the next time. */
+    if (status == APR_TIMEUP)
+        return 0;
+    job->answer = answer;
+    /* Without an answer its exit code tells more. */
+    if (status != APR_SUCCESS && status != APR_EOF && !job->failure)
+        job->failure = apr_pstrdup(job->pool, mproc_last_error()->text);
+    return 1;
 }
 
-/* Wait a little until one of the processes has ended. */
+/* Wait a little until one of the processes has answered. */
 static void conclude_some(batch_t *batch)
 {
-    const int before = batch->running;
+    apr_status_t status;
+    for (int i = 0; i < batch->running; i++)
+        batch->waits[i] = mproc_wait_conn(batch->jobs[i].conn);
+    status = mproc_wait(batch->waits, (size_t)batch->running, LOOK_AFTER);
+    if (APR_STATUS_IS_TIMEUP(status))
+        return;
     for (int i = batch->running - 1; i >= 0; i--) {
-        if (has_ended(&batch->jobs[i], 0))
+        /* One that cannot be waited for is closed already. Which one that is, receiving from it tells. */
+        if ((status != APR_SUCCESS || batch->waits[i].is_ready) && has_answered(&batch->jobs[i]))
             conclude_job(batch, i);
     }
-    if (batch->running == before && has_ended(&batch->jobs[0], LOOK_AFTER))
-        conclude_job(batch, 0);
 }
 
 static void stop(batch_t *batch)
 {
     progress_clear(&batch->progress);
-    /* A thread cannot be killed (start method thread): it is waited for. */
+    /* A thread cannot be killed (start method thread): it is waited for, which takes as long as its picture. */
     for (int i = 0; i < batch->running; i++)
         mproc_process_kill(batch->jobs[i].process);
     while (batch->running > 0)
@@ -209,6 +256,7 @@ batch_result_t batch_run(const plan_t *plan, const batch_options_t *options, apr
     int next = 0;
 
     batch.jobs = apr_pcalloc(pool, (apr_size_t)options->jobs * sizeof *batch.jobs);
+    batch.waits = apr_pcalloc(pool, (apr_size_t)options->jobs * sizeof *batch.waits);
     progress_start(&batch.progress, plan->count, options->quiet);
     watch_for(SIGINT);
     watch_for(SIGTERM);

@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include <apr_general.h>
 #include <apr_getopt.h>
@@ -21,7 +22,7 @@ enum { ALL_DONE = 0, SOME_FAILED = 1, USAGE_ERROR = 2 };
 
 #define ROUNDS_MAX 10000
 
-enum { OPTION_RADIUS = 256, OPTION_ROUNDS, OPTION_METHOD, OPTION_VERSION };
+enum { OPTION_RADIUS = 256, OPTION_ROUNDS, OPTION_METHOD, OPTION_VIA, OPTION_VERSION };
 
 static const apr_getopt_option_t option_table[] = {
     {"output", 'o', 1, NULL},
@@ -29,6 +30,7 @@ static const apr_getopt_option_t option_table[] = {
     {"radius", OPTION_RADIUS, 1, NULL},
     {"rounds", OPTION_ROUNDS, 1, NULL},
     {"method", OPTION_METHOD, 1, NULL},
+    {"via", OPTION_VIA, 1, NULL},
     {"quiet", 'q', 0, NULL},
     {"help", 'h', 0, NULL},
     {"version", OPTION_VERSION, 0, NULL},
@@ -36,7 +38,8 @@ static const apr_getopt_option_t option_table[] = {
 };
 
 static const char usage_text[] = "usage: mproc-blur PICTURES... -o FOLDER [-j N] [--radius R] [--rounds K]\n"
-                                 "                  [--method forkserver|fork|spawn|thread] [--quiet]\n"
+                                 "                  [--method forkserver|fork|spawn|thread] [--via file|pipe]\n"
+                                 "                  [--quiet]\n"
                                  "       mproc-blur --help | --version\n";
 
 static const char help_text[] =
@@ -49,6 +52,8 @@ static const char help_text[] =
     "      --radius R       the standard deviation of the Gaussian, in pixels (default: 5)\n"
     "      --rounds K       how often each picture is blurred (default: 1)\n"
     "      --method M       how processes are started (default: the platform's)\n"
+    "      --via file|pipe  whether the processes read and write the files, or get and\n"
+    "                       return them through pipes (default: file)\n"
     "  -q, --quiet          tell failures only\n"
     "  -h, --help           show this\n"
     "      --version        show the version\n"
@@ -96,6 +101,12 @@ static int read_radius(double *radius, const char *text)
     return 1;
 }
 
+static int read_way(worker_way_t *way, const char *text)
+{
+    *way = strcmp(text, "pipe") == 0 ? WORKER_VIA_PIPE : WORKER_VIA_FILE;
+    return *way == WORKER_VIA_PIPE || strcmp(text, "file") == 0;
+}
+
 /* Take one option. Returns ALL_DONE or USAGE_ERROR. */
 static int take_option(command_t *command, int option, const char *value)
 {
@@ -121,6 +132,8 @@ static int take_option(command_t *command, int option, const char *value)
         if (APR_STATUS_IS_ENOTIMPL(status))
             return wrong("--method", value, "this system does not have it");
         return status == APR_SUCCESS ? ALL_DONE : wrong("--method", value, "must be forkserver, fork, spawn or thread");
+    case OPTION_VIA:
+        return read_way(&command->batch.settings.way, value) ? ALL_DONE : wrong("--via", value, "must be file or pipe");
     case 'q':
         command->batch.quiet = 1;
         return ALL_DONE;

@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /**
  * @file picture.h
- * @brief Pictures in memory, and their way from files and into files.
+ * @brief Pictures in memory, and their way from files and into those of the format PNG.
  */
 #ifndef BLUR_PICTURE_H
 #define BLUR_PICTURE_H
 
 #include <apr_errno.h>
 #include <apr_pools.h>
+
+#include "buffer.h"
 
 /** The longest side of a picture, in pixels. A file that claims more is refused before memory is asked for. */
 #define PICTURE_SIDE_MAX 32768
@@ -36,29 +38,37 @@ typedef struct picture_t {
 apr_status_t picture_create(picture_t *picture, int width, int height, int channels);
 
 /**
- * Read a picture: PNG, JPEG, BMP, GIF (its first frame), TGA, PSD, HDR, PIC, PNM. 16 bits become 8.
+ * Decode a picture: PNG, JPEG, BMP, GIF (its first frame), TGA, PSD, HDR, PIC, PNM. 16 bits become 8.
+ *
+ * @param picture The new picture, for picture_destroy(); empty on failure.
+ * @param reason  On failure: why, in words, from @p pool.
+ * @param data    The bytes of the file.
+ * @param size    How many.
+ * @param pool    For the call.
+ * @return APR_SUCCESS or a status.
+ */
+apr_status_t picture_decode(picture_t *picture, const char **reason, const void *data, size_t size, apr_pool_t *pool);
+
+/**
+ * Encode a picture as PNG.
+ *
+ * @param picture The picture.
+ * @param reason  On failure: why, in words.
+ * @param buffer  The bytes of the file are added at its end.
+ * @return APR_SUCCESS or APR_ENOMEM.
+ */
+apr_status_t picture_encode(const picture_t *picture, const char **reason, buffer_t *buffer);
+
+/**
+ * Read a picture from a file.
  *
  * @param picture The new picture, for picture_destroy(); empty on failure.
  * @param reason  On failure: why, in words, from @p pool.
  * @param path    The file, in UTF-8.
  * @param pool    For the call.
- * @return APR_SUCCESS or a status.
+ * @return As picture_decode(), and whatever reading files can give.
  */
 apr_status_t picture_read(picture_t *picture, const char **reason, const char *path, apr_pool_t *pool);
-
-/**
- * Write a picture as PNG. The file appears complete or not at all.
- *
- * @param picture   The picture.
- * @param reason    On failure: why, in words, from @p pool.
- * @param path      The file, in UTF-8; replaced if it exists.
- * @param temporary The name that the file has while it is written, in the same folder. Nothing of this name is left,
- *                  unless the process is killed.
- * @param pool      For the call.
- * @return APR_SUCCESS or a status.
- */
-apr_status_t picture_write(const picture_t *picture, const char **reason, const char *path, const char *temporary,
-                           apr_pool_t *pool);
 
 /**
  * Give a picture's memory back.

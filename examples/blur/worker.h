@@ -2,30 +2,39 @@
 /**
  * @file worker.h
  * @brief What a child process does: blur one picture.
+ *
+ * It is given one end of a pipe, over which it answers with one message: a text with a zero byte at its end,
+ * WORKER_DONE or why it failed, and behind that the blurred picture, if it goes this way.
  */
 #ifndef BLUR_WORKER_H
 #define BLUR_WORKER_H
 
 #include <mproc/mproc.h>
 
+/** Which way pictures go. */
+typedef enum worker_way_t {
+    /** The worker reads and writes the files. */
+    WORKER_VIA_FILE,
+    /** The worker touches no file: one comes as a message, as it is, and the other goes with the answer. */
+    WORKER_VIA_PIPE
+} worker_way_t;
+
 /** How pictures are blurred: the `.data` of a worker. */
 typedef struct worker_settings_t {
     double radius;
     int rounds;
+    worker_way_t way;
 } worker_settings_t;
 
-/** The longest report of a worker, in bytes. It fits into every system's pipe, so reporting never blocks. */
-#define WORKER_REPORT_MAX 500
-
-/** What a worker reports when all is well. An exit code of 0 is less: a process can be made to end with any. */
+/** What a worker answers when all is well. An exit code of 0 is less: a process can be made to end with any. */
 #define WORKER_DONE "done"
 
 /**
  * Blur one picture. The target of a process that is given
  *
  * - worker_settings_t as `.data`,
- * - the strings "input", "output" and "temporary" as `.args`: file names,
- * - one handle: the writing end of a pipe, into which it writes its report: WORKER_DONE, or why it failed.
+ * - the strings "input", "output" and "temporary" as `.args`: file names, for WORKER_VIA_FILE,
+ * - its end of the pipe as `.give`.
  *
  * @return 0 or 1.
  */

@@ -132,6 +132,26 @@ MPROC_API size_t mproc_call_handle_count(mproc_call_t *call);
  */
 MPROC_API mproc_os_handle_t mproc_call_handle(mproc_call_t *call, size_t index);
 
+/**
+ * Count the connections that were given as `.give`.
+ *
+ * @param call The target's call.
+ * @return How many there are.
+ * @remark The child's threads.
+ */
+MPROC_API size_t mproc_call_conn_count(mproc_call_t *call);
+
+/**
+ * Get an end of a connection that was given as `.give`.
+ *
+ * @param call  The target's call.
+ * @param index Its place, from 0.
+ * @return The end, which is the child's own: it may close it, give it away, or leave it to be closed when the target
+ *         returns. NULL if there is none at this place (APR_EINVAL).
+ * @remark The child's threads.
+ */
+MPROC_API mproc_conn_t *mproc_call_conn(mproc_call_t *call, size_t index);
+
 #ifdef __cplusplus
 }
 #endif

@@ -7,7 +7,9 @@
 #define MPROC_H
 
 #include "call.h"
+#include "connection.h"
 #include "initialize.h"
+#include "listener.h"
 #include "log.h"
 #include "process.h"
 #include "start_method.h"
@@ -15,5 +17,6 @@
 #include "system.h"
 #include "types.h"
 #include "version.h"
+#include "wait.h"
 
 #endif

@@ -158,6 +158,9 @@ static inline mproc_stdio_t mproc_stdio_stdout(void)
     return stream;
 }
 
+/** The most ends of connections that one process can be given as `.give`. */
+#define MPROC_GIVE_MAX 16
+
 /**
  * Options of a process. All zero is the default; set what you need by name. All that is pointed to is copied or
  * duplicated when the process is created and need not live longer.
@@ -209,6 +212,13 @@ typedef struct mproc_process_opts_t {
     mproc_stdio_t standard_output;
     /** The child's standard error. */
     mproc_stdio_t standard_error;
+    /**
+     * Ends of connections that move to the child, up to the first NULL: it gets them by mproc_call_conn(). Once the
+     * process is launched, their handles here are closed. Until then they cannot be used (MPROC_ESTATE), and if the
+     * process is closed instead, or could not be made or started, they are this process's own as before. None of them
+     * may be in use by another thread.
+     */
+    mproc_conn_t *give[MPROC_GIVE_MAX];
     /** The CPUs that the child may run on, by number from 0; NULL for as the creator. */
     const int *cpus;
     /** How many @p cpus there are. */
@@ -264,7 +274,8 @@ MPROC_API apr_status_t mproc_process_start_sized(mproc_process_t **process, mpro
  *         themselves; APR_ENOTIMPL for a start method that this platform lacks, or an option that the start method
  *         lacks; MPROC_ETARGET if the target lies in no module (code made at run time); APR_EBADF if a handle is not
  *         open; APR_EMFILE or APR_ENOMEM if the system refuses; MPROC_ESIZE if the arguments are more than memory can
- *         address.
+ *         address; for an end in `.give` MPROC_ECLOSED, MPROC_EFOREIGN, or MPROC_ESTATE if another thread is using it,
+ *         it was given before, or a message in it is unfinished.
  * @remark Any thread.
  */
 static inline apr_status_t mproc_process_create(mproc_process_t **process, mproc_target_t target,
@@ -315,8 +326,8 @@ MPROC_API apr_status_t mproc_process_launch(mproc_process_t *process);
  *
  * @param process  A process that was created and not started; it stays so.
  * @param exitcode What the target returned, 0 to 255; may be NULL.
- * @return APR_SUCCESS; MPROC_ESTATE if it was started before; APR_ENOMEM or APR_EMFILE if there is no room for the
- *         copies.
+ * @return APR_SUCCESS; MPROC_ESTATE if it was started before, or an end in `.give` has been received from already;
+ *         APR_ENOMEM or APR_EMFILE if there is no room for the copies.
  * @remark Any thread.
  */
 MPROC_API apr_status_t mproc_process_run(mproc_process_t *process, int *exitcode);

@@ -32,7 +32,15 @@ extern "C" {
     X(EBUILD, "the function's module is another build in the child")                                                   \
     X(ESTARTUP, "the child ended before its target ran")                                                               \
     X(EEXITUNKNOWN, "the exit code was taken by other code of this program")                                           \
-    X(ESIZE, "the data has another size than the caller expects")
+    X(ESIZE, "the data has another size than the caller expects")                                                      \
+    X(ETOOBIG, "the message is longer than there is room for")                                                         \
+    X(ETRUNCATED, "the connection ended in the middle of a message")                                                   \
+    X(EUNFINISHED, "the time was up in the middle of a message, whose rest was kept")                                  \
+    X(EBROKEN, "an earlier failure in the middle of a message has broken the connection")                              \
+    X(EPROTOCOL, "what came through the connection is not a message")                                                  \
+    X(EATTACHED, "the message has attachments, which this call cannot receive")                                        \
+    X(EDIRECTION, "this end of the connection has the other direction")                                                \
+    X(EGONE, "what was referred to exists no more")
 
 /** mproc's own statuses, to be compared with the `apr_status_t` that a call returned. */
 typedef enum mproc_status_t {

@@ -41,6 +41,24 @@ MPROC_API int mproc_getppid(void);
  */
 MPROC_API int mproc_cpu_count(void);
 
+/**
+ * Tell when a timeout that starts now runs out, by a clock that only goes forward.
+ *
+ * @param timeout The timeout in microseconds; MPROC_FOREVER has no end.
+ * @return The deadline, for mproc_time_left().
+ * @remark Any thread, also before mproc_initialize().
+ */
+MPROC_API int64_t mproc_deadline(apr_interval_time_t timeout);
+
+/**
+ * Tell how much time is left to a deadline: a timeout for several calls that share it.
+ *
+ * @param deadline What mproc_deadline() returned.
+ * @return The timeout in microseconds: 0 when the time is up, never less; MPROC_FOREVER if there is no end.
+ * @remark Any thread, also before mproc_initialize().
+ */
+MPROC_API apr_interval_time_t mproc_time_left(int64_t deadline);
+
 #ifdef __cplusplus
 }
 #endif

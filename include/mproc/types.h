@@ -34,6 +34,9 @@
  */
 typedef intptr_t mproc_os_handle_t;
 
+/** One end of a connection; see connection.h. */
+typedef struct mproc_conn_t mproc_conn_t;
+
 /** No handle at all. */
 #define MPROC_NO_HANDLE ((mproc_os_handle_t)-1)
 

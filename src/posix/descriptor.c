@@ -36,22 +36,32 @@ static struct {
     size_t count;
 } kept = {.mutex = PTHREAD_MUTEX_INITIALIZER};
 
+/** Have room in the list for a number, with the lock held: 0, or -1 and errno. */
+static int make_room_in_list(int fd)
+{
+    if (fd < capacity)
+        return 0;
+    const int wanted = fd + 64;
+    unsigned char *larger = realloc(listed == first_list ? NULL : listed, (size_t)wanted);
+    if (!larger) {
+        errno = ENOMEM;
+        return -1;
+    }
+    if (listed == first_list)
+        memcpy(larger, first_list, sizeof first_list);
+    memset(larger + capacity, 0, (size_t)(wanted - capacity));
+    listed = larger;
+    capacity = wanted;
+    return 0;
+}
+
 /** Add to the list, with the lock held; a descriptor that cannot be listed is closed. */
 static int list(int fd)
 {
-    if (fd >= capacity) {
-        const int wanted = fd + 64;
-        unsigned char *larger = realloc(listed == first_list ? NULL : listed, (size_t)wanted);
-        if (!larger) {
-            close(fd);
-            errno = ENOMEM;
-            return -1;
-        }
-        if (listed == first_list)
-            memcpy(larger, first_list, sizeof first_list);
-        memset(larger + capacity, 0, (size_t)(wanted - capacity));
-        listed = larger;
-        capacity = wanted;
+    if (make_room_in_list(fd) != 0) {
+        close(fd);
+        errno = ENOMEM;
+        return -1;
     }
     listed[fd] = LISTED;
     if (fd >= end)
@@ -175,6 +185,23 @@ int unix_made_inheritable(int fd)
     return made(fd, LISTED);
 }
 
+int unix_adopt(int fd)
+{
+    /* A standard stream's number is not for us; the file is. */
+    if (fd < 3) {
+        const int copy = unix_duplicate(fd);
+        if (copy >= 0)
+            close(fd);
+        return copy;
+    }
+    pthread_mutex_lock(&mutex);
+    const int listed_as = make_room_in_list(fd) == 0 ? list(fd) : -1;
+    if (listed_as >= 0)
+        set_close_on_exec(fd);
+    pthread_mutex_unlock(&mutex);
+    return listed_as;
+}
+
 int unix_made_kqueue(int fd)
 {
     if (fd >= 0)
@@ -282,7 +309,7 @@ static void close_in_forked_child(void)
 
 int unix_watch_forks(void)
 {
-    if (unix_at_fork(UNIX_FORK_DESCRIPTORS, lock, unlock, close_in_forked_child) != 0 ||
+    if (unix_watch_identity() != 0 || unix_at_fork(UNIX_FORK_DESCRIPTORS, lock, unlock, close_in_forked_child) != 0 ||
         unix_at_fork(UNIX_FORK_IMAGE, unix_image_lock, unix_image_unlock, NULL) != 0)
         return -1;
     return unix_forkserver_watch_forks();

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "unix.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -29,9 +30,26 @@ sys_time_t sys_now(void)
     return (sys_time_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
 }
 
+/* Objects are asked whose they are at each use, and a system call takes as long as the rest of that; 0: not known. */
+static _Atomic int identity;
+
+static void learn_identity(void)
+{
+    atomic_store_explicit(&identity, getpid(), memory_order_relaxed);
+}
+
+int unix_watch_identity(void)
+{
+    if (unix_at_fork(UNIX_FORK_IDENTITY, NULL, NULL, learn_identity) != 0)
+        return -1;
+    learn_identity();
+    return 0;
+}
+
 int sys_getpid(void)
 {
-    return getpid();
+    const int known = atomic_load_explicit(&identity, memory_order_relaxed);
+    return known ? known : getpid();
 }
 
 int sys_getppid(void)

@@ -15,9 +15,11 @@
 
 /** The order in which they are taken, wherever several are held at once; in a forked child all are free again. */
 typedef enum unix_fork_place_t {
+    UNIX_FORK_IDENTITY,
     UNIX_FORK_CORE_FIRST,
     UNIX_FORK_SERVER, /* descriptors are made while it is held */
     UNIX_FORK_IMAGE,
+    UNIX_FORK_GATE,
     UNIX_FORK_DESCRIPTORS,
     UNIX_FORK_CORE_LAST,
     UNIX_FORK_PLACES
@@ -28,6 +30,13 @@ typedef enum unix_fork_place_t {
  * mproc_initialize() returns; the same again is harmless.
  */
 int unix_at_fork(unix_fork_place_t place, void (*lock)(void), void (*unlock)(void), void (*in_child)(void));
+
+/**
+ * Between these two, descriptors may come through a socket: no fork happens before they are listed. Any number of
+ * threads can be between them.
+ */
+void unix_fork_gate_enter(void);
+void unix_fork_gate_leave(void);
 
 /* ---- descriptor.c: the library's own descriptors ----------------------------------------------------------------- */
 
@@ -51,6 +60,9 @@ int unix_made(int fd);
 
 /** As unix_made(), for a call that cannot make it close-on-exec itself. */
 int unix_made_inheritable(int fd);
+
+/** Make a descriptor of the program's the library's own; after a failure it is still the program's. */
+int unix_adopt(int fd);
 
 /** As unix_made_inheritable(), for a kqueue: the system leaves it out of forked children. */
 int unix_made_kqueue(int fd);
@@ -86,6 +98,13 @@ int unix_plan_stdio(int plan[3], int *null, const sys_stdio_t stdio[3], int need
 
 /** Open a child's working folder. */
 apr_status_t unix_open_directory(int *fd, const char *path, const char **failed);
+
+/** Who made the other end of a socket: 0, or -1 and errno. A pid that is not known is 0. */
+int unix_peer(int fd, int *pid, uid_t *user);
+
+/* ---- listener.c -------------------------------------------------------------------------------------------------- */
+
+int unix_listener_descriptor(const sys_listener_t *listener);
 
 /* ---- sentinel_*.c: what becomes ready when a process ends -------------------------------------------------------- */
 
@@ -141,6 +160,9 @@ int unix_signal_number(int sig);
 int unix_process_started(int64_t *started, int pid);
 
 /* ---- info.c ------------------------------------------------------------------------------------------------------ */
+
+/** Have sys_getpid() remember the process's id, until it is another process. */
+int unix_watch_identity(void);
 
 /** Where the environment is kept. */
 char ***unix_environment(void);

@@ -2,15 +2,17 @@
 #include <errno.h>
 #include <limits.h>
 #include <poll.h>
-#include <unistd.h>
+#include <stdlib.h>
 
-#include "unix.h"
+#include "stream.h"
 
 /** The milliseconds from now to a deadline, rounded up so that a wait never ends early; -1 for ever. */
 static int milliseconds_to(sys_time_t deadline)
 {
     if (deadline == SYS_NEVER)
         return -1;
+    if (deadline == 0)
+        return 0;
     const sys_time_t left = deadline - sys_now();
     if (left <= 0)
         return 0;
@@ -31,26 +33,85 @@ apr_status_t sys_wait(sys_handle_t handle, sys_time_t deadline)
     }
 }
 
-apr_status_t sys_event_create(sys_event_t *event)
+apr_status_t unix_wait_for(int fd, short events, sys_time_t deadline, sys_handle_t stop)
 {
-    int ends[2];
-    event->sentinel = event->setter = SYS_NO_HANDLE;
-    if (unix_pipe(ends) != 0)
-        return errno;
-    event->sentinel = ends[0];
-    event->setter = ends[1];
-    return APR_SUCCESS;
+    struct pollfd items[2] = {{.fd = fd, .events = events}, {.fd = (int)stop, .events = POLLIN}};
+    if (deadline == 0)
+        return APR_TIMEUP;
+    for (;;) {
+        const int ready = poll(items, 2, milliseconds_to(deadline));
+        if (ready < 0 && errno != EINTR)
+            return errno;
+        if (ready > 0 && (items[0].revents & POLLNVAL))
+            return APR_EBADF;
+        /* What can be done goes before being stopped. */
+        if (ready > 0)
+            return items[0].revents ? APR_SUCCESS : APR_EINTR;
+        if (deadline != SYS_NEVER && sys_now() >= deadline)
+            return APR_TIMEUP;
+    }
 }
 
-void sys_event_set(sys_event_t *event)
+/* ---- Any of several -------------------- */
+
+static int descriptor_of(const sys_wait_t *item)
 {
-    /* The pipe is empty and its reader open: this cannot block or fail, only be interrupted. */
-    while (write((int)event->setter, "", 1) < 0 && errno == EINTR) {}
+    switch (item->kind) {
+    case SYS_WAIT_STREAM:
+        return (int)sys_stream_handle(item->object);
+    case SYS_WAIT_LISTENER:
+        return unix_listener_descriptor(item->object);
+    case SYS_WAIT_NOTHING:
+        return -1; /* poll() leaves it out */
+    default:
+        return (int)item->handle;
+    }
 }
 
-void sys_event_close(sys_event_t *event)
+/** Note what poll() has found. */
+static size_t take_results(sys_wait_t *items, const struct pollfd *polled, size_t count)
 {
-    unix_close((int)event->sentinel);
-    unix_close((int)event->setter);
-    event->sentinel = event->setter = SYS_NO_HANDLE;
+    size_t ready = 0;
+    for (size_t i = 0; i < count; i++) {
+        const int is_bad = (polled[i].revents & POLLNVAL) || (polled[i].fd < 0 && items[i].kind != SYS_WAIT_NOTHING);
+        if (is_bad)
+            items[i].is_ready = -1;
+        else if (polled[i].revents)
+            items[i].is_ready = 1;
+        ready += items[i].is_ready != 0;
+    }
+    return ready;
+}
+
+apr_status_t sys_wait_any(sys_wait_t *items, size_t count, size_t *ready, sys_time_t deadline)
+{
+    struct pollfd few[32];
+    struct pollfd *polled = count <= sizeof few / sizeof few[0] ? few : calloc(count, sizeof *polled);
+    apr_status_t status = APR_SUCCESS;
+    *ready = 0;
+    if (!polled)
+        return APR_ENOMEM;
+    int is_any_ready = 0;
+    for (size_t i = 0; i < count; i++) {
+        polled[i] = (struct pollfd){.fd = descriptor_of(&items[i]), .events = POLLIN};
+        is_any_ready |= items[i].is_ready || (polled[i].fd < 0 && items[i].kind != SYS_WAIT_NOTHING);
+    }
+    for (;;) {
+        const int found = poll(polled, (nfds_t)count, is_any_ready ? 0 : milliseconds_to(deadline));
+        if (found < 0 && errno == EINTR)
+            continue;
+        if (found < 0)
+            status = errno;
+        else
+            *ready = take_results(items, polled, count);
+        if (status != APR_SUCCESS || *ready > 0)
+            break;
+        if (deadline != SYS_NEVER && sys_now() >= deadline) {
+            status = APR_TIMEUP;
+            break;
+        }
+    }
+    if (polled != few)
+        free(polled);
+    return status;
 }

@@ -87,6 +87,36 @@ void win32_close_streams(win32_stream_t plan[3]);
 /** In the child: put the handles that were pushed, 0 for none, in the place of the standard streams. */
 apr_status_t win32_place_streams(const int64_t *handles);
 
+/* ---- wait.c ------------------------------------------------------------------------------------------------------ */
+
+/** Wait until a handle is signalled: APR_SUCCESS, APR_TIMEUP, APR_EINTR if `stop` is, or a failure of the system. */
+apr_status_t win32_wait_for(HANDLE handle, sys_time_t deadline, sys_handle_t stop);
+
+/* ---- socket.c: waiting for sockets ------------------------------------------------------------------------------- */
+
+/** What the system is asked, and answers, of a socket. */
+typedef struct win32_poll_t {
+    OVERLAPPED overlapped;
+    HANDLE device;
+    struct {
+        int64_t timeout;
+        ULONG count;
+        ULONG is_exclusive;
+        SOCKET socket;
+        ULONG events;
+        LONG status;
+    } request;
+} win32_poll_t;
+
+/**
+ * Begin to wait until there is something to read from a socket: APR_SUCCESS if there is; APR_EINPROGRESS: the event
+ * tells, see win32_poll_finish(); APR_EBADF; APR_ENOTIMPL.
+ */
+apr_status_t win32_poll_begin(win32_poll_t *poll, SOCKET socket, HANDLE event);
+
+/** See after its event, or else stop it, whether there is something. */
+int win32_poll_finish(win32_poll_t *poll, int is_to_stop);
+
 /* ---- spawn.c: run this program in a new process ------------------------------------------------------------------ */
 
 typedef struct win32_spawn_t {

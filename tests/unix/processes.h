@@ -8,6 +8,8 @@
 
 #include <stddef.h>
 
+#include "support/random.h"
+
 /** Skip the test where /proc does not tell. */
 void need_proc(void);
 
@@ -28,11 +30,5 @@ int has_children_within(int parent, int count, int seconds);
 
 /** Wait until a process has at most so many descriptors: 1, or 0 if it has not within so many seconds. */
 int has_descriptors_within(int pid, int most, int seconds);
-
-/** splitmix64: a new number for each call, the same for the same seed everywhere. */
-unsigned long long next_random(unsigned long long *state);
-
-/** The seed of this run: MPROC_TEST_SEED, or one of the clock's; it is printed. */
-unsigned long long choose_seed(void);
 
 #endif

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/**
+ * @file passed.h
+ * @brief Descriptors that have come through a socket, until the frames that they belong to are read.
+ */
+#ifndef MPROC_UNIX_PASSED_H
+#define MPROC_UNIX_PASSED_H
+
+#include <sys/socket.h>
+
+#include "unix.h"
+
+enum {
+    /** Linux lets a sender pass 253 at once; ours pass fewer, but what strangers pass is to be closed, not lost. */
+    UNIX_PASSED_AT_ONCE = 256,
+    /** As many sets as can be read ahead, and more: what comes with a frame ends the reading. */
+    UNIX_PASSED_SETS = 4,
+    UNIX_PASSED_MAX = UNIX_PASSED_SETS * SYS_ATTACHED_MAX
+};
+
+/** What came at once: the descriptors of one frame. */
+typedef struct unix_set_t {
+    int32_t count;
+    int32_t is_cut; /**< there were more than a frame of ours brings, or than there is room for: none was kept */
+} unix_set_t;
+
+typedef struct unix_passed_t {
+    unix_set_t sets[UNIX_PASSED_SETS]; /**< the earliest first */
+    size_t set_count;
+    int *fds; /**< of all sets; allocated when the first ones come */
+    size_t fd_count;
+} unix_passed_t;
+
+/** List what came with a message, as a set: 0, or -1 if that is more than any frames of ours bring. */
+int unix_passed_take(unix_passed_t *passed, struct msghdr *message);
+
+/** Get the next set, which must have so many: APR_SUCCESS, APR_EMFILE, MPROC_EPROTOCOL. */
+apr_status_t unix_passed_next(unix_passed_t *passed, size_t count, sys_handle_t *handles);
+
+/** Close them all. */
+void unix_passed_drop(unix_passed_t *passed);
+
+#endif

@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <mproc/status.h>
+
+#include "stream.h"
+
+/* That the other end is closed is no SIGPIPE, the flag says, or where systems know it, the socket's own option. */
+#if defined(MPROC_HAVE_SO_NOSIGPIPE)
+enum { SEND_FLAGS = 0 };
+#else
+enum { SEND_FLAGS = MSG_NOSIGNAL };
+#endif
+
+/** The pieces of a message that have not been sent. */
+typedef struct outgoing_t {
+    struct iovec pieces[3];
+    int first; /* of those that have bytes left */
+    const sys_message_t *message;
+} outgoing_t;
+
+enum { PIECES = 3 };
+
+static void put_number(unsigned char *to, uint64_t number, int bytes)
+{
+    for (int i = bytes - 1; i >= 0; i--, number >>= 8)
+        to[i] = (unsigned char)(number & 0xff);
+}
+
+/** Write a frame's length; how many bytes that takes. */
+static size_t put_header(unsigned char header[FRAME_MARKED], const sys_message_t *message)
+{
+    const uint64_t size = (uint64_t)message->sizes[0] + message->sizes[1];
+    if (!message->is_marked && size <= INT32_MAX) {
+        put_number(header, size, FRAME_SHORT);
+        return FRAME_SHORT;
+    }
+    put_number(header, (uint64_t)(message->is_marked ? FRAME_MARKED_LENGTH : FRAME_LONG_LENGTH), FRAME_SHORT);
+    put_number(header + FRAME_SHORT, size, FRAME_LONG - FRAME_SHORT);
+    if (!message->is_marked)
+        return FRAME_LONG;
+    put_number(header + FRAME_LONG, message->handle_count, FRAME_MARKED - FRAME_LONG);
+    return FRAME_MARKED;
+}
+
+/* ---- One system call -------------------- */
+
+static ssize_t send_to_socket(int fd, outgoing_t *out, int flags)
+{
+    /* A union, so that the buffer is aligned as its header wants. */
+    union {
+        struct cmsghdr header;
+        char bytes[CMSG_SPACE(SYS_ATTACHED_MAX * sizeof(int))];
+    } control;
+    struct msghdr message = {.msg_iov = out->pieces + out->first, .msg_iovlen = (size_t)(PIECES - out->first)};
+    const size_t count = out->message ? out->message->handle_count : 0;
+    if (count > 0) {
+        int fds[SYS_ATTACHED_MAX];
+        for (size_t i = 0; i < count; i++)
+            fds[i] = (int)out->message->handles[i];
+        message.msg_control = &control;
+        message.msg_controllen = CMSG_SPACE(count * sizeof(int));
+        memset(&control, 0, message.msg_controllen);
+        control.header.cmsg_level = SOL_SOCKET;
+        control.header.cmsg_type = SCM_RIGHTS;
+        control.header.cmsg_len = CMSG_LEN(count * sizeof(int));
+        memcpy(CMSG_DATA(&control.header), fds, count * sizeof(int));
+    }
+    return sendmsg(fd, &message, SEND_FLAGS | flags);
+}
+
+/**
+ * Write to a pipe: not more than it takes at once, since it may be one that waits; and if nobody reads it, let that be
+ * no signal to this thread.
+ */
+static ssize_t write_to_pipe(int fd, outgoing_t *out)
+{
+    struct pollfd item = {.fd = fd, .events = POLLOUT};
+    sigset_t broken, pending, before;
+    const struct iovec *piece = out->pieces + out->first;
+    if (poll(&item, 1, 0) == 0) {
+        errno = EAGAIN;
+        return -1;
+    }
+    sigemptyset(&broken);
+    sigaddset(&broken, SIGPIPE);
+    sigpending(&pending);
+    const int was_pending = sigismember(&pending, SIGPIPE);
+    pthread_sigmask(SIG_BLOCK, &broken, &before);
+    const ssize_t written = write(fd, piece->iov_base, piece->iov_len < PIPE_BUF ? piece->iov_len : PIPE_BUF);
+    const int error = errno;
+    sigpending(&pending);
+    if (written < 0 && error == EPIPE && !was_pending && sigismember(&pending, SIGPIPE)) {
+        int sig;
+        sigwait(&broken, &sig);
+    }
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    errno = error;
+    return written;
+}
+
+/** Take what was sent off the pieces. */
+static void advance(outgoing_t *out, size_t sent)
+{
+    /* The handles went with the first byte. */
+    if (sent > 0)
+        out->message = NULL;
+    while (out->first < PIECES && sent >= out->pieces[out->first].iov_len) {
+        sent -= out->pieces[out->first].iov_len;
+        out->first++;
+    }
+    if (out->first < PIECES) {
+        out->pieces[out->first].iov_base = (char *)out->pieces[out->first].iov_base + sent;
+        out->pieces[out->first].iov_len -= sent;
+    }
+}
+
+/** Send until all has gone, or a failure. */
+static apr_status_t send_all(const sys_stream_t *stream, outgoing_t *out, sys_time_t deadline, sys_handle_t stop)
+{
+    /* Without a deadline the system does the waiting: sys_stream_interrupt() ends that. */
+    const int flags = stream->is_ours && deadline == SYS_NEVER ? 0 : MSG_DONTWAIT;
+    advance(out, 0); /* beyond empty pieces */
+    while (out->first < PIECES) {
+        const ssize_t sent =
+            stream->is_socket ? send_to_socket(stream->fd, out, flags) : write_to_pipe(stream->fd, out);
+        if (sent >= 0) {
+            advance(out, (size_t)sent);
+            continue;
+        }
+        if (errno == EPIPE || errno == ECONNRESET || errno == ENOTCONN)
+            return APR_EPIPE;
+        if (errno == EINTR)
+            continue;
+        if (errno != EAGAIN && errno != EWOULDBLOCK && errno != ENOBUFS)
+            return errno;
+        const apr_status_t status = unix_wait_for(stream->fd, POLLOUT, deadline, stop);
+        if (status != APR_SUCCESS)
+            return status;
+    }
+    return APR_SUCCESS;
+}
+
+/* ---- What is left of a message -------------------- */
+
+/** Keep what has not been sent, so that the next call can go on. */
+static apr_status_t keep_rest(sys_stream_t *stream, const outgoing_t *out)
+{
+    size_t size = 0;
+    for (int i = out->first; i < PIECES; i++)
+        size += out->pieces[i].iov_len;
+    unsigned char *rest = malloc(size);
+    if (!rest) {
+        stream->is_broken = 1;
+        return MPROC_EBROKEN;
+    }
+    stream->rest = rest;
+    stream->rest_size = size;
+    stream->rest_done = 0;
+    for (int i = out->first; i < PIECES; i++) {
+        if (out->pieces[i].iov_len)
+            memcpy(rest, out->pieces[i].iov_base, out->pieces[i].iov_len);
+        rest += out->pieces[i].iov_len;
+    }
+    return MPROC_EUNFINISHED;
+}
+
+int sys_stream_has_rest(const sys_stream_t *stream)
+{
+    return stream->rest != NULL;
+}
+
+apr_status_t sys_stream_flush(sys_stream_t *stream, sys_time_t deadline, sys_handle_t stop)
+{
+    if (stream->is_broken)
+        return MPROC_EBROKEN;
+    if (!stream->rest)
+        return APR_SUCCESS;
+    outgoing_t out = {.first = PIECES - 1};
+    out.pieces[PIECES - 1] = (struct iovec){stream->rest + stream->rest_done, stream->rest_size - stream->rest_done};
+    const apr_status_t status = send_all(stream, &out, deadline, stop);
+    stream->rest_done = stream->rest_size - (out.first < PIECES ? out.pieces[PIECES - 1].iov_len : 0);
+    if (status == APR_SUCCESS) {
+        free(stream->rest);
+        stream->rest = NULL;
+    }
+    return status;
+}
+
+apr_status_t sys_stream_send(sys_stream_t *stream, const sys_message_t *message, sys_time_t deadline, sys_handle_t stop)
+{
+    unsigned char header[FRAME_MARKED];
+    if (message->is_marked && !stream->can_attach)
+        return APR_ENOTIMPL;
+    if (stream->rest || stream->is_broken) {
+        const apr_status_t status = sys_stream_flush(stream, deadline, stop);
+        if (status != APR_SUCCESS)
+            return status;
+    }
+    outgoing_t out = {.message = message};
+    out.pieces[0] = (struct iovec){header, put_header(header, message)};
+    for (int i = 0; i < 2; i++)
+        out.pieces[i + 1] = (struct iovec){(void *)(uintptr_t)message->pieces[i], message->sizes[i]};
+    const apr_status_t status = send_all(stream, &out, deadline, stop);
+    /* Once a byte has gone, the message has begun. */
+    if (out.message || status == APR_SUCCESS)
+        return status;
+    if (status == APR_TIMEUP || status == APR_EINTR)
+        return keep_rest(stream, &out);
+    stream->is_broken = status != APR_EPIPE;
+    return status;
+}

@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <mproc/wait.h>
+#include <mproc/version.h>
+
+#include <stdlib.h>
+
+#include "conn_object.h"
+#include "handle.h"
+#include "initialize.h"
+#include "listener_object.h"
+#include "process_object.h"
+
+/** What one wait needs; most wait for a few things only. */
+typedef struct set_t {
+    const char *call;
+    sys_wait_t *system; /* one for each item, and one for being woken */
+    void **objects;     /* the items' objects, as long as they are in use */
+    closable_t **closables;
+    size_t count;
+    waiter_t *waiter;
+} set_t;
+
+/** Refuse what is there, but cannot be waited for. */
+static apr_status_t check_conn(const conn_t *conn, const char *call)
+{
+    if (!(sys_stream_directions(conn->stream) & SYS_STREAM_IN))
+        return mproc_fail(MPROC_EDIRECTION, "%s: this end of the connection only sends", call);
+    if (atomic_load(&conn->is_promised))
+        return mproc_fail(MPROC_ESTATE, "%s: the connection was given to a process that is not launched yet", call);
+    return APR_SUCCESS;
+}
+
+/** Find out what to wait for. */
+static apr_status_t resolve(set_t *set, size_t index, const mproc_wait_t *item)
+{
+    const char *call = set->call;
+    sys_wait_t *system = &set->system[index];
+    apr_status_t status = APR_SUCCESS;
+    conn_t *conn;
+    listener_t *listener;
+    process_t *process;
+    switch (item->kind) {
+    case MPROC_WAIT_NOTHING:
+        system->kind = SYS_WAIT_NOTHING;
+        break;
+    case MPROC_WAIT_CONN:
+        status = conn_acquire(&conn, item->object, call);
+        if (status != APR_SUCCESS)
+            break;
+        set->objects[index] = conn;
+        set->closables[index] = &conn->closable;
+        system->kind = SYS_WAIT_STREAM;
+        system->object = conn->stream;
+        status = check_conn(conn, call);
+        break;
+    case MPROC_WAIT_LISTENER:
+        status = listener_acquire(&listener, item->object, call);
+        if (status != APR_SUCCESS)
+            break;
+        set->objects[index] = listener;
+        set->closables[index] = &listener->closable;
+        system->kind = SYS_WAIT_LISTENER;
+        system->object = listener->listener;
+        break;
+    case MPROC_WAIT_PROCESS:
+        status = process_acquire(&process, item->object, call);
+        if (status != APR_SUCCESS)
+            break;
+        set->objects[index] = process;
+        status = process_find_sentinel(&system->handle, process, call);
+        break;
+    case MPROC_WAIT_HANDLE:
+    case MPROC_WAIT_SOCKET:
+        system->kind = item->kind == MPROC_WAIT_HANDLE ? SYS_WAIT_HANDLE : SYS_WAIT_SOCKET;
+        system->handle = (sys_handle_t)item->handle;
+        break;
+    default:
+        status = mproc_fail(APR_EINVAL, "%s: item %zu has kind %d", call, index, (int)item->kind);
+    }
+    return status;
+}
+
+/** Give back all objects. */
+static void leave(set_t *set, mproc_wait_t *items)
+{
+    for (size_t i = 0; i < set->count; i++) {
+        if (set->closables[i])
+            atomic_fetch_sub(&set->closables[i]->waiters, 1);
+        if (set->objects[i])
+            handle_release(items[i].object);
+    }
+    if (set->waiter)
+        waiter_end(set->waiter);
+    free(set->system);
+}
+
+/** Take hold of all objects. */
+static apr_status_t enter(set_t *set, mproc_wait_t *items, size_t count)
+{
+    const size_t each = sizeof *set->system + sizeof *set->objects + sizeof *set->closables;
+    if (count >= SIZE_MAX / 2 / each)
+        return mproc_fail(APR_EINVAL, "%s: %zu items are more than memory can hold", set->call, count);
+    set->system = calloc(count + 1, each);
+    if (!set->system)
+        return mproc_fail(APR_ENOMEM, "%s: no memory for %zu items", set->call, count);
+    set->objects = (void **)(void *)(set->system + count + 1);
+    set->closables = (closable_t **)(void *)(set->objects + count + 1);
+    apr_status_t status = APR_SUCCESS;
+    for (size_t i = 0; i < count; i++) {
+        mproc_wait_t *item = &items[i];
+        item->is_ready = 0;
+        item->status = resolve(set, i, item);
+        if (set->closables[i])
+            atomic_fetch_add(&set->closables[i]->waiters, 1);
+        set->count = i + 1;
+        if (status == APR_SUCCESS)
+            status = item->status;
+    }
+    return status;
+}
+
+/** Whether another thread has closed one of the things. */
+static apr_status_t check_open(const set_t *set, mproc_wait_t *items)
+{
+    for (size_t i = 0; i < set->count; i++) {
+        if (!set->closables[i] || !atomic_load(&set->closables[i]->is_closed))
+            continue;
+        items[i].status = MPROC_ECLOSED;
+        return mproc_fail(MPROC_ECLOSED, "%s: another thread has closed item %zu", set->call, i);
+    }
+    return APR_SUCCESS;
+}
+
+/** Mark the streams that have read a message ahead: unless another thread is receiving, who takes it anyway. */
+static void look_ahead(const set_t *set)
+{
+    for (size_t i = 0; i < set->count; i++) {
+        sys_wait_t *system = &set->system[i];
+        system->is_ready = 0;
+        if (system->kind != SYS_WAIT_STREAM)
+            continue;
+        conn_t *conn = set->objects[i];
+        if (turn_take(&conn->receiving, &conn->closable, 0) != APR_SUCCESS)
+            continue;
+        system->is_ready = sys_stream_is_ready(system->object);
+        turn_give(&conn->receiving);
+    }
+}
+
+/** Put the results where the program finds them. */
+static apr_status_t tell(const set_t *set, mproc_wait_t *items)
+{
+    apr_status_t status = APR_SUCCESS;
+    for (size_t i = 0; i < set->count; i++) {
+        mproc_wait_t *item = &items[i];
+        item->is_ready = set->system[i].is_ready > 0;
+        if (set->system[i].is_ready >= 0)
+            continue;
+        item->status = status = mproc_fail(APR_EBADF, "%s: item %zu, handle %lld, cannot be waited for", set->call, i,
+                                           (long long)item->handle);
+    }
+    return status;
+}
+
+/** Wait, with all objects in hold. */
+static apr_status_t wait_for_any(set_t *set, mproc_wait_t *items, apr_interval_time_t timeout)
+{
+    const sys_time_t deadline = timeout == 0 ? 0 : process_deadline(timeout);
+    size_t ready;
+    apr_status_t status = waiter_begin(&set->waiter, NULL);
+    if (status != APR_SUCCESS)
+        return mproc_fail(status, "%s: there is nothing left to wait by", set->call);
+    sys_wait_t *wake = &set->system[set->count];
+    do {
+        waiter_reset(set->waiter);
+        status = check_open(set, items);
+        if (status != APR_SUCCESS)
+            return status;
+        look_ahead(set);
+        *wake = (sys_wait_t){SYS_WAIT_HANDLE, set->waiter->event.sentinel, NULL, 0};
+        status = sys_wait_any(set->system, set->count + 1, &ready, deadline);
+    } while (status == APR_SUCCESS && wake->is_ready && ready == 1);
+    /* One that another thread closes can look ready to the system. */
+    if (status == APR_SUCCESS)
+        status = check_open(set, items);
+    if (status == APR_SUCCESS)
+        return tell(set, items);
+    if (status == MPROC_ECLOSED)
+        return status;
+    return mproc_fail(status, status == APR_TIMEUP ? "%s: the time is up" : "%s failed", set->call);
+}
+
+/** Wait for the public function `call`. */
+static apr_status_t wait_in_call(mproc_wait_t *items, size_t count, apr_interval_time_t timeout, const char *call)
+{
+    set_t set = {.call = call};
+    apr_status_t status = enter(&set, items, count);
+    if (status == APR_SUCCESS)
+        status = wait_for_any(&set, items, timeout);
+    leave(&set, items);
+    return status;
+}
+
+apr_status_t mproc_wait_sized(mproc_wait_t *items, size_t item_size, size_t count, apr_interval_time_t timeout)
+{
+    if (!library_is_initialized())
+        return mproc_fail(MPROC_EINIT, "mproc_wait: mproc_initialize was not called in this process's main");
+    if (count && !items)
+        return mproc_fail(APR_EINVAL, "mproc_wait: the items are NULL, but their count is %zu", count);
+    if (item_size != sizeof *items)
+        return mproc_fail(MPROC_EBUILD, "mproc_wait: the program was built for another libmproc than %s",
+                          mproc_version());
+    return wait_in_call(items, count, timeout, "mproc_wait");
+}
+
+apr_status_t mproc_conn_poll(mproc_conn_t *conn, apr_interval_time_t timeout)
+{
+    mproc_wait_t item = mproc_wait_conn(conn);
+    return wait_in_call(&item, 1, timeout, "mproc_conn_poll");
+}

@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/**
+ * @file stream.h
+ * @brief A stream on Windows: a pipe that keeps messages apart, as Python's connections use it.
+ *
+ * A message is a message of the pipe, as it is. Those that need more begin with a head: a magic number and what is to
+ * be known; their bytes follow it, behind it and in further messages of the pipe. That are messages with handles, long
+ * ones, and any that could be mistaken for a head.
+ *
+ * The sender of handles keeps duplicates for the receiver, who moves them to itself. Those that nobody receives stay
+ * open in the sender: only the receiver knows.
+ *
+ * Of a message of the pipe that does not fit into the pipe's memory the rest stays the sender's, who may take it back
+ * at any time: so each is read by one call, or not at all.
+ */
+#ifndef MPROC_WIN32_STREAM_H
+#define MPROC_WIN32_STREAM_H
+
+#include "win32.h"
+
+enum {
+    WIN32_MAGIC_SIZE = 16,
+    WIN32_PIPE_BUFFER = 1 << 16,
+    WIN32_PATH_SIZE = 257 /* names of pipes have 256 units at most */
+};
+
+/** The beginning of a message of mproc's own form; its handles, 64 bits each, follow. */
+typedef struct win32_head_t {
+    unsigned char magic[WIN32_MAGIC_SIZE];
+    uint64_t size;
+    uint64_t sender_birth;
+    uint32_t sender;
+    uint32_t is_marked;
+    uint32_t handle_count;
+    uint32_t reserved;
+} win32_head_t;
+
+extern const unsigned char win32_magic[WIN32_MAGIC_SIZE];
+
+/** A read that may be under way. */
+typedef struct win32_read_t {
+    OVERLAPPED overlapped; /* with its event, which whoever reads provides */
+    int is_waiting;        /* it is not to take a message, not even an empty one: the receiver's is */
+    DWORD got;
+    int has_more;   /* the message is longer */
+    int is_settled; /* it has taken an empty message, which is counted already */
+    struct win32_read_t *next;
+    struct win32_read_t **link;
+} win32_read_t;
+
+struct sys_stream_t {
+    HANDLE pipe;
+    int directions;
+    int is_strange; /* somebody else's process may be at the other end: we do not get hold of handles for it */
+
+    /* Sending: what is left of a message, and what it names. */
+    HANDLE sending; /* an event, made when it is needed */
+    unsigned char *rest;
+    size_t rest_size;
+    size_t rest_done;
+    HANDLE named[SYS_ATTACHED_MAX];
+    size_t named_count;
+    int is_broken; /* the rest was lost */
+
+    /* Receiving. */
+    win32_read_t read;
+    unsigned char *ahead; /* what was read and not yet asked for lies from begin to end; empty between messages */
+    size_t ahead_size;
+    size_t begin;
+    size_t end;
+    int is_in_message; /* what `next` says */
+    sys_next_t next;
+    apr_status_t verdict; /* why no message follows, for good */
+    uint32_t sender;
+    uint64_t sender_birth;
+    uint64_t handles[SYS_ATTACHED_MAX]; /* as the sender calls them */
+
+    /*
+     * Waiting is reading nothing. That takes an empty message away: it is counted here, and other reads are stopped
+     * so that they look for it. Whoever takes a message first stops those who wait, to see what they have taken. The
+     * lock guards these.
+     */
+    SRWLOCK lock;
+    size_t empty_count;
+    int is_leaving; /* another process may have it: nobody waits for it here */
+    win32_read_t *reads;
+};
+
+/** Make a stream of a pipe, which it owns after success. */
+apr_status_t win32_stream_make(sys_stream_t **stream, HANDLE pipe, int directions);
+
+/** Find out whether the one who made the other end may name handles for us to take: only a process of our user may. */
+void win32_stream_check_peer(sys_stream_t *stream);
+
+/**
+ * Begin to read: with room for nothing it ends when there is a message, and leaves it there.
+ *
+ * @return APR_SUCCESS: it has ended, see `got` and `has_more`, and if both are 0 it was an empty message;
+ *         APR_EINPROGRESS: the event tells its end, see win32_read_finish(); APR_EAGAIN: an empty message is there that
+ *         another read has taken, or, of one that just waits, this one; APR_EOF.
+ */
+apr_status_t win32_read_begin(sys_stream_t *stream, win32_read_t *read, void *buffer, DWORD size);
+
+/** See how a read ended, after its event; otherwise stop it. As win32_read_begin(); APR_EAGAIN: it was stopped. */
+apr_status_t win32_read_finish(sys_stream_t *stream, win32_read_t *read, int is_to_stop);
+
+/** End all waiting, before another process takes the stream over: it would take empty messages from there. */
+void win32_stop_waiting(sys_stream_t *stream);
+
+/** Whether there is an empty message that was taken by waiting. */
+int win32_has_empty(sys_stream_t *stream);
+
+/** Close the duplicates that were made for a message's receiver, who did not get them. */
+void win32_stream_drop_named(sys_stream_t *stream);
+
+/** Look whether somebody has connected; the listener's event becomes ready when that may have changed. */
+int win32_listener_is_ready(sys_listener_t *listener);
+
+HANDLE win32_listener_event(const sys_listener_t *listener);
+
+/* ---- pipe.c: names and who may use them -------------------------------------------------------------------------- */
+
+/** Make one end of a pipe, `flags` as for CreateNamedPipe(). */
+apr_status_t win32_pipe_create(HANDLE *pipe, const wchar_t *path, DWORD flags, DWORD count, int any_user);
+
+/** Make the other end. */
+apr_status_t win32_pipe_connect(HANDLE *pipe, const wchar_t *path, int directions);
+
+/** Make a name that nobody else has. */
+apr_status_t win32_pipe_new_path(wchar_t path[WIN32_PATH_SIZE]);
+
+/** Find the name of the pipe of a listener's name or address, and whether it is one of this user's names. */
+apr_status_t win32_pipe_path(wchar_t path[WIN32_PATH_SIZE], int *is_named, const char *name);
+
+/**
+ * Mark a pipe as one that somebody listens at: its name stays in use as long as one connection through it is open. The
+ * mark goes with its handle; APR_EEXIST if there is one.
+ */
+apr_status_t win32_mark_create(HANDLE *mark, const wchar_t *path);
+
+/** Whether a pipe is marked. */
+int win32_mark_exists(const wchar_t *path);
+
+/** Whether a process runs as this process's user. */
+int win32_is_own_user(DWORD pid);
+
+#endif
