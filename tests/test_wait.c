@@ -436,6 +436,8 @@ static void test_many_threads_wait_for_one(void **state)
     later_t laters[THREADS];
     int received = 0;
     (void)state;
+    if (!has_fork())
+        skip_because("threads that wait for one pipe hinder each other here");
     make_conns(&first, &second);
     for (int i = 0; i < THREADS; i++) {
         crowds[i] = (crowd_t){second, 0, 0};
