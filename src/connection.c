@@ -59,13 +59,6 @@ void conn_join_pool(const conn_t *conn, apr_pool_t *pool)
         apr_pool_cleanup_register(pool, conn->handle, close_with_pool, apr_pool_cleanup_null);
 }
 
-static apr_status_t check_initialized(const char *call)
-{
-    return library_is_initialized()
-               ? APR_SUCCESS
-               : mproc_fail(MPROC_EINIT, "%s: mproc_initialize was not called in this process's main", call);
-}
-
 apr_status_t conn_take_options(mproc_conn_opts_t *complete, const mproc_conn_opts_t *opts, size_t size,
                                const char *call)
 {
@@ -89,7 +82,7 @@ apr_status_t mproc_pipe_sized(mproc_conn_t **first, mproc_conn_t **second, const
         *first = NULL;
     if (second)
         *second = NULL;
-    apr_status_t status = check_initialized(call);
+    apr_status_t status = library_check_initialized(call);
     if (status == APR_SUCCESS && (!first || !second))
         status =
             mproc_fail(APR_EINVAL, "%s: nowhere to store the %s end: it is NULL", call, first ? "second" : "first");
@@ -127,7 +120,7 @@ apr_status_t mproc_conn_open_sized(mproc_conn_t **handle, mproc_os_handle_t os_h
     if (!handle)
         return mproc_fail(APR_EINVAL, "%s: nowhere to store the connection: it is NULL", call);
     *handle = NULL;
-    apr_status_t status = check_initialized(call);
+    apr_status_t status = library_check_initialized(call);
     if (status == APR_SUCCESS)
         status = conn_take_options(&options, opts, opts_size, call);
     if (status != APR_SUCCESS)

@@ -25,6 +25,13 @@ int library_is_initialized(void)
     return atomic_load(&initialized);
 }
 
+apr_status_t library_check_initialized(const char *call)
+{
+    return library_is_initialized()
+               ? APR_SUCCESS
+               : mproc_fail(MPROC_EINIT, "%s: mproc_initialize was not called in this process's main", call);
+}
+
 apr_status_t library_get_pool(apr_pool_t **pool)
 {
     static apr_allocator_t *allocator;

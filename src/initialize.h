@@ -13,6 +13,9 @@
 /** Whether mproc_initialize() was called in this process, or in the one that it was forked from. */
 int library_is_initialized(void);
 
+/** Fail for the public function `call` if it was not; the status has its text. */
+apr_status_t library_check_initialized(const char *call);
+
 /** Make the library ready in a child; the status has its text. */
 apr_status_t library_become_child(boot_t *boot);
 

@@ -60,13 +60,6 @@ static apr_status_t check_name(const char *name, const char *call)
                       LISTENER_NAME_MAX);
 }
 
-static apr_status_t check_initialized(const char *call)
-{
-    return library_is_initialized()
-               ? APR_SUCCESS
-               : mproc_fail(MPROC_EINIT, "%s: mproc_initialize was not called in this process's main", call);
-}
-
 /** Make the object of a listener of the system's, which it owns from then on, also after a failure. */
 static apr_status_t publish(listener_t **listener, sys_listener_t *of_system)
 {
@@ -100,7 +93,7 @@ apr_status_t mproc_listener_create_sized(mproc_listener_t **handle, const char *
     memset(&options, 0, sizeof options);
     if (opts)
         memcpy(&options, opts, opts_size);
-    apr_status_t status = check_initialized(call);
+    apr_status_t status = library_check_initialized(call);
     if (status == APR_SUCCESS && name)
         status = check_name(name, call);
     if (status != APR_SUCCESS)
@@ -247,7 +240,7 @@ apr_status_t mproc_connect_sized(mproc_conn_t **handle, const char *name, const 
         *handle = NULL;
     if (!handle || !name)
         return mproc_fail(APR_EINVAL, "%s: %s is NULL", call, handle ? "the name" : "conn");
-    apr_status_t status = check_initialized(call);
+    apr_status_t status = library_check_initialized(call);
     if (status == APR_SUCCESS)
         status = conn_take_options(&options, opts, opts_size, call);
     if (status == APR_SUCCESS)

@@ -203,8 +203,9 @@ static apr_status_t wait_in_call(mproc_wait_t *items, size_t count, apr_interval
 
 apr_status_t mproc_wait_sized(mproc_wait_t *items, size_t item_size, size_t count, apr_interval_time_t timeout)
 {
-    if (!library_is_initialized())
-        return mproc_fail(MPROC_EINIT, "mproc_wait: mproc_initialize was not called in this process's main");
+    const apr_status_t status = library_check_initialized("mproc_wait");
+    if (status != APR_SUCCESS)
+        return status;
     if (count && !items)
         return mproc_fail(APR_EINVAL, "mproc_wait: the items are NULL, but their count is %zu", count);
     if (item_size != sizeof *items)
