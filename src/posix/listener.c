@@ -85,7 +85,7 @@ static int make_socket(int type)
 #if defined(MPROC_HAVE_SOCK_CLOEXEC)
     const int fd = unix_made(socket(AF_UNIX, type | SOCK_CLOEXEC, 0));
 #else
-    const int fd = unix_made(socket(AF_UNIX, type, 0));
+    const int fd = unix_made_inheritable(socket(AF_UNIX, type, 0));
 #endif
     if (fd >= 0)
         fcntl(fd, F_SETFL, O_NONBLOCK);
