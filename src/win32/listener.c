@@ -61,11 +61,10 @@ static apr_status_t listen_for_one(const sys_listener_t *listener, waiting_t *on
 
 static void close_one(waiting_t *one)
 {
-    DWORD unused;
-    if (one->is_listening) {
-        CancelIoEx(one->pipe, &one->overlapped);
-        GetOverlappedResult(one->pipe, &one->overlapped, &unused, TRUE);
-    }
+    /* The event is no sign of the end, since others share it; that comes at once. */
+    if (one->is_listening && CancelIoEx(one->pipe, &one->overlapped))
+        while (!HasOverlappedIoCompleted(&one->overlapped))
+            Sleep(0);
     win32_close(one->pipe);
     free(one);
 }

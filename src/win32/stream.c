@@ -74,7 +74,7 @@ apr_status_t win32_stream_make(sys_stream_t **stream, HANDLE pipe, int direction
         return APR_ENOMEM;
     (*stream)->pipe = pipe;
     (*stream)->directions = directions;
-    InitializeSRWLock(&(*stream)->lock);
+    InitializeSRWLock(&(*stream)->probe.lock);
     return APR_SUCCESS;
 }
 
@@ -171,7 +171,8 @@ void sys_stream_close(sys_stream_t *stream)
         return;
     win32_close(stream->pipe);
     win32_close(stream->sending);
-    win32_close(stream->read.overlapped.hEvent);
+    win32_close(stream->receiving);
+    win32_close(stream->probe.overlapped.hEvent);
     if (stream->rest)
         win32_stream_drop_named(stream);
     free(stream->rest);
@@ -198,12 +199,12 @@ size_t sys_stream_pack(sys_stream_t *stream, void *bytes, size_t capacity, sys_h
     const size_t ahead = stream->end - stream->begin;
     (void)handles; /* those of a message that was begun are the sender's still */
     *handle_count = 0;
-    win32_stop_waiting(stream);
-    if (!stream->is_in_message && !stream->empty_count && !stream->is_strange)
+    win32_probe_stop(stream);
+    if (!stream->is_in_message && !stream->probe.empty_count && !stream->is_strange)
         return 0;
     if (capacity >= sizeof(packed_t) + ahead) {
         packed_t packed = {.next = stream->next,
-                           .empty_count = stream->empty_count,
+                           .empty_count = stream->probe.empty_count,
                            .sender_birth = stream->sender_birth,
                            .sender = stream->sender,
                            .is_in_message = (uint32_t)stream->is_in_message,
@@ -240,7 +241,7 @@ apr_status_t sys_stream_unpack(sys_stream_t *stream, const void *bytes, size_t s
         stream->end = stream->ahead_size = ahead;
     }
     stream->next = packed.next;
-    stream->empty_count = (size_t)packed.empty_count;
+    stream->probe.empty_count = (size_t)packed.empty_count;
     stream->sender_birth = packed.sender_birth;
     stream->sender = packed.sender;
     stream->is_in_message = packed.is_in_message != 0;

@@ -37,16 +37,15 @@ typedef struct win32_head_t {
 
 extern const unsigned char win32_magic[WIN32_MAGIC_SIZE];
 
-/** A read that may be under way. */
-typedef struct win32_read_t {
-    OVERLAPPED overlapped; /* with its event, which whoever reads provides */
-    int is_waiting;        /* it is not to take a message, not even an empty one: the receiver's is */
-    DWORD got;
-    int has_more;   /* the message is longer */
-    int is_settled; /* it has taken an empty message, which is counted already */
-    struct win32_read_t *next;
-    struct win32_read_t **link;
-} win32_read_t;
+/** Waiting for a message without taking it, see probe.c; the lock guards it. */
+typedef struct win32_probe_t {
+    SRWLOCK lock;
+    OVERLAPPED overlapped; /* with its event, made when it is needed */
+    int is_pending;        /* a read of nothing is under way */
+    int is_leaving;        /* another process may have the stream: nobody waits for it here */
+    size_t users;          /* threads that wait */
+    size_t empty_count;    /* messages that were taken by waiting */
+} win32_probe_t;
 
 struct sys_stream_t {
     HANDLE pipe;
@@ -63,7 +62,7 @@ struct sys_stream_t {
     int is_broken; /* the rest was lost */
 
     /* Receiving. */
-    win32_read_t read;
+    HANDLE receiving; /* an event, made when it is needed */
     unsigned char *ahead; /* what was read and not yet asked for lies from begin to end; empty between messages */
     size_t ahead_size;
     size_t begin;
@@ -75,15 +74,7 @@ struct sys_stream_t {
     uint64_t sender_birth;
     uint64_t handles[SYS_ATTACHED_MAX]; /* as the sender calls them */
 
-    /*
-     * Waiting is reading nothing. That takes an empty message away: it is counted here, and other reads are stopped
-     * so that they look for it. Whoever takes a message first stops those who wait, to see what they have taken. The
-     * lock guards these.
-     */
-    SRWLOCK lock;
-    size_t empty_count;
-    int is_leaving; /* another process may have it: nobody waits for it here */
-    win32_read_t *reads;
+    win32_probe_t probe;
 };
 
 /** Make a stream of a pipe, which it owns after success. */
@@ -92,23 +83,46 @@ apr_status_t win32_stream_make(sys_stream_t **stream, HANDLE pipe, int direction
 /** Find out whether the one who made the other end may name handles for us to take: only a process of our user may. */
 void win32_stream_check_peer(sys_stream_t *stream);
 
+/** What the error of a read means: APR_SUCCESS also for the beginning of a message, APR_EAGAIN if it was stopped. */
+apr_status_t win32_read_status(DWORD error);
+
+/* ---- probe.c: waiting for a message ------------------------------------------------------------------------------ */
+
+/** Begin to wait: before win32_probe_look(), and until win32_probe_leave(). */
+apr_status_t win32_probe_enter(sys_stream_t *stream);
+
+void win32_probe_leave(sys_stream_t *stream);
+
 /**
- * Begin to read: with room for nothing it ends when there is a message, and leaves it there.
+ * Look whether something is to be received.
  *
- * @return APR_SUCCESS: it has ended, see `got` and `has_more`, and if both are 0 it was an empty message;
- *         APR_EINPROGRESS: the event tells its end, see win32_read_finish(); APR_EAGAIN: an empty message is there that
- *         another read has taken, or, of one that just waits, this one; APR_EOF.
+ * @return APR_SUCCESS; APR_EINPROGRESS: there is nothing, and the event tells when to look again; APR_EOF and others:
+ *         nothing will come.
  */
-apr_status_t win32_read_begin(sys_stream_t *stream, win32_read_t *read, void *buffer, DWORD size);
+apr_status_t win32_probe_look(sys_stream_t *stream);
 
-/** See how a read ended, after its event; otherwise stop it. As win32_read_begin(); APR_EAGAIN: it was stopped. */
-apr_status_t win32_read_finish(sys_stream_t *stream, win32_read_t *read, int is_to_stop);
+/** The event, after win32_probe_enter(). */
+HANDLE win32_probe_event(const sys_stream_t *stream);
 
-/** End all waiting, before another process takes the stream over: it would take empty messages from there. */
-void win32_stop_waiting(sys_stream_t *stream);
+/** Wait until something is to be received: as win32_probe_look(), APR_TIMEUP or APR_EINTR. */
+apr_status_t win32_probe_wait(sys_stream_t *stream, sys_time_t deadline, sys_handle_t stop);
+
+/**
+ * Before a message of the pipe is taken: nobody reads nothing meanwhile.
+ *
+ * @return 1: there may be one; 0: there is none; -1: it is an empty one, which the caller has taken with this.
+ */
+int win32_probe_begin_taking(sys_stream_t *stream);
+
+void win32_probe_end_taking(sys_stream_t *stream);
 
 /** Whether there is an empty message that was taken by waiting. */
-int win32_has_empty(sys_stream_t *stream);
+int win32_probe_has_empty(sys_stream_t *stream);
+
+/** End all waiting, before another process takes the stream over: it would take empty messages from there. */
+void win32_probe_stop(sys_stream_t *stream);
+
+/* ---- stream_send.c ----------------------------------------------------------------------------------------------- */
 
 /** Close the duplicates that were made for a message's receiver, who did not get them. */
 void win32_stream_drop_named(sys_stream_t *stream);

@@ -9,153 +9,25 @@
 /* Memory for what is read ahead is kept from one message to the next up to this size. */
 enum { KEPT_AHEAD = 1 << 16 };
 
-/* ---- Reads ------------------------------------------------------------------------------------------------------- */
-
-/** How a read ended. */
-static apr_status_t read_result(win32_read_t *read, DWORD error)
-{
-    read->has_more = error == ERROR_MORE_DATA;
-    switch (error) {
-    case ERROR_SUCCESS:
-    case ERROR_MORE_DATA:
-        return APR_SUCCESS;
-    case ERROR_OPERATION_ABORTED:
-        return APR_EAGAIN;
-    case ERROR_BROKEN_PIPE:
-    case ERROR_NO_DATA:
-    case ERROR_PIPE_NOT_CONNECTED:
-        return APR_EOF;
-    default:
-        return APR_FROM_OS_ERROR(error);
-    }
-}
+/* ---- Messages of the pipe ---------------------------------------------------------------------------------------- */
 
 /**
- * Stop all reads of those who wait, and count the empty messages that these have taken: those came before what is in
- * the pipe now. With the lock held.
+ * Read of a message that is there: it never waits.
+ *
+ * @return APR_SUCCESS, and whether the message has more; APR_EAGAIN: its sender took it back; APR_EOF.
  */
-static void settle(sys_stream_t *stream)
+static apr_status_t read_now(sys_stream_t *stream, void *buffer, DWORD size, DWORD *got, int *has_more)
 {
-    DWORD unused;
-    for (win32_read_t *read = stream->reads; read; read = read->next) {
-        CancelIoEx(stream->pipe, &read->overlapped);
-        if (GetOverlappedResult(stream->pipe, &read->overlapped, &unused, TRUE) && !read->is_settled) {
-            read->is_settled = 1;
-            stream->empty_count++;
-        }
-    }
+    OVERLAPPED overlapped = {.hEvent = stream->receiving};
+    *got = 0;
+    DWORD error = ReadFile(stream->pipe, buffer, size, NULL, &overlapped) ? 0 : GetLastError();
+    if (error == ERROR_IO_PENDING)
+        CancelIoEx(stream->pipe, &overlapped);
+    if (error == ERROR_IO_PENDING || error == ERROR_SUCCESS || error == ERROR_MORE_DATA)
+        error = GetOverlappedResult(stream->pipe, &overlapped, got, TRUE) ? 0 : GetLastError();
+    *has_more = error == ERROR_MORE_DATA;
+    return win32_read_status(error);
 }
-
-/** Give the system a read; with the lock held. */
-static apr_status_t issue(sys_stream_t *stream, win32_read_t *read, void *buffer, DWORD size)
-{
-    static unsigned char nothing;
-    HANDLE event = read->overlapped.hEvent;
-    memset(&read->overlapped, 0, sizeof read->overlapped);
-    read->overlapped.hEvent = event;
-    read->got = 0;
-    read->is_settled = 0;
-    DWORD error =
-        ReadFile(stream->pipe, buffer ? buffer : &nothing, size, NULL, &read->overlapped) ? 0 : GetLastError();
-    if (error == ERROR_IO_PENDING) {
-        read->link = &stream->reads;
-        read->next = stream->reads;
-        if (read->next)
-            read->next->link = &read->next;
-        stream->reads = read;
-        return APR_EINPROGRESS;
-    }
-    if (error == ERROR_SUCCESS || error == ERROR_MORE_DATA)
-        error = GetOverlappedResult(stream->pipe, &read->overlapped, &read->got, FALSE) ? 0 : GetLastError();
-    return read_result(read, error);
-}
-
-/** Leave an empty message, if a read that just waits has taken one, to who receives next. With the lock held. */
-static apr_status_t leave_empty(sys_stream_t *stream, const win32_read_t *read, apr_status_t status)
-{
-    if (!read->is_waiting || status != APR_SUCCESS || read->has_more)
-        return status;
-    stream->empty_count++;
-    for (win32_read_t *other = stream->reads; other; other = other->next)
-        CancelIoEx(stream->pipe, &other->overlapped);
-    return APR_EAGAIN;
-}
-
-apr_status_t win32_read_begin(sys_stream_t *stream, win32_read_t *read, void *buffer, DWORD size)
-{
-    AcquireSRWLockExclusive(&stream->lock);
-    if (size > 0)
-        settle(stream);
-    if (!read->is_waiting)
-        stream->is_leaving = 0; /* it has stayed after all */
-    apr_status_t status = APR_EAGAIN;
-    if (read->is_waiting && stream->is_leaving)
-        status = APR_EOF;
-    else if (!stream->empty_count)
-        status = leave_empty(stream, read, issue(stream, read, buffer, size));
-    ReleaseSRWLockExclusive(&stream->lock);
-    return status;
-}
-
-apr_status_t win32_read_finish(sys_stream_t *stream, win32_read_t *read, int is_to_stop)
-{
-    if (is_to_stop)
-        CancelIoEx(stream->pipe, &read->overlapped);
-    const DWORD error = GetOverlappedResult(stream->pipe, &read->overlapped, &read->got, TRUE) ? 0 : GetLastError();
-    AcquireSRWLockExclusive(&stream->lock);
-    *read->link = read->next;
-    if (read->next)
-        read->next->link = read->link;
-    const apr_status_t status = read->is_settled ? APR_EAGAIN : leave_empty(stream, read, read_result(read, error));
-    ReleaseSRWLockExclusive(&stream->lock);
-    return status;
-}
-
-int win32_has_empty(sys_stream_t *stream)
-{
-    AcquireSRWLockShared(&stream->lock);
-    const int has_empty = stream->empty_count > 0;
-    ReleaseSRWLockShared(&stream->lock);
-    return has_empty;
-}
-
-void win32_stop_waiting(sys_stream_t *stream)
-{
-    AcquireSRWLockExclusive(&stream->lock);
-    stream->is_leaving = 1;
-    settle(stream);
-    ReleaseSRWLockExclusive(&stream->lock);
-}
-
-/** Take an empty message that was taken by waiting; with `is_last`, also one that is just being taken. */
-static int take_empty(sys_stream_t *stream, int is_last)
-{
-    AcquireSRWLockExclusive(&stream->lock);
-    if (is_last)
-        settle(stream);
-    const int is_there = stream->empty_count > 0;
-    stream->empty_count -= (size_t)is_there;
-    ReleaseSRWLockExclusive(&stream->lock);
-    return is_there;
-}
-
-/** Read by the receiver's own read. APR_EAGAIN: look anew what is there. */
-static apr_status_t read_pipe(sys_stream_t *stream, void *buffer, DWORD size, sys_time_t deadline, sys_handle_t stop)
-{
-    win32_read_t *read = &stream->read;
-    if (!read->overlapped.hEvent)
-        read->overlapped.hEvent = CreateEventW(NULL, TRUE, FALSE, NULL);
-    if (!read->overlapped.hEvent)
-        return win32_error();
-    apr_status_t status = win32_read_begin(stream, read, buffer, size);
-    if (status != APR_EINPROGRESS)
-        return status;
-    const apr_status_t waited = win32_wait_for(read->overlapped.hEvent, deadline, stop);
-    status = win32_read_finish(stream, read, waited != APR_SUCCESS);
-    return status == APR_EAGAIN && waited != APR_SUCCESS ? waited : status;
-}
-
-/* ---- Messages of the pipe ---------------------------------------------------------------------------------------- */
 
 /** The size of what is left of the pipe's next message; 0 if it is empty, there is none, or that cannot be told. */
 static DWORD look(const sys_stream_t *stream)
@@ -165,10 +37,12 @@ static DWORD look(const sys_stream_t *stream)
 }
 
 /** Read a message of the pipe ahead that has `size` bytes, as far as is known. APR_EAGAIN: its sender took it back. */
-static apr_status_t read_ahead(sys_stream_t *stream, DWORD size, sys_time_t deadline, sys_handle_t stop)
+static apr_status_t read_ahead(sys_stream_t *stream, DWORD size)
 {
+    int has_more;
     stream->begin = stream->end = 0;
     do {
+        DWORD got;
         if (stream->ahead_size - stream->end < size) {
             unsigned char *larger = realloc(stream->ahead, stream->end + size);
             if (!larger)
@@ -176,41 +50,54 @@ static apr_status_t read_ahead(sys_stream_t *stream, DWORD size, sys_time_t dead
             stream->ahead = larger;
             stream->ahead_size = stream->end + size;
         }
-        const apr_status_t status = read_pipe(stream, stream->ahead + stream->end, size, deadline, stop);
+        const apr_status_t status = read_now(stream, stream->ahead + stream->end, size, &got, &has_more);
         if (status != APR_SUCCESS) {
             stream->end = 0;
             return status;
         }
-        stream->end += stream->read.got;
+        stream->end += got;
         /* Another one, and a longer one, can have taken its place meanwhile. */
-        size = stream->read.has_more ? look(stream) : 0;
+        size = has_more ? look(stream) : 0;
     } while (size > 0);
-    return stream->read.has_more ? APR_EAGAIN : APR_SUCCESS;
+    return has_more ? APR_EAGAIN : APR_SUCCESS;
 }
 
-/** Wait for a message of the pipe, and read it: there, if there is room for it, otherwise ahead. */
+/** Take a message of the pipe, if there is one: there, if there is room for it, otherwise ahead. APR_EAGAIN: none. */
+static apr_status_t take(sys_stream_t *stream, void *there, size_t room, size_t *got)
+{
+    apr_status_t status = APR_EAGAIN;
+    const int is_there = win32_probe_begin_taking(stream);
+    const DWORD size = is_there > 0 ? look(stream) : 0;
+    if (is_there < 0) {
+        status = APR_SUCCESS;
+    } else if (size > room) {
+        status = read_ahead(stream, size);
+    } else if (size > 0) {
+        DWORD taken;
+        int has_more;
+        status = read_now(stream, there, size, &taken, &has_more);
+        *got = taken;
+    }
+    win32_probe_end_taking(stream);
+    return status;
+}
+
+/** Wait for a message of the pipe, and take it. */
 static apr_status_t receive(sys_stream_t *stream, void *there, size_t room, size_t *got, sys_time_t deadline,
                             sys_handle_t stop)
 {
     apr_status_t status;
     *got = 0;
-    do {
-        if (take_empty(stream, 0))
-            return APR_SUCCESS;
-        const DWORD size = look(stream);
-        if (size == 0) {
-            status = read_pipe(stream, NULL, 0, deadline, stop);
-            if (status == APR_SUCCESS && stream->read.has_more)
-                status = APR_EAGAIN;
-        } else if (size <= room) {
-            status = read_pipe(stream, there, size, deadline, stop);
-            if (status == APR_SUCCESS)
-                *got = stream->read.got;
-        } else {
-            status = read_ahead(stream, size, deadline, stop);
-        }
-    } while (status == APR_EAGAIN);
-    return status == APR_EOF && take_empty(stream, 1) ? APR_SUCCESS : status;
+    if (!stream->receiving)
+        stream->receiving = CreateEventW(NULL, TRUE, FALSE, NULL);
+    if (!stream->receiving)
+        return win32_error();
+    while ((status = take(stream, there, room, got)) == APR_EAGAIN) {
+        status = win32_probe_wait(stream, deadline, stop);
+        if (status != APR_SUCCESS)
+            return status;
+    }
+    return status;
 }
 
 /* ---- Messages ---------------------------------------------------------------------------------------------------- */
@@ -372,7 +259,7 @@ int sys_stream_is_ready(const sys_stream_t *stream)
         return 1;
     if (stream->is_in_message)
         return stream->end - stream->begin >= stream->next.left;
-    return win32_has_empty((sys_stream_t *)(uintptr_t)stream);
+    return win32_probe_has_empty((sys_stream_t *)(uintptr_t)stream);
 }
 
 void sys_stream_read_exactly(sys_stream_t *stream)

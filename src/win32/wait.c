@@ -87,31 +87,39 @@ typedef struct target_t {
     HANDLE any;                 /* set when this one is signalled, see wait_for_many() */
     HANDLE registration;        /* with the system's own threads */
     volatile LONG is_signalled; /* a wait for it has ended: that may have changed it, so it is not waited for again */
-    int is_under_way;           /* there is a read or a request */
-    union {
-        win32_read_t read;
-        win32_poll_t poll;
-    } of;
+    int is_under_way;           /* there is something to end */
+    win32_poll_t poll;
 } target_t;
 
-/** Make the event of a thing. */
-static apr_status_t make_event(target_t *target)
+/** Begin to wait for a socket. */
+static apr_status_t begin_socket(target_t *target, sys_wait_t *item)
 {
     if (!target->event)
         target->event = CreateEventW(NULL, TRUE, FALSE, NULL);
-    return target->event ? APR_SUCCESS : win32_error();
+    if (!target->event)
+        return win32_error();
+    const apr_status_t status = win32_poll_begin(&target->poll, (SOCKET)item->handle, target->event);
+    item->is_ready = status == APR_SUCCESS ? 1 : status == APR_EINPROGRESS ? 0 : -1;
+    target->is_under_way = status == APR_EINPROGRESS;
+    target->handle = target->is_under_way ? target->event : NULL;
+    return status == APR_ENOTIMPL ? status : APR_SUCCESS;
 }
 
-/** Whether there is something to receive after a read of nothing: in any case but one there is. */
-static int is_something(sys_stream_t *stream, apr_status_t status)
+/** Begin to wait for a stream, or look at it again. */
+static apr_status_t begin_stream(target_t *target, sys_wait_t *item)
 {
-    return status != APR_EAGAIN || win32_has_empty(stream);
+    const apr_status_t status = target->is_under_way ? APR_SUCCESS : win32_probe_enter(item->object);
+    if (status != APR_SUCCESS)
+        return status;
+    target->is_under_way = 1;
+    target->handle = win32_probe_event(item->object);
+    item->is_ready = win32_probe_look(item->object) != APR_EINPROGRESS;
+    return APR_SUCCESS;
 }
 
 /** Begin to wait for one thing; an APR_SUCCESS does not mean that it can be waited for. */
 static apr_status_t begin(target_t *target, sys_wait_t *item)
 {
-    apr_status_t status = APR_SUCCESS;
     target->is_signalled = 0;
     target->handle = NULL;
     switch (item->kind) {
@@ -126,37 +134,39 @@ static apr_status_t begin(target_t *target, sys_wait_t *item)
         item->is_ready = win32_listener_is_ready(item->object);
         target->handle = win32_listener_event(item->object);
         return APR_SUCCESS;
-    case SYS_WAIT_NOTHING:
-        return APR_SUCCESS;
+    case SYS_WAIT_SOCKET:
+        return begin_socket(target, item);
+    case SYS_WAIT_STREAM:
+        return begin_stream(target, item);
     default:
-        status = make_event(target);
+        return APR_SUCCESS;
     }
-    if (status != APR_SUCCESS)
-        return status;
-    if (item->kind == SYS_WAIT_SOCKET) {
-        status = win32_poll_begin(&target->of.poll, (SOCKET)item->handle, target->event);
-        item->is_ready = status == APR_SUCCESS ? 1 : status == APR_EINPROGRESS ? 0 : -1;
-    } else {
-        target->of.read.overlapped.hEvent = target->event;
-        target->of.read.is_waiting = 1;
-        do {
-            status = win32_read_begin(item->object, &target->of.read, NULL, 0);
-            item->is_ready = status != APR_EINPROGRESS && is_something(item->object, status);
-        } while (status != APR_EINPROGRESS && !item->is_ready); /* another thread took the empty message */
-    }
-    target->is_under_way = status == APR_EINPROGRESS;
-    target->handle = target->is_under_way ? target->event : NULL;
-    return status == APR_ENOTIMPL ? status : APR_SUCCESS;
 }
 
-/** End the read or request of a thing, if there is one, and take down whether the thing is ready. */
-static void end(target_t *target, sys_wait_t *item, int is_to_stop)
+/** See what came of a thing that was signalled, and begin anew if that was nothing. */
+static apr_status_t go_on(target_t *target, sys_wait_t *item)
 {
-    if (target->is_under_way && item->kind == SYS_WAIT_SOCKET)
-        item->is_ready = win32_poll_finish(&target->of.poll, is_to_stop);
-    else if (target->is_under_way)
-        item->is_ready = is_something(item->object, win32_read_finish(item->object, &target->of.read, is_to_stop));
+    if (item->kind == SYS_WAIT_HANDLE)
+        item->is_ready = 1;
+    else if (item->kind == SYS_WAIT_SOCKET && target->is_under_way) {
+        target->is_under_way = 0;
+        item->is_ready = win32_poll_finish(&target->poll, 0);
+    }
+    return item->is_ready == 0 ? begin(target, item) : APR_SUCCESS;
+}
+
+/** End what was begun; what has come in the last moment counts, too. */
+static void end(target_t *target, sys_wait_t *item)
+{
+    if (target->is_under_way && item->kind == SYS_WAIT_SOCKET) {
+        item->is_ready = win32_poll_finish(&target->poll, 1);
+    } else if (target->is_under_way) {
+        if (item->is_ready == 0)
+            item->is_ready = win32_probe_look(item->object) != APR_EINPROGRESS;
+        win32_probe_leave(item->object);
+    }
     target->is_under_way = 0;
+    win32_close(target->event);
 }
 
 /** Look at all things that are not known to be signalled: how many are. */
@@ -244,14 +254,8 @@ static apr_status_t take_results(target_t *targets, sys_wait_t *items, size_t co
     *ready = 0;
     for (size_t i = 0; i < count; i++) {
         sys_wait_t *item = &items[i];
-        if (targets[i].is_signalled && item->is_ready == 0) {
-            if (item->kind == SYS_WAIT_HANDLE)
-                item->is_ready = 1;
-            else if (item->kind != SYS_WAIT_LISTENER)
-                end(&targets[i], item, 0);
-            if (item->is_ready == 0 && status == APR_SUCCESS)
-                status = begin(&targets[i], item);
-        }
+        if (targets[i].is_signalled && item->is_ready == 0 && status == APR_SUCCESS)
+            status = go_on(&targets[i], item);
         *ready += item->is_ready != 0;
     }
     return status;
@@ -295,10 +299,8 @@ apr_status_t sys_wait_any(sys_wait_t *items, size_t count, size_t *ready, sys_ti
     const int has_waited = status == APR_SUCCESS || status == APR_TIMEUP;
     *ready = 0;
     for (size_t i = 0; i < count; i++) {
-        /* What has come in the last moment counts, too. */
-        end(&targets[i], &items[i], 1);
+        end(&targets[i], &items[i]);
         *ready += has_waited && items[i].is_ready != 0;
-        win32_close(targets[i].event);
     }
     if (targets != few)
         free(targets);
