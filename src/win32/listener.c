@@ -61,10 +61,15 @@ static apr_status_t listen_for_one(const sys_listener_t *listener, waiting_t *on
 
 static void close_one(waiting_t *one)
 {
-    /* The event is no sign of the end, since others share it; that comes at once. */
-    if (one->is_listening && CancelIoEx(one->pipe, &one->overlapped))
+    /*
+     * The system writes to it until it has ended: also where there is nothing to stop any more, since the thread has
+     * ended that began to wait. The event is no sign of that, since others share it.
+     */
+    if (one->is_listening) {
+        CancelIoEx(one->pipe, &one->overlapped);
         while (!HasOverlappedIoCompleted(&one->overlapped))
             Sleep(0);
+    }
     win32_close(one->pipe);
     free(one);
 }
