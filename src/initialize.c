@@ -213,6 +213,7 @@ apr_status_t mproc_terminate(void)
     listener_close_all();
     process_close_all();
     waiter_terminate();
+    sys_stream_shutdown();
     sys_process_shutdown();
     apr_terminate();
     apr_initialized = 0;

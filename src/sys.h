@@ -318,6 +318,9 @@ void sys_stream_interrupt(sys_stream_t *stream);
 /** Close; NULL is allowed. What is left of a message is lost. */
 void sys_stream_close(sys_stream_t *stream);
 
+/** End what is kept for receivers of handles that were sent: they cannot get them any more. */
+void sys_stream_shutdown(void);
+
 /* ---- listener: streams to strangers ------------------------------------------------------------------------------ */
 
 typedef struct sys_listener_t sys_listener_t;

@@ -37,8 +37,7 @@
  * An end belongs to one process at a time. It moves to another one as `.give` of a process that is started, or with a
  * message (mproc_conn_send_with()); from then on its old handle is closed. What had been received here in part moves
  * along, and `.max_size` does. Nothing inherits an end by accident. One that is on its way when its receiver ends or
- * closes the connection is closed, so that its other end sees the end; on Windows that is so only once its sender has
- * ended, too.
+ * closes the connection is closed, so that its other end sees the end.
  *
  * On Unix the bytes are those of Python's multiprocessing.connection: a Python program at the other end is a peer. On
  * Windows the same holds for named pipes (AF_PIPE).

@@ -116,6 +116,11 @@ void sys_stream_interrupt(sys_stream_t *stream)
         shutdown(stream->fd, SHUT_RDWR);
 }
 
+void sys_stream_shutdown(void)
+{
+    /* What is on its way is the system's. */
+}
+
 void sys_stream_close(sys_stream_t *stream)
 {
     if (!stream)

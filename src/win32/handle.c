@@ -15,6 +15,12 @@ void win32_close(HANDLE handle)
     SetLastError(error);
 }
 
+void (*win32_kernel_function(const char *name))(void)
+{
+    HMODULE module = GetModuleHandleW(L"ntdll.dll");
+    return module ? (void (*)(void))GetProcAddress(module, name) : NULL;
+}
+
 apr_status_t win32_push(int64_t *there, HANDLE process, HANDLE handle)
 {
     HANDLE copy;

@@ -35,6 +35,7 @@ static apr_status_t note(win32_probe_t *probe, DWORD error)
 {
     if (error == ERROR_SUCCESS)
         probe->empty_count++;
+    probe->has_message = error == ERROR_MORE_DATA;
     return win32_read_status(error);
 }
 
@@ -80,7 +81,7 @@ static apr_status_t look(sys_stream_t *stream)
         if (!HasOverlappedIoCompleted(&probe->overlapped))
             return APR_EINPROGRESS;
         status = collect(stream);
-    } else if (probe->empty_count > 0) {
+    } else if (probe->empty_count > 0 || probe->has_message) {
         status = APR_SUCCESS;
     }
     /* Reads are stopped when the thread ends that has begun them. */
@@ -94,10 +95,11 @@ apr_status_t win32_probe_enter(sys_stream_t *stream)
     AcquireSRWLockExclusive(&probe->lock);
     if (!probe->overlapped.hEvent)
         probe->overlapped.hEvent = CreateEventW(NULL, TRUE, TRUE, NULL);
-    if (probe->overlapped.hEvent)
-        probe->users++;
-    else
+    if (!probe->overlapped.hEvent)
         status = win32_error();
+    /* A sender whose time is up takes its message back: what others have seen long ago is not to be relied on. */
+    else if (probe->users++ == 0)
+        probe->has_message = 0;
     ReleaseSRWLockExclusive(&probe->lock);
     return status;
 }
@@ -143,8 +145,9 @@ int win32_probe_begin_taking(sys_stream_t *stream)
     probe->is_leaving = 0; /* it has stayed after all */
     if (probe->is_pending && HasOverlappedIoCompleted(&probe->overlapped))
         collect(stream);
+    probe->has_message = 0;
     if (probe->empty_count == 0)
-        return !probe->is_pending;
+        return !probe->is_pending; /* if it has not ended, there is nothing */
     probe->empty_count--;
     return -1;
 }

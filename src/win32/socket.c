@@ -10,7 +10,6 @@
 
 typedef LONG(NTAPI *control_t)(HANDLE, HANDLE, void *, void *, void *, ULONG, const void *, ULONG, void *, ULONG);
 typedef LONG(NTAPI *open_t)(HANDLE *, ACCESS_MASK, void *, void *, void *, ULONG, ULONG, ULONG, ULONG, void *, ULONG);
-typedef void (*function_t)(void);
 
 enum { POLL = 0x12024, IS_PENDING = 0x103 };
 
@@ -29,9 +28,8 @@ static BOOL CALLBACK open_device(INIT_ONCE *once, void *data, void **device)
     HANDLE handle;
     (void)once;
     (void)data;
-    HMODULE module = GetModuleHandleW(L"ntdll.dll");
-    const open_t create = module ? (open_t)(function_t)GetProcAddress(module, "NtCreateFile") : NULL;
-    control = module ? (control_t)(function_t)GetProcAddress(module, "NtDeviceIoControlFile") : NULL;
+    const open_t create = (open_t)win32_kernel_function("NtCreateFile");
+    control = (control_t)win32_kernel_function("NtDeviceIoControlFile");
     if (!create || !control ||
         create(&handle, SYNCHRONIZE, &attributes, result, NULL, 0, FILE_SHARE_READ | FILE_SHARE_WRITE, FILE_OPEN, 0,
                NULL, 0) < 0)

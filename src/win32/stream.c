@@ -10,7 +10,6 @@
 /* ---- What a handle is -------------------------------------------------------------------------------------------- */
 
 /* What the system knows of a handle, as its kernel tells it. */
-typedef void (*function_t)(void);
 typedef LONG(NTAPI *query_object_t)(HANDLE, int, void *, ULONG, ULONG *);
 typedef LONG(NTAPI *query_file_t)(HANDLE, void *, void *, ULONG, int);
 
@@ -22,18 +21,11 @@ typedef struct object_t {
     ULONG others[12];
 } object_t;
 
-/** Find a function of the kernel's. */
-static function_t find(const char *name)
-{
-    HMODULE module = GetModuleHandleW(L"ntdll.dll");
-    return module ? (function_t)GetProcAddress(module, name) : NULL;
-}
-
 /** Which ways a handle goes; 0 if the system does not tell. */
 static int directions_of(HANDLE handle)
 {
     object_t object;
-    const query_object_t query = (query_object_t)find("NtQueryObject");
+    const query_object_t query = (query_object_t)win32_kernel_function("NtQueryObject");
     if (!query || query(handle, BASIC_INFORMATION, &object, sizeof object, NULL) < 0)
         return 0;
     return (object.access & FILE_READ_DATA ? SYS_STREAM_IN : 0) |
@@ -45,7 +37,7 @@ static int is_synchronous(HANDLE handle)
 {
     ULONG_PTR result[2];
     ULONG mode = 0;
-    const query_file_t query = (query_file_t)find("NtQueryInformationFile");
+    const query_file_t query = (query_file_t)win32_kernel_function("NtQueryInformationFile");
     return query && query(handle, result, &mode, sizeof mode, MODE_INFORMATION) >= 0 && (mode & IS_SYNCHRONOUS);
 }
 
@@ -158,13 +150,6 @@ void sys_stream_interrupt(sys_stream_t *stream)
     (void)stream; /* whoever waits looks for `stop`, too */
 }
 
-void win32_stream_drop_named(sys_stream_t *stream)
-{
-    for (size_t i = 0; i < stream->named_count; i++)
-        win32_close(stream->named[i]);
-    stream->named_count = 0;
-}
-
 void sys_stream_close(sys_stream_t *stream)
 {
     if (!stream)
@@ -173,8 +158,7 @@ void sys_stream_close(sys_stream_t *stream)
     win32_close(stream->sending);
     win32_close(stream->receiving);
     win32_close(stream->probe.overlapped.hEvent);
-    if (stream->rest)
-        win32_stream_drop_named(stream);
+    win32_parcel_drop(stream->parcel);
     free(stream->rest);
     free(stream->ahead);
     free(stream);
@@ -187,6 +171,7 @@ typedef struct packed_t {
     sys_next_t next;
     uint64_t empty_count;
     uint64_t sender_birth;
+    uint64_t received;
     uint32_t sender;
     uint32_t is_in_message;
     uint32_t is_strange;
@@ -206,6 +191,7 @@ size_t sys_stream_pack(sys_stream_t *stream, void *bytes, size_t capacity, sys_h
         packed_t packed = {.next = stream->next,
                            .empty_count = stream->probe.empty_count,
                            .sender_birth = stream->sender_birth,
+                           .received = stream->received,
                            .sender = stream->sender,
                            .is_in_message = (uint32_t)stream->is_in_message,
                            .is_strange = (uint32_t)stream->is_strange};
@@ -243,6 +229,7 @@ apr_status_t sys_stream_unpack(sys_stream_t *stream, const void *bytes, size_t s
     stream->next = packed.next;
     stream->probe.empty_count = (size_t)packed.empty_count;
     stream->sender_birth = packed.sender_birth;
+    stream->received = packed.received;
     stream->sender = packed.sender;
     stream->is_in_message = packed.is_in_message != 0;
     stream->is_strange = packed.is_strange != 0;

@@ -7,8 +7,7 @@
  * be known; their bytes follow it, behind it and in further messages of the pipe. That are messages with handles, long
  * ones, and any that could be mistaken for a head.
  *
- * The sender of handles keeps duplicates for the receiver, who moves them to itself. Those that nobody receives stay
- * open in the sender: only the receiver knows.
+ * The sender of handles keeps duplicates for the receiver, who duplicates them to itself and says so, see parcel.c.
  *
  * Of a message of the pipe that does not fit into the pipe's memory the rest stays the sender's, who may take it back
  * at any time: so each is read by one call, or not at all.
@@ -29,6 +28,7 @@ typedef struct win32_head_t {
     unsigned char magic[WIN32_MAGIC_SIZE];
     uint64_t size;
     uint64_t sender_birth;
+    uint64_t received; /* an event of the sender's, to be set when its handles are not needed any more */
     uint32_t sender;
     uint32_t is_marked;
     uint32_t handle_count;
@@ -37,11 +37,15 @@ typedef struct win32_head_t {
 
 extern const unsigned char win32_magic[WIN32_MAGIC_SIZE];
 
+/** Handles on their way, with all that is needed to close them. */
+typedef struct win32_parcel_t win32_parcel_t;
+
 /** Waiting for a message without taking it, see probe.c; the lock guards it. */
 typedef struct win32_probe_t {
     SRWLOCK lock;
     OVERLAPPED overlapped; /* with its event, made when it is needed */
     int is_pending;        /* a read of nothing is under way */
+    int has_message;       /* one has found a message, and nobody has received since */
     int is_leaving;        /* another process may have the stream: nobody waits for it here */
     size_t users;          /* threads that wait */
     size_t empty_count;    /* messages that were taken by waiting */
@@ -57,12 +61,11 @@ struct sys_stream_t {
     unsigned char *rest;
     size_t rest_size;
     size_t rest_done;
-    HANDLE named[SYS_ATTACHED_MAX];
-    size_t named_count;
-    int is_broken; /* the rest was lost */
+    win32_parcel_t *parcel; /* of that message; NULL: no handles */
+    int is_broken;          /* the rest was lost */
 
     /* Receiving. */
-    HANDLE receiving; /* an event, made when it is needed */
+    HANDLE receiving;     /* an event, made when it is needed */
     unsigned char *ahead; /* what was read and not yet asked for lies from begin to end; empty between messages */
     size_t ahead_size;
     size_t begin;
@@ -72,6 +75,7 @@ struct sys_stream_t {
     apr_status_t verdict; /* why no message follows, for good */
     uint32_t sender;
     uint64_t sender_birth;
+    uint64_t received;                  /* an event of the sender's */
     uint64_t handles[SYS_ATTACHED_MAX]; /* as the sender calls them */
 
     win32_probe_t probe;
@@ -122,10 +126,21 @@ int win32_probe_has_empty(sys_stream_t *stream);
 /** End all waiting, before another process takes the stream over: it would take empty messages from there. */
 void win32_probe_stop(sys_stream_t *stream);
 
-/* ---- stream_send.c ----------------------------------------------------------------------------------------------- */
+/* ---- parcel.c: handles on their way ------------------------------------------------------------------------------ */
 
-/** Close the duplicates that were made for a message's receiver, who did not get them. */
-void win32_stream_drop_named(sys_stream_t *stream);
+/** Make duplicates of handles, to be sent through a pipe. */
+apr_status_t win32_parcel_make(win32_parcel_t **parcel, HANDLE pipe, const sys_handle_t *handles, size_t count);
+
+/** Write what the receiver needs to know: an event, and the names of the handles, of 64 bits each. */
+void win32_parcel_name(const win32_parcel_t *parcel, uint64_t *received, unsigned char *names);
+
+/** Its message is out: from now on the parcel belongs to those who look after it. */
+void win32_parcel_send(win32_parcel_t *parcel);
+
+/** Its message will never be complete: close it all. NULL is allowed. */
+void win32_parcel_drop(win32_parcel_t *parcel);
+
+/* ---- listener.c -------------------------------------------------------------------------------------------------- */
 
 /** Look whether somebody has connected; the listener's event becomes ready when that may have changed. */
 int win32_listener_is_ready(sys_listener_t *listener);

@@ -124,6 +124,7 @@ static apr_status_t begin_message(sys_stream_t *stream)
     memcpy(stream->handles, stream->ahead + sizeof head, head.handle_count * sizeof head.size);
     stream->sender = head.sender;
     stream->sender_birth = head.sender_birth;
+    stream->received = head.received;
     *next = (sys_next_t){head.size, head.size, head.is_marked != 0, head.handle_count};
     stream->is_in_message = 1;
     return APR_SUCCESS;
@@ -208,7 +209,18 @@ static apr_status_t open_sender(HANDLE *process, const sys_stream_t *stream)
     return status;
 }
 
-/** Move the message's handles here from its sender: all or none, and none stays there. */
+/** Tell the sender that its duplicates of the message's handles are not needed any more. */
+static void acknowledge(const sys_stream_t *stream, HANDLE process)
+{
+    HANDLE received;
+    if (!DuplicateHandle(process, (HANDLE)(uintptr_t)stream->received, GetCurrentProcess(), &received,
+                         EVENT_MODIFY_STATE, FALSE, 0))
+        return;
+    SetEvent(received);
+    win32_close(received);
+}
+
+/** Get the message's handles from its sender: all or none. */
 static apr_status_t pull(const sys_stream_t *stream, sys_handle_t *handles, size_t count)
 {
     HANDLE process;
@@ -216,14 +228,12 @@ static apr_status_t pull(const sys_stream_t *stream, sys_handle_t *handles, size
     if (status != APR_SUCCESS)
         return status;
     for (size_t i = 0; i < count; i++) {
-        HANDLE moved = NULL;
+        HANDLE pulled = NULL;
         HANDLE named = (HANDLE)(uintptr_t)stream->handles[i];
-        if (status != APR_SUCCESS)
-            DuplicateHandle(process, named, NULL, NULL, 0, FALSE, DUPLICATE_CLOSE_SOURCE);
-        else if (!DuplicateHandle(process, named, GetCurrentProcess(), &moved, 0, FALSE,
-                                  DUPLICATE_SAME_ACCESS | DUPLICATE_CLOSE_SOURCE))
+        if (status == APR_SUCCESS &&
+            !DuplicateHandle(process, named, GetCurrentProcess(), &pulled, 0, FALSE, DUPLICATE_SAME_ACCESS))
             status = GetLastError() == ERROR_INVALID_HANDLE ? MPROC_EPROTOCOL : win32_error();
-        handles[i] = moved ? (sys_handle_t)moved : SYS_NO_HANDLE;
+        handles[i] = pulled ? (sys_handle_t)pulled : SYS_NO_HANDLE;
     }
     if (status != APR_SUCCESS && WaitForSingleObject(process, 0) == WAIT_OBJECT_0)
         status = MPROC_EGONE;
@@ -231,6 +241,7 @@ static apr_status_t pull(const sys_stream_t *stream, sys_handle_t *handles, size
         sys_handle_close(handles[i]);
         handles[i] = SYS_NO_HANDLE;
     }
+    acknowledge(stream, process);
     win32_close(process);
     return status;
 }

@@ -99,13 +99,22 @@ static apr_status_t keep_rest(sys_stream_t *stream, const outgoing_t *out)
     stream->rest = malloc(size);
     if (!stream->rest) {
         stream->is_broken = 1;
-        win32_stream_drop_named(stream);
+        win32_parcel_drop(stream->parcel);
+        stream->parcel = NULL;
         return MPROC_EBROKEN;
     }
     join(stream->rest, out);
     stream->rest_size = size;
     stream->rest_done = 0;
     return MPROC_EUNFINISHED;
+}
+
+/** The message is out: what goes with it is the receiver's business now. */
+static void send_parcel(sys_stream_t *stream)
+{
+    if (stream->parcel)
+        win32_parcel_send(stream->parcel);
+    stream->parcel = NULL;
 }
 
 int sys_stream_has_rest(const sys_stream_t *stream)
@@ -125,7 +134,7 @@ apr_status_t sys_stream_flush(sys_stream_t *stream, sys_time_t deadline, sys_han
     if (status == APR_SUCCESS) {
         free(stream->rest);
         stream->rest = NULL;
-        stream->named_count = 0; /* the receiver's */
+        send_parcel(stream);
     }
     return status;
 }
@@ -162,24 +171,6 @@ static int looks_like_head(const outgoing_t *out)
     return memcmp(first, win32_magic, sizeof first) == 0;
 }
 
-/** Duplicate a message's handles for its receiver, and name them behind its head. */
-static apr_status_t name_handles(sys_stream_t *stream, unsigned char *names, const sys_message_t *message)
-{
-    stream->named_count = 0;
-    for (size_t i = 0; i < message->handle_count; i++) {
-        sys_handle_t copy;
-        const apr_status_t status = sys_handle_duplicate(&copy, message->handles[i]);
-        if (status != APR_SUCCESS) {
-            win32_stream_drop_named(stream);
-            return status;
-        }
-        stream->named[stream->named_count++] = (HANDLE)copy;
-        const uint64_t name = (uint64_t)copy;
-        memcpy(names + i * sizeof name, &name, sizeof name);
-    }
-    return APR_SUCCESS;
-}
-
 /** Send the head, with the bytes if they are few. `beginning` has room for both. */
 static apr_status_t send_beginning(sys_stream_t *stream, unsigned char *beginning, const sys_message_t *message,
                                    outgoing_t *out, sys_time_t deadline, sys_handle_t stop)
@@ -191,19 +182,18 @@ static apr_status_t send_beginning(sys_stream_t *stream, unsigned char *beginnin
     unsigned char *end = beginning + sizeof head + message->handle_count * sizeof(uint64_t);
     memcpy(head.magic, win32_magic, sizeof head.magic);
     apr_status_t status = win32_birth(&head.sender_birth, GetCurrentProcess());
-    if (status == APR_SUCCESS)
-        status = name_handles(stream, beginning + sizeof head, message);
+    if (status == APR_SUCCESS && message->handle_count > 0)
+        status = win32_parcel_make(&stream->parcel, stream->pipe, message->handles, message->handle_count);
     if (status != APR_SUCCESS)
         return status;
+    if (stream->parcel)
+        win32_parcel_name(stream->parcel, &head.received, beginning + sizeof head);
     memcpy(beginning, &head, sizeof head);
     if (head.size <= WITH_HEAD_MAX) {
         end = join(end, out);
         out->sizes[0] = out->sizes[1] = 0;
     }
-    status = write_message(stream, beginning, (size_t)(end - beginning), deadline, stop);
-    if (status != APR_SUCCESS)
-        win32_stream_drop_named(stream);
-    return status;
+    return write_message(stream, beginning, (size_t)(end - beginning), deadline, stop);
 }
 
 /** Send a message in the form that is our own. */
@@ -217,17 +207,19 @@ static apr_status_t send_with_head(sys_stream_t *stream, const sys_message_t *me
         return APR_ENOMEM;
     apr_status_t status = send_beginning(stream, beginning, message, out, deadline, stop);
     free(beginning);
-    if (status != APR_SUCCESS)
-        return status;
-    status = write_pieces(stream, out, deadline, stop);
-    if (status == APR_TIMEUP || status == APR_EINTR)
-        return keep_rest(stream, out);
-    /* Nobody takes over the handles of a message that is not complete. */
-    if (status != APR_SUCCESS) {
-        win32_stream_drop_named(stream);
-        stream->is_broken = status != APR_EPIPE;
+    if (status == APR_SUCCESS) {
+        status = write_pieces(stream, out, deadline, stop);
+        if (status == APR_TIMEUP || status == APR_EINTR)
+            return keep_rest(stream, out);
+        stream->is_broken = status != APR_SUCCESS && status != APR_EPIPE;
     }
-    stream->named_count = 0;
+    if (status == APR_SUCCESS) {
+        send_parcel(stream);
+    } else {
+        /* Nobody takes over the handles of a message that is not complete. */
+        win32_parcel_drop(stream->parcel);
+        stream->parcel = NULL;
+    }
     return status;
 }
 

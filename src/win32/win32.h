@@ -25,6 +25,9 @@ apr_status_t win32_error(void);
 /** Close a handle; NULL is harmless, and the last error stays. */
 void win32_close(HANDLE handle);
 
+/** A function that the system's kernel offers beyond the documented ones; NULL if it is not there. */
+void (*win32_kernel_function(const char *name))(void);
+
 /** Put a duplicate of a handle into another process: `*there` is what that process calls it. */
 apr_status_t win32_push(int64_t *there, HANDLE process, HANDLE handle);
 
