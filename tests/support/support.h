@@ -79,4 +79,7 @@ int is_gone_within(int pid, int seconds);
 /** The descriptors or handles that this process has open; -1 where that cannot be counted. */
 int count_descriptors(void);
 
+/** Check that so many are open, a few more or less on Windows. */
+void expect_descriptors(int expected);
+
 #endif

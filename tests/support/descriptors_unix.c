@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <apr_file_info.h>
+
+#include "support.h"
+
+int count_descriptors(void)
+{
+    apr_dir_t *folder;
+    apr_finfo_t entry;
+    apr_pool_t *pool;
+    int count = 0;
+    apr_pool_create(&pool, NULL);
+    if (apr_dir_open(&folder, "/proc/self/fd", pool) != APR_SUCCESS) {
+        apr_pool_destroy(pool);
+        return -1;
+    }
+    while (apr_dir_read(&entry, APR_FINFO_NAME, folder) == APR_SUCCESS)
+        count += entry.name[0] != '.';
+    apr_pool_destroy(pool);
+    return count - 1; /* without the folder's own */
+}
