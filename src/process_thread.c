@@ -18,6 +18,15 @@ typedef struct thread_t {
     int exitcode;
 } thread_t;
 
+/** Close the handles that the target was given: it does not run, and nobody else will. */
+static void close_handles(boot_t *boot)
+{
+    const int64_t *handles = boot_at(boot, boot->handles);
+    const size_t count = (size_t)boot->handles.size / sizeof *handles - (size_t)boot->conn_handle_count;
+    for (size_t i = 0; i < count; i++)
+        sys_handle_close((sys_handle_t)handles[i]);
+}
+
 static void *APR_THREAD_FUNC run(apr_thread_t *self, void *data)
 {
     thread_t *thread = data;
@@ -33,6 +42,7 @@ static void *APR_THREAD_FUNC run(apr_thread_t *self, void *data)
         thread->exitcode = child_call_target(process, &call, process->target);
         call_close(&call);
     } else {
+        close_handles(boot_of(&process->block));
         boot_report_failure(boot_report(&process->block));
     }
     process_enter_thread(NULL);
