@@ -38,10 +38,7 @@ static uint64_t get_number(const unsigned char *from, int bytes)
 
 static ssize_t receive_from_socket(sys_stream_t *stream, struct iovec *pieces, size_t count)
 {
-    union {
-        struct cmsghdr header;
-        char bytes[CMSG_SPACE(UNIX_PASSED_AT_ONCE * sizeof(int))];
-    } control;
+    unix_control_t control;
     struct msghdr message = {.msg_iov = pieces, .msg_iovlen = count};
     if (!stream->can_attach)
         return recvmsg(stream->fd, &message, MSG_DONTWAIT);

@@ -55,25 +55,13 @@ static size_t put_header(unsigned char header[FRAME_MARKED], const sys_message_t
 
 static ssize_t send_to_socket(int fd, outgoing_t *out, int flags)
 {
-    /* A union, so that the buffer is aligned as its header wants. */
-    union {
-        struct cmsghdr header;
-        char bytes[CMSG_SPACE(SYS_ATTACHED_MAX * sizeof(int))];
-    } control;
+    unix_control_t control;
+    int fds[SYS_ATTACHED_MAX];
     struct msghdr message = {.msg_iov = out->pieces + out->first, .msg_iovlen = (size_t)(PIECES - out->first)};
     const size_t count = out->message ? out->message->handle_count : 0;
-    if (count > 0) {
-        int fds[SYS_ATTACHED_MAX];
-        for (size_t i = 0; i < count; i++)
-            fds[i] = (int)out->message->handles[i];
-        message.msg_control = &control;
-        message.msg_controllen = CMSG_SPACE(count * sizeof(int));
-        memset(&control, 0, message.msg_controllen);
-        control.header.cmsg_level = SOL_SOCKET;
-        control.header.cmsg_type = SCM_RIGHTS;
-        control.header.cmsg_len = CMSG_LEN(count * sizeof(int));
-        memcpy(CMSG_DATA(&control.header), fds, count * sizeof(int));
-    }
+    for (size_t i = 0; i < count; i++)
+        fds[i] = (int)out->message->handles[i];
+    unix_passed_put(&message, &control, fds, count);
     return sendmsg(fd, &message, SEND_FLAGS | flags);
 }
 
