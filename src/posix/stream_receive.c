@@ -247,12 +247,14 @@ apr_status_t sys_stream_read(sys_stream_t *stream, void *buffer, size_t size, si
     while (*done < size) {
         /* Straight to where it belongs, and what follows into the memory for what is read ahead. */
         size_t got;
-        struct iovec pieces[2] = {{to + *done, size - *done}, {stream->ahead, stream->ahead_size}};
+        const size_t left = size - *done;
+        const size_t part = left < UNIX_STREAM_AT_ONCE ? left : UNIX_STREAM_AT_ONCE;
+        struct iovec pieces[2] = {{to + *done, part}, {stream->ahead, stream->ahead_size}};
         apr_status_t status = stream->verdict;
-        if (status == APR_SUCCESS && stream->is_socket && size - *done >= BULK)
-            status = receive_bulk(stream, to + *done, size - *done, &got, deadline, stop);
+        if (status == APR_SUCCESS && stream->is_socket && part >= BULK)
+            status = receive_bulk(stream, to + *done, part, &got, deadline, stop);
         else if (status == APR_SUCCESS)
-            status = receive(stream, pieces, stream->is_exact ? 1 : 2, &got, deadline, stop);
+            status = receive(stream, pieces, stream->is_exact || part < left ? 1 : 2, &got, deadline, stop);
         if (status == APR_SUCCESS && got == 0)
             status = stream->verdict = MPROC_ETRUNCATED;
         if (status != APR_SUCCESS) {
@@ -260,7 +262,7 @@ apr_status_t sys_stream_read(sys_stream_t *stream, void *buffer, size_t size, si
             return status;
         }
         stream->begin = 0;
-        stream->end = got > size - *done ? got - (size - *done) : 0;
+        stream->end = got > part ? got - part : 0;
         *done += got - stream->end;
     }
     stream->next.left -= *done;

@@ -71,16 +71,25 @@ static size_t gather(unsigned char to[SMALL], const outgoing_t *out)
     return size;
 }
 
-static ssize_t send_to_socket(int fd, outgoing_t *out, int flags)
+static ssize_t send_to_socket(int fd, const outgoing_t *out, int flags)
 {
     unsigned char small[SMALL];
     unix_control_t control;
     int fds[SYS_ATTACHED_MAX];
-    struct msghdr message = {.msg_iov = out->pieces + out->first, .msg_iovlen = (size_t)(PIECES - out->first)};
+    struct iovec pieces[PIECES];
+    struct msghdr message = {.msg_iov = pieces};
     const size_t count = out->message ? out->message->handle_count : 0;
     const size_t size = count == 0 ? gather(small, out) : 0;
     if (size > 0)
         return send(fd, small, size, SEND_FLAGS | flags);
+    size_t room = UNIX_STREAM_AT_ONCE;
+    for (int i = out->first; i < PIECES && room > 0; i++) {
+        struct iovec *piece = &pieces[message.msg_iovlen++];
+        *piece = out->pieces[i];
+        if (piece->iov_len > room)
+            piece->iov_len = room;
+        room -= piece->iov_len;
+    }
     for (size_t i = 0; i < count; i++)
         fds[i] = (int)out->message->handles[i];
     unix_passed_put(&message, &control, fds, count);

@@ -308,6 +308,56 @@ static void test_network_socket(void **state)
     assert_success(mproc_conn_close(server));
 }
 
+typedef struct huge_t {
+    mproc_conn_t *conn;
+    unsigned char *data;
+    size_t size;
+    apr_status_t status;
+} huge_t;
+
+static void send_huge(void *context)
+{
+    huge_t *huge = context;
+    huge->status = mproc_conn_send(huge->conn, huge->data, huge->size, MPROC_FOREVER);
+}
+
+/** More than some systems take at once, and more than a frame's first length can tell. */
+static void test_message_beyond_three_gibibytes(void **state)
+{
+    enum { STEP = 1000003 };
+    const size_t size = ((size_t)3 << 30) + 12345;
+    (void)state;
+    if (!getenv("MPROC_TEST_HUGE"))
+        skip_because("MPROC_TEST_HUGE is not set: 6 GiB go through a socket and a pipe");
+    huge_t huge = {.data = calloc(1, size), .size = size};
+    unsigned char *came = malloc(size);
+    assert_true(huge.data && came);
+    for (size_t i = 0; i < size; i += STEP)
+        memcpy(huge.data + i, &i, size - i < sizeof i ? size - i : sizeof i);
+    for (int is_pipe = 0; is_pipe < 2; is_pipe++) {
+        mproc_conn_t *reader;
+        later_t later;
+        size_t got = 0;
+        if (is_pipe)
+            open_pipe(&reader, &huge.conn);
+        else
+            assert_success(mproc_pipe(&reader, &huge.conn, NULL));
+        begin_later(&later, 0, send_huge, &huge);
+        assert_success(mproc_conn_recv_into(reader, came, size, &got, MPROC_FOREVER));
+        end_later(&later);
+        assert_success(huge.status);
+        assert_int_equal(got, size);
+        assert_int_equal(memcmp(came, huge.data, size), 0);
+        assert_success(send_bytes(huge.conn, 100, 1, patience())); /* nothing is left in between */
+        assert_success(expect_bytes(reader, 100, 1, patience()));
+        assert_success(mproc_conn_close(reader));
+        assert_success(mproc_conn_close(huge.conn));
+        memset(came, 0, size);
+    }
+    free(came);
+    free(huge.data);
+}
+
 static void close_it(void *context)
 {
     mproc_conn_close(context);
@@ -757,15 +807,25 @@ static void test_other_users(void **state)
 int main(int argc, char **argv)
 {
     static const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_byte_by_byte),        cmocka_unit_test(test_bad_frames),
-        cmocka_unit_test(test_false_lengths),       cmocka_unit_test(test_child_with_bad_frames),
-        cmocka_unit_test(test_plain_pipe),          cmocka_unit_test(test_pipe_that_fills),
-        cmocka_unit_test(test_network_socket),      cmocka_unit_test(test_closed_while_waiting),
-        cmocka_unit_test(test_no_signal),           cmocka_unit_test(test_open_refused),
-        cmocka_unit_test(test_interrupted_calls),   cmocka_unit_test(test_copy_of_a_child),
-        cmocka_unit_test(test_no_descriptors_left), cmocka_unit_test(test_paths),
-        cmocka_unit_test(test_folder_of_names),     cmocka_unit_test(test_stale_path),
-        cmocka_unit_test(test_full_backlog),        cmocka_unit_test(test_other_users),
+        cmocka_unit_test(test_byte_by_byte),
+        cmocka_unit_test(test_bad_frames),
+        cmocka_unit_test(test_false_lengths),
+        cmocka_unit_test(test_child_with_bad_frames),
+        cmocka_unit_test(test_plain_pipe),
+        cmocka_unit_test(test_pipe_that_fills),
+        cmocka_unit_test(test_network_socket),
+        cmocka_unit_test(test_message_beyond_three_gibibytes),
+        cmocka_unit_test(test_closed_while_waiting),
+        cmocka_unit_test(test_no_signal),
+        cmocka_unit_test(test_open_refused),
+        cmocka_unit_test(test_interrupted_calls),
+        cmocka_unit_test(test_copy_of_a_child),
+        cmocka_unit_test(test_no_descriptors_left),
+        cmocka_unit_test(test_paths),
+        cmocka_unit_test(test_folder_of_names),
+        cmocka_unit_test(test_stale_path),
+        cmocka_unit_test(test_full_backlog),
+        cmocka_unit_test(test_other_users),
     };
     return harness_main(argc, argv, tests, sizeof tests / sizeof tests[0]);
 }
