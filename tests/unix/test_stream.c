@@ -601,6 +601,40 @@ static void test_no_descriptors_left(void **state)
     assert_success(mproc_conn_close(other));
 }
 
+/** A wait takes any number of items, also more than there may be descriptors. */
+static void test_more_items_than_descriptors(void **state)
+{
+    enum { MANY = 5000, LIMIT = 64 };
+    static mproc_wait_t items[MANY];
+    struct rlimit before, limit;
+    mproc_conn_t *first, *second;
+    (void)state;
+    assert_success(mproc_pipe(&first, &second, NULL));
+    items[MANY / 2] = mproc_wait_conn(first);
+    items[MANY - 1] = mproc_wait_conn(second);
+    getrlimit(RLIMIT_NOFILE, &before);
+    limit = before;
+    limit.rlim_cur = LIMIT;
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    for (int i = 0; i < 2; i++) {
+        assert_failure(mproc_wait(items, MANY, 0), APR_TIMEUP);
+        assert_failure(mproc_wait(items, MANY, 1000), APR_TIMEUP);
+        assert_success(mproc_conn_send(first, "x", 1, 0));
+        assert_success(mproc_wait(items, MANY, i ? MPROC_FOREVER : 0));
+        for (int k = 0; k < MANY; k++)
+            assert_int_equal(items[k].is_ready, k == MANY - 1);
+        assert_success(mproc_conn_discard(second, 0));
+    }
+    /* What is no descriptor is still told, and where it is. */
+    items[MANY / 3] = mproc_wait_handle(MPROC_NO_HANDLE);
+    assert_failure(mproc_wait(items, MANY, MPROC_FOREVER), APR_EBADF);
+    for (int k = 0; k < MANY; k++)
+        assert_int_equal(items[k].status, k == MANY / 3 ? APR_EBADF : APR_SUCCESS);
+    setrlimit(RLIMIT_NOFILE, &before);
+    assert_success(mproc_conn_close(first));
+    assert_success(mproc_conn_close(second));
+}
+
 /* ---- Paths ------------------------------------------------------------------------------------------------------- */
 
 static char folder[64];
@@ -821,6 +855,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_interrupted_calls),
         cmocka_unit_test(test_copy_of_a_child),
         cmocka_unit_test(test_no_descriptors_left),
+        cmocka_unit_test(test_more_items_than_descriptors),
         cmocka_unit_test(test_paths),
         cmocka_unit_test(test_folder_of_names),
         cmocka_unit_test(test_stale_path),
