@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
-#include <poll.h>
 #include <sched.h>
 #include <stdint.h>
 #include <string.h>
@@ -85,13 +84,19 @@ static int read_all(void *to, size_t size)
     return 0;
 }
 
-static int receive_message(void *buffer, size_t capacity, size_t *size)
+/** Receive a message of whose length some bytes have come already. */
+static int receive_rest(uint32_t length, size_t done, void *buffer, size_t capacity, size_t *size)
 {
-    uint32_t length;
-    if (read_all(&length, sizeof length) != 0 || length > capacity || read_all(buffer, length) != 0)
+    if (read_all((char *)&length + done, sizeof length - done) != 0 || length > capacity ||
+        read_all(buffer, length) != 0)
         return -1;
     *size = length;
     return 0;
+}
+
+static int receive_message(void *buffer, size_t capacity, size_t *size)
+{
+    return receive_rest(0, 0, buffer, capacity, size);
 }
 
 /** How long mproc's receivers look before they sleep, in microseconds (src/posix/stream_receive.c). */
@@ -99,15 +104,17 @@ enum { GLANCE = 20 };
 
 static int receive_after_glance(void *buffer, size_t capacity, size_t *size)
 {
-    struct pollfd item = {.fd = in, .events = POLLIN};
+    uint32_t length = 0;
+    ssize_t got = recv(in, &length, sizeof length, MSG_DONTWAIT);
     /* Without a look at the clock where something is there already. */
-    if (poll(&item, 1, 0) == 0) {
+    if (got < 0) {
         const double end = measure_now() + GLANCE;
-        do
+        do {
             sched_yield();
-        while (poll(&item, 1, 0) == 0 && measure_now() < end);
+            got = recv(in, &length, sizeof length, MSG_DONTWAIT);
+        } while (got < 0 && measure_now() < end);
     }
-    return receive_message(buffer, capacity, size);
+    return got == 0 ? -1 : receive_rest(length, got > 0 ? (size_t)got : 0, buffer, capacity, size);
 }
 
 const pipe_transport_t pipe_socketpair = {"socketpair", start_socketpair, send_message, receive_message};

@@ -35,7 +35,7 @@ extern const pipe_transport_t pipe_mproc_one_way;
 /** A socketpair, blocking. */
 extern const pipe_transport_t pipe_socketpair;
 
-/** The same, but a receiver looks for 20 microseconds whether something comes before it sleeps, as mproc does. */
+/** The same, but a receiver tries for 20 microseconds to receive before it sleeps, as mproc does. */
 extern const pipe_transport_t pipe_socketpair_glance;
 
 /** Two pipes, blocking. */

@@ -17,7 +17,7 @@ typedef struct set_t {
     void **objects;     /* the items' objects, as long as they are in use */
     closable_t **closables;
     size_t count;
-    waiter_t *waiter;
+    waiter_t *waiter; /* NULL: it only looks */
 } set_t;
 
 /** Refuse what is there, but cannot be waited for. */
@@ -167,18 +167,21 @@ static apr_status_t wait_for_any(set_t *set, mproc_wait_t *items, apr_interval_t
 {
     const sys_time_t deadline = timeout == 0 ? 0 : process_deadline(timeout);
     size_t ready;
-    apr_status_t status = waiter_begin(&set->waiter, NULL);
+    apr_status_t status = timeout == 0 ? APR_SUCCESS : waiter_begin(&set->waiter, NULL);
     if (status != APR_SUCCESS)
         return mproc_fail(status, "%s: there is nothing left to wait by", set->call);
+    const size_t count = set->waiter ? set->count + 1 : set->count;
     sys_wait_t *wake = &set->system[set->count];
     do {
-        waiter_reset(set->waiter);
+        if (set->waiter) {
+            waiter_reset(set->waiter);
+            *wake = (sys_wait_t){SYS_WAIT_HANDLE, set->waiter->event.sentinel, NULL, 0};
+        }
         status = check_open(set, items);
         if (status != APR_SUCCESS)
             return status;
         look_ahead(set);
-        *wake = (sys_wait_t){SYS_WAIT_HANDLE, set->waiter->event.sentinel, NULL, 0};
-        status = sys_wait_any(set->system, set->count + 1, &ready, deadline);
+        status = sys_wait_any(set->system, count, &ready, deadline);
     } while (status == APR_SUCCESS && wake->is_ready && ready == 1);
     /* One that another thread closes can look ready to the system. */
     if (status == APR_SUCCESS)

@@ -53,6 +53,31 @@ static void test_nothing(void **state)
     assert_true(apr_time_now() - begin < patience());
 }
 
+/** Who only looks needs nothing of the system's to be woken by. */
+static void test_looking_takes_no_descriptor(void **state)
+{
+    mproc_conn_t *first, *second;
+    mproc_listener_t *listener;
+    (void)state;
+    make_conns(&first, &second);
+    assert_success(mproc_listener_create(&listener, NULL, NULL));
+    mproc_wait_t items[] = {mproc_wait_listener(listener), mproc_wait_conn(second)};
+    const int before = count_descriptors();
+    for (int i = 0; i < 3; i++) {
+        assert_failure(mproc_wait(NULL, 0, 0), APR_TIMEUP);
+        assert_failure(mproc_wait(items, 2, 0), APR_TIMEUP);
+        assert_failure(mproc_conn_poll(second, 0), APR_TIMEUP);
+        assert_success(mproc_conn_send(first, "x", 1, 0));
+        assert_success(mproc_wait(items, 2, 0));
+        assert_true(items[1].is_ready && !items[0].is_ready);
+        assert_success(mproc_conn_poll(second, 0));
+        assert_success(mproc_conn_discard(second, 0));
+    }
+    assert_int_equal(count_descriptors(), before);
+    assert_success(mproc_listener_close(listener));
+    close_both(first, second);
+}
+
 static void test_connections(void **state)
 {
     mproc_conn_t *first[4], *second[4];
@@ -462,6 +487,7 @@ int main(int argc, char **argv)
 {
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_nothing),
+        cmocka_unit_test(test_looking_takes_no_descriptor),
         cmocka_unit_test(test_connections),
         cmocka_unit_test(test_message_in_advance),
         cmocka_unit_test(test_part_of_a_message),

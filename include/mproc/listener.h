@@ -129,7 +129,8 @@ MPROC_API apr_status_t mproc_connect_sized(mproc_conn_t **conn, const char *name
  * @return APR_SUCCESS; APR_ENOENT if nobody listens there until the time is up; APR_TIMEUP if somebody does, but too
  *         many wait to be accepted; APR_EACCES if it belongs to another user; APR_EINVAL for a bad name; MPROC_EINIT
  *         before mproc_initialize(); APR_EMFILE or APR_ENOMEM.
- * @remark Any thread.
+ * @remark Any thread. macOS and the BSDs refuse a caller alike where nobody listens any more and where too many wait to
+ *         be accepted: both are APR_ENOENT there.
  */
 static inline apr_status_t mproc_connect(mproc_conn_t **conn, const char *name, const mproc_conn_opts_t *opts,
                                          apr_interval_time_t timeout)

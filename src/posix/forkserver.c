@@ -9,14 +9,15 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
-#include <string.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <mproc/status.h>
 
-#include "unix.h"
+#include "passed.h"
+
+_Static_assert((int)UNIX_PASS_MAX <= (int)UNIX_PASSED_AT_ONCE, "a request's descriptors go with one message");
 
 /* That a server which is gone is no SIGPIPE, the flag says, or where systems know it, the socket's own option. */
 #if defined(MPROC_HAVE_SO_NOSIGPIPE)
@@ -185,24 +186,12 @@ void unix_forkserver_shutdown(void)
 /** Send one datagram without waiting, with the block if the request says so: 0, or an errno value. */
 static int send_now(const unix_request_t *request, const sys_block_t *block, const int *fds, size_t count)
 {
-    /* A union, so that the buffer is aligned as its header wants. */
-    union {
-        struct cmsghdr header;
-        char bytes[CMSG_SPACE(UNIX_PASS_MAX * sizeof(int))];
-    } control;
+    unix_control_t control;
     struct iovec parts[] = {{(void *)(uintptr_t)request, sizeof *request}, {NULL, request->block_size}};
     struct msghdr message = {.msg_iov = parts, .msg_iovlen = request->block_size ? 2 : 1};
     if (request->block_size)
         parts[1].iov_base = block->data;
-    if (count > 0) {
-        message.msg_control = &control;
-        message.msg_controllen = CMSG_SPACE(count * sizeof(int));
-        memset(&control, 0, message.msg_controllen);
-        control.header.cmsg_level = SOL_SOCKET;
-        control.header.cmsg_type = SCM_RIGHTS;
-        control.header.cmsg_len = CMSG_LEN(count * sizeof(int));
-        memcpy(CMSG_DATA(&control.header), fds, count * sizeof(int));
-    }
+    unix_passed_put(&message, &control, fds, count);
     ssize_t sent;
     do {
         sent = sendmsg(server.socket, &message, SEND_FLAGS);

@@ -301,11 +301,13 @@ apr_status_t sys_stream_connect(sys_stream_t **stream, const char *name, sys_tim
         const int error = try_connect(&fd, name);
         if (error == 0)
             return make_stream(stream, fd);
+        /* What is refused has been left behind, or will listen soon, or too many wait there: the BSDs do not tell. */
         const int is_absent = error == ENOENT || error == ECONNREFUSED;
         if (!is_absent && error != EAGAIN && error != EINTR)
             return error;
-        if (deadline == 0 || sys_now() >= deadline)
+        const sys_time_t left = deadline == 0 ? 0 : deadline - sys_now();
+        if (left <= 0)
             return is_absent ? APR_ENOENT : APR_TIMEUP;
-        poll(NULL, 0, nap);
+        poll(NULL, 0, left / 1000 < nap ? (int)(left / 1000) + 1 : nap);
     }
 }

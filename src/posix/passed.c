@@ -6,6 +6,19 @@
 
 #include <mproc/status.h>
 
+void unix_passed_put(struct msghdr *message, unix_control_t *control, const int *fds, size_t count)
+{
+    if (count == 0)
+        return;
+    message->msg_control = control;
+    message->msg_controllen = CMSG_SPACE(count * sizeof(int));
+    memset(control, 0, message->msg_controllen);
+    control->header.cmsg_level = SOL_SOCKET;
+    control->header.cmsg_type = SCM_RIGHTS;
+    control->header.cmsg_len = CMSG_LEN(count * sizeof(int));
+    memcpy(CMSG_DATA(&control->header), fds, count * sizeof(int));
+}
+
 /** List one descriptor, and note it if it is to be kept. */
 static void take_one(unix_passed_t *passed, int fd, int is_kept)
 {

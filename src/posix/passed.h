@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /**
  * @file passed.h
- * @brief Descriptors that have come through a socket, until the frames that they belong to are read.
+ * @brief Descriptors that go through a socket: put beside what is sent, and kept when they have come, until the frames
+ *        that they belong to are read.
  */
 #ifndef MPROC_UNIX_PASSED_H
 #define MPROC_UNIX_PASSED_H
@@ -17,6 +18,15 @@ enum {
     UNIX_PASSED_SETS = 4,
     UNIX_PASSED_MAX = UNIX_PASSED_SETS * SYS_ATTACHED_MAX
 };
+
+/** Room for descriptors beside a message; a union, so that it is aligned as its header wants. */
+typedef union unix_control_t {
+    struct cmsghdr header;
+    char bytes[CMSG_SPACE(UNIX_PASSED_AT_ONCE * sizeof(int))];
+} unix_control_t;
+
+/** Have descriptors go with a message: 0 or more, at most UNIX_PASSED_AT_ONCE. The room is in use until it is sent. */
+void unix_passed_put(struct msghdr *message, unix_control_t *control, const int *fds, size_t count);
 
 /** What came at once: the descriptors of one frame. */
 typedef struct unix_set_t {

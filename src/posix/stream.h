@@ -22,6 +22,9 @@ enum {
     FRAME_MARKED_LENGTH = -2
 };
 
+/* How many bytes the system is given at once, or asked for: some refuse more than an int holds. */
+enum { UNIX_STREAM_AT_ONCE = 1 << 30 };
+
 struct sys_stream_t {
     int fd;
     int directions;

@@ -38,10 +38,7 @@ static uint64_t get_number(const unsigned char *from, int bytes)
 
 static ssize_t receive_from_socket(sys_stream_t *stream, struct iovec *pieces, size_t count)
 {
-    union {
-        struct cmsghdr header;
-        char bytes[CMSG_SPACE(UNIX_PASSED_AT_ONCE * sizeof(int))];
-    } control;
+    unix_control_t control;
     struct msghdr message = {.msg_iov = pieces, .msg_iovlen = count};
     if (!stream->can_attach)
         return recvmsg(stream->fd, &message, MSG_DONTWAIT);
@@ -64,34 +61,13 @@ static ssize_t receive_from_socket(sys_stream_t *stream, struct iovec *pieces, s
 }
 
 /** Read from a pipe, which may be one that waits. */
-static ssize_t read_from_pipe(int fd, const struct iovec *pieces, size_t count)
-{
-    struct pollfd item = {.fd = fd, .events = POLLIN};
-    if (poll(&item, 1, 0) > 0)
-        return readv(fd, pieces, (int)count);
-    errno = EAGAIN;
-    return -1;
-}
-
-/* ---- Waiting -------------------- */
-
-/** Look for a moment whether something comes; worth it while that has been so lately. */
-static int glance(sys_stream_t *stream)
+static ssize_t read_from_pipe(const sys_stream_t *stream, const struct iovec *pieces, size_t count)
 {
     struct pollfd item = {.fd = stream->fd, .events = POLLIN};
-    if (stream->luck == 0 && ++stream->waits % TRY_AGAIN != 0)
-        return 0;
-    const sys_time_t end = sys_now() + GLANCE;
-    do {
-        /* Whoever is to send may be waiting for this CPU. */
-        sched_yield();
-        if (poll(&item, 1, 0) > 0) {
-            stream->luck += stream->luck < MOST_LUCK;
-            return 1;
-        }
-    } while (sys_now() < end);
-    stream->luck -= stream->luck > 0;
-    return 0;
+    if (poll(&item, 1, 0) > 0)
+        return readv(stream->fd, pieces, (int)count);
+    errno = EAGAIN;
+    return -1;
 }
 
 static size_t size_of(const struct iovec *pieces, size_t count)
@@ -102,32 +78,64 @@ static size_t size_of(const struct iovec *pieces, size_t count)
     return size;
 }
 
+/** Receive what is there: APR_EAGAIN if that is nothing. */
+static apr_status_t try_to_receive(sys_stream_t *stream, struct iovec *pieces, size_t count, size_t *length)
+{
+    ssize_t got;
+    do {
+        got = stream->is_socket ? receive_from_socket(stream, pieces, count) : read_from_pipe(stream, pieces, count);
+        if (stream->verdict != APR_SUCCESS)
+            return stream->verdict;
+    } while (got < 0 && errno == EINTR);
+    *length = got > 0 ? (size_t)got : 0;
+    stream->is_drained = got > 0 && *length < size_of(pieces, count);
+    if (got >= 0 || errno == ECONNRESET)
+        return APR_SUCCESS;
+    if (errno != EAGAIN && errno != EWOULDBLOCK)
+        return errno;
+    stream->is_drained = 1;
+    return APR_EAGAIN;
+}
+
+/* ---- Waiting -------------------- */
+
+/**
+ * Try for a moment to receive what may come at once; worth it while that has been so lately. To ask first whether
+ * something is there would be one more call of the system for each message.
+ */
+static apr_status_t glance(sys_stream_t *stream, struct iovec *pieces, size_t count, size_t *length)
+{
+    if (stream->luck == 0 && ++stream->waits % TRY_AGAIN != 0)
+        return APR_EAGAIN;
+    const sys_time_t end = sys_now() + GLANCE;
+    do {
+        /* Whoever is to send may be waiting for this CPU. */
+        sched_yield();
+        const apr_status_t status = try_to_receive(stream, pieces, count, length);
+        if (status != APR_EAGAIN) {
+            stream->luck += stream->luck < MOST_LUCK;
+            return status;
+        }
+    } while (sys_now() < end);
+    stream->luck -= stream->luck > 0;
+    return APR_EAGAIN;
+}
+
 /** Receive some bytes; an end, or a reset, which means that the other end left something unread, is a length of 0. */
 static apr_status_t receive(sys_stream_t *stream, struct iovec *pieces, size_t count, size_t *length,
                             sys_time_t deadline, sys_handle_t stop)
 {
-    for (;;) {
-        if (stream->is_drained && deadline != 0 && !glance(stream)) {
-            const apr_status_t status = unix_wait_for(stream->fd, POLLIN, deadline, stop);
-            if (status != APR_SUCCESS)
-                return status;
-        }
-        const ssize_t got =
-            stream->is_socket ? receive_from_socket(stream, pieces, count) : read_from_pipe(stream->fd, pieces, count);
-        if (stream->verdict != APR_SUCCESS)
-            return stream->verdict;
-        *length = got > 0 ? (size_t)got : 0;
-        stream->is_drained = got > 0 && *length < size_of(pieces, count);
-        if (got >= 0 || errno == ECONNRESET)
-            return APR_SUCCESS;
-        if (errno == EINTR)
-            continue;
-        if (errno != EAGAIN && errno != EWOULDBLOCK)
-            return errno;
-        stream->is_drained = 1;
-        if (deadline == 0)
-            return APR_TIMEUP;
+    apr_status_t status = APR_EAGAIN;
+    if (!stream->is_drained || deadline == 0)
+        status = try_to_receive(stream, pieces, count, length);
+    if (status == APR_EAGAIN && deadline != 0)
+        status = glance(stream, pieces, count, length);
+    while (status == APR_EAGAIN) {
+        status = unix_wait_for(stream->fd, POLLIN, deadline, stop);
+        if (status == APR_SUCCESS)
+            status = try_to_receive(stream, pieces, count, length);
     }
+    return status;
 }
 
 /**
@@ -239,12 +247,14 @@ apr_status_t sys_stream_read(sys_stream_t *stream, void *buffer, size_t size, si
     while (*done < size) {
         /* Straight to where it belongs, and what follows into the memory for what is read ahead. */
         size_t got;
-        struct iovec pieces[2] = {{to + *done, size - *done}, {stream->ahead, stream->ahead_size}};
+        const size_t left = size - *done;
+        const size_t part = left < UNIX_STREAM_AT_ONCE ? left : UNIX_STREAM_AT_ONCE;
+        struct iovec pieces[2] = {{to + *done, part}, {stream->ahead, stream->ahead_size}};
         apr_status_t status = stream->verdict;
-        if (status == APR_SUCCESS && stream->is_socket && size - *done >= BULK)
-            status = receive_bulk(stream, to + *done, size - *done, &got, deadline, stop);
+        if (status == APR_SUCCESS && stream->is_socket && part >= BULK)
+            status = receive_bulk(stream, to + *done, part, &got, deadline, stop);
         else if (status == APR_SUCCESS)
-            status = receive(stream, pieces, stream->is_exact ? 1 : 2, &got, deadline, stop);
+            status = receive(stream, pieces, stream->is_exact || part < left ? 1 : 2, &got, deadline, stop);
         if (status == APR_SUCCESS && got == 0)
             status = stream->verdict = MPROC_ETRUNCATED;
         if (status != APR_SUCCESS) {
@@ -252,7 +262,7 @@ apr_status_t sys_stream_read(sys_stream_t *stream, void *buffer, size_t size, si
             return status;
         }
         stream->begin = 0;
-        stream->end = got > size - *done ? got - (size - *done) : 0;
+        stream->end = got > part ? got - part : 0;
         *done += got - stream->end;
     }
     stream->next.left -= *done;

@@ -62,22 +62,41 @@ static int descriptor_of(const sys_wait_t *item)
     case SYS_WAIT_LISTENER:
         return unix_listener_descriptor(item->object);
     case SYS_WAIT_NOTHING:
-        return -1; /* poll() leaves it out */
+        return -1;
     default:
         return (int)item->handle;
     }
 }
 
-/** Note what poll() has found. */
-static size_t take_results(sys_wait_t *items, const struct pollfd *polled, size_t count)
+/**
+ * List what the system is to look at, and tell how many those are. It takes no more than a process may have
+ * descriptors, so what has none is left out: nothing, which is never ready, and what is no descriptor at all.
+ */
+static size_t list_descriptors(struct pollfd *polled, sys_wait_t *items, size_t count, int *is_any_ready)
+{
+    size_t listed = 0;
+    *is_any_ready = 0;
+    for (size_t i = 0; i < count; i++) {
+        const int fd = descriptor_of(&items[i]);
+        if (fd >= 0)
+            polled[listed++] = (struct pollfd){.fd = fd, .events = POLLIN};
+        else if (items[i].kind != SYS_WAIT_NOTHING)
+            items[i].is_ready = -1;
+        *is_any_ready |= items[i].is_ready != 0;
+    }
+    return listed;
+}
+
+/** Note what poll() has found, and tell how many are ready. */
+static size_t take_results(sys_wait_t *items, size_t count, const struct pollfd *polled)
 {
     size_t ready = 0;
     for (size_t i = 0; i < count; i++) {
-        const int is_bad = (polled[i].revents & POLLNVAL) || (polled[i].fd < 0 && items[i].kind != SYS_WAIT_NOTHING);
-        if (is_bad)
-            items[i].is_ready = -1;
-        else if (polled[i].revents)
-            items[i].is_ready = 1;
+        if (descriptor_of(&items[i]) >= 0) {
+            if (polled->revents)
+                items[i].is_ready = polled->revents & POLLNVAL ? -1 : 1;
+            polled++;
+        }
         ready += items[i].is_ready != 0;
     }
     return ready;
@@ -88,22 +107,19 @@ apr_status_t sys_wait_any(sys_wait_t *items, size_t count, size_t *ready, sys_ti
     struct pollfd few[32];
     struct pollfd *polled = count <= sizeof few / sizeof few[0] ? few : calloc(count, sizeof *polled);
     apr_status_t status = APR_SUCCESS;
+    int is_any_ready;
     *ready = 0;
     if (!polled)
         return APR_ENOMEM;
-    int is_any_ready = 0;
-    for (size_t i = 0; i < count; i++) {
-        polled[i] = (struct pollfd){.fd = descriptor_of(&items[i]), .events = POLLIN};
-        is_any_ready |= items[i].is_ready || (polled[i].fd < 0 && items[i].kind != SYS_WAIT_NOTHING);
-    }
+    const size_t listed = list_descriptors(polled, items, count, &is_any_ready);
     for (;;) {
-        const int found = poll(polled, (nfds_t)count, is_any_ready ? 0 : milliseconds_to(deadline));
+        const int found = poll(polled, (nfds_t)listed, is_any_ready ? 0 : milliseconds_to(deadline));
         if (found < 0 && errno == EINTR)
             continue;
         if (found < 0)
             status = errno;
         else
-            *ready = take_results(items, polled, count);
+            *ready = take_results(items, count, polled);
         if (status != APR_SUCCESS || *ready > 0)
             break;
         if (deadline != SYS_NEVER && sys_now() >= deadline) {
