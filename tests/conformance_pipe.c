@@ -11,11 +11,6 @@
 
 static const char not_by_thread[] = "a thread cannot be ended from outside";
 
-static void make_conns(mproc_conn_t **ours, mproc_conn_t **theirs)
-{
-    assert_success(mproc_pipe(ours, theirs, NULL));
-}
-
 /** Start a target that is given one end. */
 static mproc_process_t *start_with(mproc_target_t target, mproc_conn_t *given)
 {

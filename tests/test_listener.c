@@ -452,11 +452,6 @@ static void test_several_clients_and_acceptors(void **state)
     assert_int_equal(accepted, THREADS * CLIENTS);
 }
 
-static void close_listener(void *context)
-{
-    mproc_listener_close(context);
-}
-
 static void test_closed_while_accepting(void **state)
 {
     (void)state;

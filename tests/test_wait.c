@@ -11,19 +11,6 @@
 #include "support/messages.h"
 #include "support/support.h"
 
-enum { HUGE_SIZE = 4000000 };
-
-static void make_conns(mproc_conn_t **first, mproc_conn_t **second)
-{
-    assert_success(mproc_pipe(first, second, NULL));
-}
-
-static void close_both(mproc_conn_t *first, mproc_conn_t *second)
-{
-    assert_success(mproc_conn_close(first));
-    assert_success(mproc_conn_close(second));
-}
-
 /** Wait for items of which just one is to be ready, or none (-1). */
 static void expect_ready(mproc_wait_t *items, size_t count, int which)
 {
@@ -365,16 +352,6 @@ static void test_bad_items(void **state)
 }
 
 /* ---- Other threads ----------------------------------------------------------------------------------------------- */
-
-static void close_conn(void *context)
-{
-    mproc_conn_close(context);
-}
-
-static void close_listener(void *context)
-{
-    mproc_listener_close(context);
-}
 
 static void test_closed_by_another_thread(void **state)
 {

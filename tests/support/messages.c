@@ -8,6 +8,23 @@
 #include "random.h"
 #include "support.h"
 
+void make_conns(mproc_conn_t **first, mproc_conn_t **second)
+{
+    assert_success(mproc_pipe(first, second, NULL));
+}
+
+void close_both(mproc_conn_t *first, mproc_conn_t *second)
+{
+    assert_success(mproc_conn_close(first));
+    assert_success(mproc_conn_close(second));
+}
+
+int count_after_waiting(void)
+{
+    mproc_wait(NULL, 0, 1);
+    return count_descriptors();
+}
+
 void fill_bytes(void *data, size_t size, uint64_t seed)
 {
     unsigned char *at = data;
@@ -90,11 +107,10 @@ apr_status_t expect_bytes(mproc_conn_t *conn, size_t size, uint64_t seed, apr_in
 int goes_in_parts(void)
 {
     mproc_conn_t *first, *second;
-    assert_success(mproc_pipe(&first, &second, NULL));
-    const apr_status_t status = send_bytes(first, 4000000, 1, 0);
+    make_conns(&first, &second);
+    const apr_status_t status = send_bytes(first, HUGE_SIZE, 1, 0);
     assert_true(status == APR_TIMEUP || status == MPROC_EUNFINISHED);
-    assert_success(mproc_conn_close(first));
-    assert_success(mproc_conn_close(second));
+    close_both(first, second);
     return status == MPROC_EUNFINISHED;
 }
 
@@ -138,4 +154,14 @@ void end_later(later_t *later)
     apr_status_t status;
     apr_thread_join(&status, later->thread);
     apr_pool_destroy(later->pool);
+}
+
+void close_conn(void *conn)
+{
+    mproc_conn_close(conn);
+}
+
+void close_listener(void *listener)
+{
+    mproc_listener_close(listener);
 }

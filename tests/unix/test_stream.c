@@ -18,8 +18,6 @@
 #include "support/messages.h"
 #include "support/support.h"
 
-enum { HUGE_SIZE = 4000000 };
-
 /** A connection, and at its other end a bare socket. */
 static int open_raw(mproc_conn_t **conn, const mproc_conn_opts_t *opts)
 {
@@ -218,22 +216,20 @@ static void test_plain_pipe(void **state)
     assert_success(mproc_conn_flush(writer, patience()));
     if (status == MPROC_EUNFINISHED)
         assert_success(expect_bytes(reader, 1000, count, patience()));
-    assert_success(mproc_pipe(&first, &second, NULL));
+    make_conns(&first, &second);
     assert_failure(mproc_conn_send_conn(writer, first, 0), APR_ENOTIMPL);
     assert_success(send_bytes(first, 10, 1, 0)); /* as before */
     assert_success(expect_bytes(second, 10, 1, 0));
-    assert_success(mproc_conn_close(first));
-    assert_success(mproc_conn_close(second));
+    close_both(first, second);
     /* A pipe moves, too. */
-    assert_success(mproc_pipe(&first, &second, NULL));
+    make_conns(&first, &second);
     assert_success(send_bytes(writer, 10, 1, 0));
     assert_success(send_bytes(writer, 10, 2, 0));
     assert_success(expect_bytes(reader, 10, 1, 0));
     assert_success(mproc_conn_send_conn(first, reader, 0));
     assert_success(mproc_conn_recv_conn(second, &reader, 0));
     assert_success(expect_bytes(reader, 10, 2, 0));
-    assert_success(mproc_conn_close(first));
-    assert_success(mproc_conn_close(second));
+    close_both(first, second);
     assert_success(mproc_conn_close(writer));
     assert_failure(expect_bytes(reader, 0, 0, patience()), APR_EOF);
     assert_success(mproc_conn_close(reader));
@@ -297,20 +293,14 @@ static void test_network_socket(void **state)
         assert_success(send_bytes(client, 20000, i, patience()));
     end_later(&later);
     assert_success(reading.status);
-    assert_success(mproc_pipe(&first, &second, NULL));
+    make_conns(&first, &second);
     assert_failure(mproc_conn_send_conn(client, first, 0), APR_ENOTIMPL);
-    assert_success(mproc_conn_close(first));
-    assert_success(mproc_conn_close(second));
+    close_both(first, second);
     mproc_peer_t peer;
     assert_failure(mproc_conn_peer(client, &peer), APR_ENOTIMPL);
     assert_success(mproc_conn_close(client));
     assert_failure(expect_bytes(server, 0, 0, patience()), APR_EOF);
     assert_success(mproc_conn_close(server));
-}
-
-static void close_it(void *context)
-{
-    mproc_conn_close(context);
 }
 
 typedef struct queued_t {
@@ -346,14 +336,14 @@ static void test_closed_while_waiting(void **state)
                 queued[i] = (queued_t){conn, APR_SUCCESS};
                 begin_later(&laters[i], 0, receive, &queued[i]);
             }
-            begin_later(&later, 50, close_it, conn);
+            begin_later(&later, 50, close_conn, conn);
             assert_failure(mproc_conn_poll(conn, timeout), MPROC_ECLOSED);
             for (int i = 0; i < 3; i++) {
                 end_later(&laters[i]);
                 assert_int_equal(queued[i].status, MPROC_ECLOSED);
             }
         } else {
-            begin_later(&later, 50, close_it, conn);
+            begin_later(&later, 50, close_conn, conn);
             assert_failure(send_bytes(conn, HUGE_SIZE, 1, timeout), MPROC_ECLOSED);
         }
         end_later(&later);
@@ -427,7 +417,7 @@ static void test_interrupted_calls(void **state)
     (void)state;
     struct sigaction action = {.sa_handler = count_signal};
     sigaction(SIGUSR1, &action, NULL);
-    assert_success(mproc_pipe(&first, &second, NULL));
+    make_conns(&first, &second);
     assert_success(mproc_listener_create(&listener, NULL, NULL));
     for (int i = 0; i < 4; i++) {
         mproc_wait_t item = mproc_wait_conn(first);
@@ -448,8 +438,7 @@ static void test_interrupted_calls(void **state)
     }
     assert_true(signals > 0);
     assert_success(mproc_listener_close(listener));
-    assert_success(mproc_conn_close(first));
-    assert_success(mproc_conn_close(second));
+    close_both(first, second);
 }
 
 /* ---- What a fork inherits ---------------------------------------------------------------------------------------- */
@@ -499,7 +488,7 @@ static void test_no_descriptors_left(void **state)
     mproc_conn_t *carrier, *other, *ours[MANY], *theirs[MANY], *came[MANY];
     int failures = 0;
     (void)state;
-    assert_success(mproc_pipe(&carrier, &other, NULL));
+    make_conns(&carrier, &other);
     assert_failure(expect_bytes(other, 0, 0, 1), APR_TIMEUP);
     const int used = count_descriptors();
     getrlimit(RLIMIT_NOFILE, &before);
