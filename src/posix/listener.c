@@ -106,20 +106,27 @@ static int lock_folder(const char *path)
     return fd;
 }
 
-/** Whether somebody listens at a path. Who asks is of another type, so that those who listen do not hear of it. */
-static int is_in_use(const char *path)
+/**
+ * Whether a path is free: APR_SUCCESS, APR_EEXIST if somebody listens there, or why that cannot be told. Who asks is of
+ * another type, so that those who listen do not hear of it.
+ */
+static apr_status_t check_free(const char *path)
 {
     const struct sockaddr_un address = address_of(path);
     struct stat found;
     if (lstat(path, &found) != 0)
-        return 0;
+        return errno == ENOENT ? APR_SUCCESS : errno;
     if (!S_ISSOCK(found.st_mode))
-        return 1; /* not ours to replace */
+        return APR_EEXIST; /* not ours to replace */
     const int fd = make_socket(SOCK_DGRAM);
-    const int is_refused =
-        fd >= 0 && connect(fd, (const struct sockaddr *)&address, sizeof address) != 0 && errno == ECONNREFUSED;
+    if (fd < 0)
+        return errno;
+    const int error = connect(fd, (const struct sockaddr *)&address, sizeof address) == 0 ? 0 : errno;
     unix_close(fd);
-    return !is_refused;
+    if (error == ECONNREFUSED || error == ENOENT)
+        return APR_SUCCESS;
+    const int is_of_moment = error == ENOMEM || error == ENOBUFS || error == EAGAIN;
+    return is_of_moment ? error : APR_EEXIST;
 }
 
 /* ---- Listening -------------------- */
@@ -153,10 +160,11 @@ static apr_status_t listen_in_folder(sys_listener_t *listener, int backlog)
                                 (unsigned long)getpid(), atomic_fetch_add(&counter, 1));
     if (length >= PATH_SIZE)
         return APR_ENAMETOOLONG;
-    if (is_in_use(listener->path))
-        return APR_EEXIST;
+    apr_status_t status = check_free(listener->path);
+    if (status != APR_SUCCESS)
+        return status;
     unlink(path); /* of a process that was killed and had the same number */
-    apr_status_t status = listen_at(listener, path, backlog);
+    status = listen_at(listener, path, backlog);
     if (status == APR_SUCCESS && rename(path, listener->path) != 0) {
         status = errno;
         unlink(path);
