@@ -27,18 +27,6 @@ static mproc_process_t *start_peer(mproc_conn_t **ours, mproc_target_t target)
     return start_with(target, theirs);
 }
 
-static void expect_end(mproc_conn_t *conn)
-{
-    void *data;
-    size_t size;
-    assert_failure(mproc_conn_recv(conn, &data, &size, patience()), APR_EOF);
-    assert_null(data);
-    assert_success(mproc_conn_poll(conn, 0)); /* an end counts as something to receive */
-    assert_failure(mproc_conn_recv(conn, &data, &size, 0), APR_EOF);
-    assert_failure(mproc_conn_send(conn, "x", 1, patience()), APR_EPIPE);
-    assert_success(mproc_conn_close(conn));
-}
-
 /* ---- Both ways --------------------------------------------------------------------------------------------------- */
 
 /** Send back what comes, until the end. */

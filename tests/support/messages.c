@@ -104,6 +104,18 @@ apr_status_t expect_bytes(mproc_conn_t *conn, size_t size, uint64_t seed, apr_in
     return status;
 }
 
+void expect_end(mproc_conn_t *conn)
+{
+    void *data;
+    size_t size;
+    assert_failure(mproc_conn_recv(conn, &data, &size, patience()), APR_EOF);
+    assert_null(data);
+    assert_success(mproc_conn_poll(conn, 0)); /* an end counts as something to receive */
+    assert_failure(mproc_conn_recv(conn, &data, &size, 0), APR_EOF);
+    assert_failure(mproc_conn_send(conn, "x", 1, patience()), APR_EPIPE);
+    assert_success(mproc_conn_close(conn));
+}
+
 int goes_in_parts(void)
 {
     mproc_conn_t *first, *second;

@@ -44,6 +44,9 @@ int is_whole(stamp_t *stamp, const void *message, size_t size);
 apr_status_t send_bytes(mproc_conn_t *conn, size_t size, uint64_t seed, apr_interval_time_t timeout);
 apr_status_t expect_bytes(mproc_conn_t *conn, size_t size, uint64_t seed, apr_interval_time_t timeout);
 
+/** See that the other end is closed and nothing is left to receive, and close this one. */
+void expect_end(mproc_conn_t *conn);
+
 /** Whether a large message goes out in parts; elsewhere it goes whole or not at all. */
 int goes_in_parts(void);
 
