@@ -35,8 +35,11 @@ static apr_status_t examine(sys_stream_t *stream)
         return APR_EINVAL;
     stream->is_socket = 1;
     stream->directions = SYS_STREAM_IN | SYS_STREAM_OUT;
-    stream->can_attach =
-        getsockname(stream->fd, (struct sockaddr *)&address, &size) == 0 && address.ss_family == AF_UNIX;
+    const int is_known = getsockname(stream->fd, (struct sockaddr *)&address, &size) == 0;
+    /* A lack of memory says nothing about the socket; other failures say that it is none of ours. */
+    if (!is_known && (errno == ENOBUFS || errno == ENOMEM))
+        return errno;
+    stream->can_attach = is_known && address.ss_family == AF_UNIX;
     return APR_SUCCESS;
 }
 
