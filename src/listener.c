@@ -206,7 +206,6 @@ apr_status_t mproc_listener_accept(mproc_listener_t *handle, mproc_conn_t **conn
 {
     static const char call[] = "mproc_listener_accept";
     listener_t *listener;
-    sys_stream_t *stream = NULL;
     conn_t *conn;
     if (conn_handle)
         *conn_handle = NULL;
@@ -215,17 +214,19 @@ apr_status_t mproc_listener_accept(mproc_listener_t *handle, mproc_conn_t **conn
         return status;
     if (!conn_handle)
         status = mproc_fail(APR_EINVAL, "%s: nowhere to store the connection: it is NULL", call);
-    else if ((status = accept_one(listener, &stream, timeout)) == APR_TIMEUP)
-        status = mproc_fail(status, "%s: nobody has connected in time", call);
-    else if (status == MPROC_ECLOSED)
-        status = mproc_fail(status, "%s: another thread has closed the listener", call);
-    else if (status != APR_SUCCESS)
-        status = mproc_fail(status, "%s: nobody can connect to %s", call, sys_listener_address(listener->listener));
     else
-        status = conn_create(&conn, stream, listener->max_size, call);
+        status = conn_create(&conn, listener->max_size, call);
+    if (status == APR_SUCCESS) {
+        status = accept_one(listener, &conn->stream, timeout);
+        if (status == APR_TIMEUP)
+            status = mproc_fail(status, "%s: nobody has connected in time", call);
+        else if (status == MPROC_ECLOSED)
+            status = mproc_fail(status, "%s: another thread has closed the listener", call);
+        else if (status != APR_SUCCESS)
+            status = mproc_fail(status, "%s: nobody can connect to %s", call, sys_listener_address(listener->listener));
+        *conn_handle = conn_complete(conn, status);
+    }
     listener_release(listener);
-    if (status == APR_SUCCESS)
-        *conn_handle = conn->handle;
     return status;
 }
 
@@ -233,7 +234,6 @@ apr_status_t mproc_connect_sized(mproc_conn_t **handle, const char *name, const 
                                  size_t opts_size, apr_interval_time_t timeout)
 {
     static const char call[] = "mproc_connect";
-    sys_stream_t *stream;
     conn_t *conn;
     mproc_conn_opts_t options;
     if (handle)
@@ -245,19 +245,19 @@ apr_status_t mproc_connect_sized(mproc_conn_t **handle, const char *name, const 
         status = conn_take_options(&options, opts, opts_size, call);
     if (status == APR_SUCCESS)
         status = check_name(name, call);
+    if (status == APR_SUCCESS)
+        status = conn_create(&conn, options.max_size, call);
     if (status != APR_SUCCESS)
         return status;
-    status = sys_stream_connect(&stream, name, timeout == 0 ? 0 : process_deadline(timeout));
-    if (status == APR_ENOENT)
-        return mproc_fail(status, "%s: nobody listens at '%.200s'", call, name);
-    if (status == APR_TIMEUP)
-        return mproc_fail(status, "%s: whoever listens at '%.200s' takes no more", call, name);
-    if (status != APR_SUCCESS)
-        return mproc_fail(status, "%s: '%.200s' cannot be reached", call, name);
-    status = conn_create(&conn, stream, options.max_size, call);
-    if (status != APR_SUCCESS)
-        return status;
-    conn_join_pool(conn, options.pool);
-    *handle = conn->handle;
-    return APR_SUCCESS;
+    status = sys_stream_connect(&conn->stream, name, timeout == 0 ? 0 : process_deadline(timeout));
+    if (status == APR_SUCCESS)
+        conn_join_pool(conn, options.pool);
+    else if (status == APR_ENOENT)
+        status = mproc_fail(status, "%s: nobody listens at '%.200s'", call, name);
+    else if (status == APR_TIMEUP)
+        status = mproc_fail(status, "%s: whoever listens at '%.200s' takes no more", call, name);
+    else
+        status = mproc_fail(status, "%s: '%.200s' cannot be reached", call, name);
+    *handle = conn_complete(conn, status);
+    return status;
 }

@@ -248,32 +248,34 @@ static int accept_next(const sys_listener_t *listener)
     }
 }
 
-/** Make a stream of a socket that is connected. */
-static apr_status_t make_stream(sys_stream_t **stream, int fd)
+/** Give a stream a socket that is connected. */
+static void take(sys_stream_t *stream, int fd)
 {
     fcntl(fd, F_SETFL, 0); /* some systems let it inherit that it does not wait; a program that gets it expects it to */
-    const apr_status_t status = unix_stream_make(stream, fd, SYS_STREAM_IN | SYS_STREAM_OUT);
-    if (status != APR_SUCCESS)
-        unix_close(fd);
-    return status;
+    unix_stream_take(stream, fd);
 }
 
 apr_status_t sys_listener_accept(sys_listener_t *listener, sys_stream_t **stream, sys_time_t deadline,
                                  sys_handle_t stop)
 {
-    *stream = NULL;
-    for (;;) {
+    /* Made before: who was accepted is not to be lost because there is no memory. */
+    apr_status_t status = unix_stream_make(stream, -1, SYS_STREAM_IN | SYS_STREAM_OUT);
+    while (status == APR_SUCCESS) {
         const int fd = accept_next(listener);
-        if (fd >= 0)
-            return make_stream(stream, fd);
-        if (errno != EAGAIN && errno != EWOULDBLOCK)
-            return errno;
-        if (atomic_load(&listener->is_stopped))
-            return APR_EOF;
-        const apr_status_t status = unix_wait_for(listener->fd, POLLIN, deadline, stop);
-        if (status != APR_SUCCESS)
+        if (fd >= 0) {
+            take(*stream, fd);
             return status;
+        }
+        if (errno != EAGAIN && errno != EWOULDBLOCK)
+            status = errno;
+        else if (atomic_load(&listener->is_stopped))
+            status = APR_EOF;
+        else
+            status = unix_wait_for(listener->fd, POLLIN, deadline, stop);
     }
+    sys_stream_close(*stream);
+    *stream = NULL;
+    return status;
 }
 
 /** Try to connect: 0, or an errno value. */
@@ -304,16 +306,22 @@ apr_status_t sys_stream_connect(sys_stream_t **stream, const char *name, sys_tim
 {
     enum { LONGEST_NAP = 50 };
     int fd;
-    *stream = NULL;
-    for (int nap = 1;; nap = nap < LONGEST_NAP ? nap * 2 : nap) {
+    apr_status_t status = unix_stream_make(stream, -1, SYS_STREAM_IN | SYS_STREAM_OUT);
+    for (int nap = 1; status == APR_SUCCESS; nap = nap < LONGEST_NAP ? nap * 2 : nap) {
         const int error = try_connect(&fd, name);
-        if (error == 0)
-            return make_stream(stream, fd);
+        if (error == 0) {
+            take(*stream, fd);
+            return status;
+        }
         const int is_absent = error == ENOENT || error == ECONNREFUSED;
         if (!is_absent && error != EAGAIN && error != EINTR)
-            return error;
-        if (deadline == 0 || sys_now() >= deadline)
-            return is_absent ? APR_ENOENT : APR_TIMEUP;
-        poll(NULL, 0, nap);
+            status = error;
+        else if (deadline == 0 || sys_now() >= deadline)
+            status = is_absent ? APR_ENOENT : APR_TIMEUP;
+        else
+            poll(NULL, 0, nap);
     }
+    sys_stream_close(*stream);
+    *stream = NULL;
+    return status;
 }

@@ -48,13 +48,18 @@ apr_status_t unix_stream_make(sys_stream_t **stream, int fd, int directions)
     *stream = calloc(1, sizeof **stream);
     if (!*stream)
         return APR_ENOMEM;
-    (*stream)->fd = fd;
     (*stream)->is_socket = (*stream)->can_attach = (*stream)->is_ours = 1;
     (*stream)->directions = directions;
+    unix_stream_take(*stream, fd);
+    return APR_SUCCESS;
+}
+
+void unix_stream_take(sys_stream_t *stream, int fd)
+{
+    stream->fd = fd;
 #if defined(MPROC_HAVE_SO_NOSIGPIPE)
     setsockopt(fd, SOL_SOCKET, SO_NOSIGPIPE, &(int){1}, sizeof(int)); /* fails for pipes */
 #endif
-    return APR_SUCCESS;
 }
 
 apr_status_t sys_stream_pair(sys_stream_t **first, sys_stream_t **second, int one_way)
