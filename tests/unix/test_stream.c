@@ -540,6 +540,42 @@ static void test_no_descriptors_left(void **state)
     assert_success(mproc_conn_close(other));
 }
 
+/** Make the system take little at once, so that a message of some size goes in parts. */
+static void give_little_room(mproc_conn_t *conn)
+{
+    const int room = 1; /* the least that there is */
+    mproc_os_handle_t handle;
+    assert_success(mproc_conn_fileno(conn, &handle));
+    assert_int_equal(setsockopt((int)handle, SOL_SOCKET, SO_SNDBUF, &room, sizeof room), 0);
+}
+
+/** Ends that were sent with a message whose rest cannot go out any more are not lost: they are as before. */
+static void test_moves_that_fail_in_the_middle(void **state)
+{
+    static const char data[30000];
+    (void)state;
+    for (int how = 0; how < 4; how++) {
+        mproc_conn_t *carrier, *other, *first, *second;
+        later_t later;
+        make_conns(&carrier, &other);
+        make_conns(&first, &second);
+        give_little_room(carrier);
+        const mproc_attachments_t attachments = {&second, 1, NULL, 0};
+        const apr_interval_time_t timeout = how / 2 ? MPROC_FOREVER : patience();
+        begin_later(&later, 20, close_conn, how % 2 ? carrier : other);
+        assert_failure(mproc_conn_send_with(carrier, data, sizeof data, &attachments, timeout),
+                       how % 2 ? MPROC_ECLOSED : APR_EPIPE);
+        end_later(&later);
+        if (how % 2)
+            assert_failure(mproc_conn_discard(other, patience()), MPROC_ETRUNCATED);
+        mproc_conn_close(how % 2 ? other : carrier);
+        assert_success(send_bytes(first, 100, 1, 0));
+        assert_success(expect_bytes(second, 100, 1, 0));
+        assert_success(mproc_conn_close(second));
+        expect_end(first); /* and there is no other copy */
+    }
+}
+
 /* ---- Paths ------------------------------------------------------------------------------------------------------- */
 
 static char folder[64];
@@ -746,15 +782,25 @@ static void test_other_users(void **state)
 int main(int argc, char **argv)
 {
     static const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_byte_by_byte),        cmocka_unit_test(test_bad_frames),
-        cmocka_unit_test(test_false_lengths),       cmocka_unit_test(test_child_with_bad_frames),
-        cmocka_unit_test(test_plain_pipe),          cmocka_unit_test(test_pipe_that_fills),
-        cmocka_unit_test(test_network_socket),      cmocka_unit_test(test_closed_while_waiting),
-        cmocka_unit_test(test_no_signal),           cmocka_unit_test(test_open_refused),
-        cmocka_unit_test(test_interrupted_calls),   cmocka_unit_test(test_copy_of_a_child),
-        cmocka_unit_test(test_no_descriptors_left), cmocka_unit_test(test_paths),
-        cmocka_unit_test(test_folder_of_names),     cmocka_unit_test(test_stale_path),
-        cmocka_unit_test(test_full_backlog),        cmocka_unit_test(test_other_users),
+        cmocka_unit_test(test_byte_by_byte),
+        cmocka_unit_test(test_bad_frames),
+        cmocka_unit_test(test_false_lengths),
+        cmocka_unit_test(test_child_with_bad_frames),
+        cmocka_unit_test(test_plain_pipe),
+        cmocka_unit_test(test_pipe_that_fills),
+        cmocka_unit_test(test_network_socket),
+        cmocka_unit_test(test_closed_while_waiting),
+        cmocka_unit_test(test_no_signal),
+        cmocka_unit_test(test_open_refused),
+        cmocka_unit_test(test_interrupted_calls),
+        cmocka_unit_test(test_copy_of_a_child),
+        cmocka_unit_test(test_no_descriptors_left),
+        cmocka_unit_test(test_moves_that_fail_in_the_middle),
+        cmocka_unit_test(test_paths),
+        cmocka_unit_test(test_folder_of_names),
+        cmocka_unit_test(test_stale_path),
+        cmocka_unit_test(test_full_backlog),
+        cmocka_unit_test(test_other_users),
     };
     return harness_main(argc, argv, tests, sizeof tests / sizeof tests[0]);
 }
