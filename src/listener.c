@@ -177,15 +177,12 @@ apr_status_t mproc_listener_close(mproc_listener_t *handle)
 
 /* ---- Connecting -------------------------------------------------------------------------------------------------- */
 
-/** Wait for somebody to connect; the status has no text. */
-static apr_status_t accept_one(listener_t *listener, sys_stream_t **stream, apr_interval_time_t timeout)
+/** Wait for somebody to connect, when nobody has; the status has no text. */
+static apr_status_t wait_for_one(listener_t *listener, sys_stream_t **stream, apr_interval_time_t timeout)
 {
     waiter_t *waiter;
-    apr_status_t status = sys_listener_accept(listener->listener, stream, 0, SYS_NO_HANDLE);
-    if (status != APR_TIMEUP || timeout == 0)
-        return status;
     const sys_time_t deadline = process_deadline(timeout);
-    status = waiter_begin(&waiter, &listener->closable);
+    apr_status_t status = waiter_begin(&waiter, &listener->closable);
     if (status != APR_SUCCESS)
         return status;
     atomic_fetch_add(&listener->closable.waiters, 1);
@@ -195,11 +192,19 @@ static apr_status_t accept_one(listener_t *listener, sys_stream_t **stream, apr_
                      ? MPROC_ECLOSED
                      : sys_listener_accept(listener->listener, stream, deadline, waiter->event.sentinel);
     } while (status == APR_EINTR);
-    if (status != APR_SUCCESS && atomic_load(&listener->closable.is_closed))
-        status = MPROC_ECLOSED;
     atomic_fetch_sub(&listener->closable.waiters, 1);
     waiter_end(waiter);
     return status;
+}
+
+/** Get one who has connected or will; the status has no text. */
+static apr_status_t accept_one(listener_t *listener, sys_stream_t **stream, apr_interval_time_t timeout)
+{
+    apr_status_t status = sys_listener_accept(listener->listener, stream, 0, SYS_NO_HANDLE);
+    if (status == APR_TIMEUP && timeout != 0)
+        status = wait_for_one(listener, stream, timeout);
+    /* What a close looks like to the system is not what it is. */
+    return status != APR_SUCCESS && atomic_load(&listener->closable.is_closed) ? MPROC_ECLOSED : status;
 }
 
 apr_status_t mproc_listener_accept(mproc_listener_t *handle, mproc_conn_t **conn_handle, apr_interval_time_t timeout)
