@@ -1230,6 +1230,43 @@ static void test_read_ahead_by_another(void **state)
     end_conns();
 }
 
+static void close_two(void *context)
+{
+    mproc_conn_t **conns = context;
+    assert_success(send_bytes(conns[3], 10, 1, 0)); /* to the one before: it is ready */
+    for (int i = 0; i < 2; i++)
+        assert_success(mproc_conn_close(conns[i]));
+}
+
+/** What was closed since whoever waits has looked is told of each, and nothing else is. */
+static void test_closed_meanwhile(void **state)
+{
+    mproc_conn_t *conns[4];
+    (void)state;
+    make_conns(&conns[0], &conns[1]);
+    make_conns(&conns[2], &conns[3]);
+    mproc_wait_t items[] = {mproc_wait_conn(conns[2]), mproc_wait_conn(conns[1]), mproc_wait_conn(conns[3]),
+                            mproc_wait_conn(conns[0])};
+    fault_before("poll", close_two, conns);
+    assert_failure(mproc_wait(items, 4, patience()), MPROC_ECLOSED);
+    for (int i = 0; i < 4; i++) {
+        assert_int_equal(items[i].is_ready, 0);
+        assert_int_equal(items[i].status, i % 2 ? MPROC_ECLOSED : APR_SUCCESS);
+    }
+    items[1].kind = items[3].kind = MPROC_WAIT_NOTHING;
+    assert_success(mproc_wait(items, 4, patience())); /* the others are as before */
+    assert_int_equal(items[0].is_ready, 1);
+    /* With something else that is wrong it is the first one that the call fails for. */
+    make_conns(&conns[0], &conns[1]);
+    items[0] = mproc_wait_handle(MPROC_NO_HANDLE);
+    items[1] = mproc_wait_conn(conns[1]);
+    fault_before("poll", close_two, conns);
+    assert_failure(mproc_wait(items, 2, patience()), APR_EBADF);
+    assert_int_equal(items[0].status, APR_EBADF);
+    assert_int_equal(items[1].status, MPROC_ECLOSED);
+    close_both(conns[2], conns[3]);
+}
+
 int main(int argc, char **argv)
 {
     static const struct CMUnitTest tests[] = {
@@ -1262,6 +1299,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_connect),
         cmocka_unit_test(test_close),
         cmocka_unit_test(test_read_ahead_by_another),
+        cmocka_unit_test(test_closed_meanwhile),
     };
     return harness_main(argc, argv, tests, sizeof tests / sizeof tests[0]);
 }
