@@ -254,20 +254,24 @@ apr_status_t conn_fail(apr_status_t status, const conn_t *conn, const char *call
 
 /* ---- Waiting ----------------------------------------------------------------------------------------------------- */
 
-/** Go through a step as long as it is only woken to look again. */
-static apr_status_t wait_in_step(conn_t *conn, conn_step_t step, void *context, sys_time_t deadline,
+/** Go through the step as long as it is only woken to look again. */
+static apr_status_t wait_in_step(conn_t *conn, const conn_operation_t *operation, void *context, sys_time_t deadline,
                                  apr_status_t so_far)
 {
     waiter_t *waiter;
     apr_status_t status = waiter_begin(&waiter, &conn->closable);
-    /* What was begun stays so, also where nobody can wait for its end. */
-    if (status != APR_SUCCESS)
-        return so_far == MPROC_EUNFINISHED ? so_far : status;
+    if (status != APR_SUCCESS) {
+        /* Where nobody can wait, what is there can be received all the same, and what was begun stays so. */
+        if (so_far == APR_TIMEUP && operation->direction == SYS_STREAM_IN)
+            so_far = operation->step(conn, context, 0, SYS_NO_HANDLE);
+        return so_far == APR_TIMEUP ? status : so_far;
+    }
     atomic_fetch_add(&conn->closable.waiters, 1);
     do {
         waiter_reset(waiter);
-        status = atomic_load(&conn->closable.is_closed) ? MPROC_ECLOSED
-                                                        : step(conn, context, deadline, waiter->event.sentinel);
+        status = atomic_load(&conn->closable.is_closed)
+                     ? MPROC_ECLOSED
+                     : operation->step(conn, context, deadline, waiter->event.sentinel);
     } while (status == APR_EINTR);
     atomic_fetch_sub(&conn->closable.waiters, 1);
     waiter_end(waiter);
@@ -295,7 +299,7 @@ apr_status_t conn_perform(conn_t *conn, const conn_operation_t *operation, void 
                                                                  : operation->step(conn, context, 0, SYS_NO_HANDLE);
     /* What is tried without waiting may stop in the middle. */
     if ((status == APR_TIMEUP || status == MPROC_EUNFINISHED) && timeout != 0)
-        status = wait_in_step(conn, operation->step, context, deadline ? deadline : process_deadline(timeout), status);
+        status = wait_in_step(conn, operation, context, deadline ? deadline : process_deadline(timeout), status);
     /* What a close looks like to the system is not what it is. */
     if (status != APR_SUCCESS && atomic_load(&conn->closable.is_closed))
         status = MPROC_ECLOSED;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What only Unix has of connections and listeners: frames, plain pipes, signals, limits, paths, other users. */
+/* What only Unix has of connections and listeners: frames, plain pipes, signals, paths, other users. */
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -478,67 +477,7 @@ static void test_copy_of_a_child(void **state)
     }
 }
 
-/* ---- Limits ------------------------------------------------------------------------------------------------------ */
-
-/** With no room for what a message brings, the message is lost, and the connection goes on. */
-static void test_no_descriptors_left(void **state)
-{
-    enum { MANY = 5 };
-    struct rlimit before, limit;
-    mproc_conn_t *carrier, *other, *ours[MANY], *theirs[MANY], *came[MANY];
-    int failures = 0;
-    (void)state;
-    make_conns(&carrier, &other);
-    assert_failure(expect_bytes(other, 0, 0, 1), APR_TIMEUP);
-    const int used = count_descriptors();
-    getrlimit(RLIMIT_NOFILE, &before);
-    for (int room = 0; room < MANY + 2; room++) {
-        void *data;
-        size_t size;
-        for (int i = 0; i < MANY; i++)
-            assert_success(mproc_pipe(&ours[i], &theirs[i], NULL));
-        mproc_attachments_t attachments = {theirs, MANY, NULL, 0};
-        assert_success(mproc_conn_send_with(carrier, "x", 1, &attachments, 0));
-        assert_success(send_bytes(carrier, 10, 1, 0));
-        const int first_free = dup(0);
-        close(first_free);
-        int beyond = first_free; /* the numbers are not dense: what is free below the limit counts */
-        for (int i = 0; i < room; beyond++)
-            i += fcntl(beyond, F_GETFD) < 0;
-        limit = before;
-        limit.rlim_cur = (rlim_t)beyond;
-        setrlimit(RLIMIT_NOFILE, &limit);
-        attachments.conns = came;
-        const apr_status_t status = mproc_conn_recv_with(other, &data, &size, &attachments, 0);
-        setrlimit(RLIMIT_NOFILE, &before);
-        if (status == APR_SUCCESS) {
-            mproc_free(data);
-            for (int i = 0; i < MANY; i++)
-                assert_success(mproc_conn_close(came[i]));
-        } else {
-            assert_failure(status, APR_EMFILE);
-            failures++;
-        }
-        assert_success(expect_bytes(other, 10, 1, 0));
-        for (int i = 0; i < MANY; i++) {
-            assert_failure(expect_bytes(ours[i], 0, 0, patience()), APR_EOF);
-            assert_success(mproc_conn_close(ours[i]));
-        }
-        if (used >= 0)
-            assert_int_equal(count_descriptors(), used);
-    }
-    assert_true(failures > 0 && failures <= MANY + 1);
-    limit = before;
-    limit.rlim_cur = 0;
-    setrlimit(RLIMIT_NOFILE, &limit);
-    assert_failure(mproc_pipe(&ours[0], &theirs[0], NULL), APR_EMFILE);
-    mproc_listener_t *listener;
-    assert_failure(mproc_listener_create(&listener, NULL, NULL), APR_EMFILE);
-    assert_failure(mproc_connect(&ours[0], "nobody", NULL, 0), APR_EMFILE);
-    setrlimit(RLIMIT_NOFILE, &before);
-    assert_success(mproc_conn_close(carrier));
-    assert_success(mproc_conn_close(other));
-}
+/* ---- Moves that fail -------------------------------------------------------------------------------------------- */
 
 /** Make the system take little at once, so that a message of some size goes in parts. */
 static void give_little_room(mproc_conn_t *conn)
@@ -794,7 +733,6 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_open_refused),
         cmocka_unit_test(test_interrupted_calls),
         cmocka_unit_test(test_copy_of_a_child),
-        cmocka_unit_test(test_no_descriptors_left),
         cmocka_unit_test(test_moves_that_fail_in_the_middle),
         cmocka_unit_test(test_paths),
         cmocka_unit_test(test_folder_of_names),
