@@ -160,21 +160,26 @@ static void look_ahead(const set_t *set)
 /** Wait, with all objects in hold. */
 static apr_status_t wait_for_any(set_t *set, mproc_wait_t *items, apr_interval_time_t timeout)
 {
-    const sys_time_t deadline = timeout == 0 ? 0 : process_deadline(timeout);
-    size_t ready;
-    apr_status_t status = waiter_begin(&set->waiter, NULL);
-    if (status != APR_SUCCESS)
-        return mproc_fail(status, "%s: there is nothing left to wait by", set->call);
+    /* To look takes nothing, and is done also where there is nothing to wait by. */
+    const apr_status_t unable = timeout == 0 ? APR_SUCCESS : waiter_begin(&set->waiter, NULL);
+    const sys_time_t deadline = set->waiter ? process_deadline(timeout) : 0;
     sys_wait_t *wake = &set->system[set->count];
+    apr_status_t status;
+    size_t ready;
     do {
-        waiter_reset(set->waiter);
+        if (set->waiter)
+            waiter_reset(set->waiter);
         status = check(set, items);
         if (status != APR_SUCCESS)
             return status;
         look_ahead(set);
-        *wake = (sys_wait_t){SYS_WAIT_HANDLE, set->waiter->event.sentinel, NULL, 0};
+        *wake = (sys_wait_t){.kind = SYS_WAIT_NOTHING};
+        if (set->waiter)
+            *wake = (sys_wait_t){SYS_WAIT_HANDLE, set->waiter->event.sentinel, NULL, 0};
         status = sys_wait_any(set->system, set->count + 1, &ready, deadline);
     } while (status == APR_SUCCESS && wake->is_ready && ready == 1);
+    if (status == APR_TIMEUP && unable != APR_SUCCESS)
+        return mproc_fail(unable, "%s: there is nothing left to wait by", set->call);
     if (status != APR_SUCCESS)
         return mproc_fail(status, status == APR_TIMEUP ? "%s: the time is up" : "%s failed", set->call);
     status = check(set, items);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Connections of processes that may not have more descriptors, where they would need some: to receive, to send, to wait. */
+/* Connections in processes that may not open more, where they would have to: to receive, send, accept, wait. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -136,7 +136,7 @@ static void test_waiting(void **state)
     mproc_conn_t *first, *second;
     void *data;
     size_t size;
-    apr_status_t status[5];
+    apr_status_t status[7];
     unsigned count = 0;
     (void)state;
     make_conns(&first, &second);
@@ -144,18 +144,22 @@ static void test_waiting(void **state)
         count++;
     limit_descriptors(0, &before);
     status[0] = send_bytes(first, 100, count, patience());
-    status[1] = mproc_conn_poll(second, patience());
+    status[1] = mproc_conn_poll(second, patience()) + mproc_conn_poll(second, 0);
     status[2] = expect_bytes(second, 100, 0, patience());
     for (unsigned i = 1; i < count; i++)
         expect_bytes(second, 100, i, MPROC_FOREVER);
     status[3] = mproc_conn_recv(second, &data, &size, MPROC_FOREVER);
     status[4] = send_bytes(first, 100, count, patience());
+    status[5] = mproc_conn_poll(first, patience());
+    status[6] = mproc_conn_poll(first, 0);
     setrlimit(RLIMIT_NOFILE, &before);
     assert_int_equal(status[0], APR_EMFILE);
-    assert_int_equal(status[1], APR_EMFILE);
+    assert_int_equal(status[1], APR_SUCCESS);
     assert_int_equal(status[2], APR_SUCCESS);
     assert_int_equal(status[3], APR_EMFILE);
     assert_int_equal(status[4], APR_SUCCESS);
+    assert_int_equal(status[5], APR_EMFILE);
+    assert_int_equal(status[6], APR_TIMEUP);
     assert_success(expect_bytes(second, 100, count, 0)); /* all before it have come */
     close_both(first, second);
 }
