@@ -207,38 +207,45 @@ int conn_table_check(const unsigned char *table, size_t size, size_t *table_size
     return at == header.size && handles == header.handle_count && handles <= SYS_ATTACHED_MAX;
 }
 
-/** Make one connection; its handles belong to it, also after a failure. */
-static apr_status_t open_one(conn_t **conn, const record_t *record, const unsigned char *bytes,
+/** Keep what had been received of a message. */
+static apr_status_t keep_partial(conn_t *conn, const unsigned char *bytes, size_t size)
+{
+    if (size == 0)
+        return APR_SUCCESS;
+    conn->partial = malloc(size + 1);
+    if (!conn->partial)
+        return APR_ENOMEM;
+    memcpy(conn->partial, bytes, size);
+    conn->have = conn->room = size;
+    return APR_SUCCESS;
+}
+
+/** Make one connection; its handles belong to it, also after a failure, when there is none. */
+static apr_status_t open_one(mproc_conn_t **handle, const record_t *record, const unsigned char *bytes,
                              const sys_handle_t *handles, const char *call)
 {
-    sys_stream_t *stream;
-    *conn = NULL;
-    apr_status_t status = sys_stream_open(&stream, handles[0], (int)record->directions);
-    if (status != APR_SUCCESS) {
-        sys_handle_close(handles[0]);
-        stream = NULL;
-    } else {
-        status = sys_stream_unpack(stream, bytes + record->partial_size, (size_t)record->ahead_size,
-                                   record->partial_size, handles + 1, record->handle_count - 1);
+    conn_t *conn;
+    uint32_t taken = 0; /* handles that are the stream's */
+    *handle = NULL;
+    apr_status_t status = conn_create(&conn, (size_t)record->max_size, call);
+    if (status == APR_SUCCESS) {
+        status = keep_partial(conn, bytes, (size_t)record->partial_size);
+        if (status == APR_SUCCESS)
+            status = sys_stream_open(&conn->stream, handles[0], (int)record->directions);
+        if (status == APR_SUCCESS) {
+            taken = 1;
+            status = sys_stream_unpack(conn->stream, bytes + record->partial_size, (size_t)record->ahead_size,
+                                       record->partial_size, handles + 1, record->handle_count - 1);
+        }
+        if (status == APR_SUCCESS)
+            taken = record->handle_count;
+        else
+            status = mproc_fail(status, "%s: a connection that came cannot be used", call);
+        *handle = conn_complete(conn, status);
     }
-    if (status != APR_SUCCESS) {
-        for (uint32_t i = 1; i < record->handle_count; i++)
-            sys_handle_close(handles[i]);
-        sys_stream_close(stream);
-        return mproc_fail(status, "%s: a connection that came cannot be used", call);
-    }
-    status = conn_create(conn, stream, (size_t)record->max_size, call);
-    if (status != APR_SUCCESS || record->partial_size == 0)
-        return status;
-    (*conn)->partial = malloc((size_t)record->partial_size + 1);
-    if (!(*conn)->partial) {
-        handle_close((*conn)->handle, HANDLE_CONN);
-        *conn = NULL;
-        return mproc_fail(APR_ENOMEM, "%s: no memory for what had been received", call);
-    }
-    memcpy((*conn)->partial, bytes, (size_t)record->partial_size);
-    (*conn)->have = (*conn)->room = (size_t)record->partial_size;
-    return APR_SUCCESS;
+    for (uint32_t i = taken; i < record->handle_count; i++)
+        sys_handle_close(handles[i]);
+    return status;
 }
 
 apr_status_t conn_table_open(mproc_conn_t **conns, const unsigned char *table, const sys_handle_t *handles,
@@ -250,13 +257,11 @@ apr_status_t conn_table_open(mproc_conn_t **conns, const unsigned char *table, c
     const unsigned char *at = table + sizeof header;
     for (uint32_t i = 0; i < header.conn_count; i++) {
         record_t record;
-        conn_t *conn = NULL;
         memcpy(&record, at, sizeof record);
         at += sizeof record;
-        const apr_status_t status = open_one(&conn, &record, at, handles, call);
+        const apr_status_t status = open_one(&conns[i], &record, at, handles, call);
         if (result == APR_SUCCESS)
             result = status;
-        conns[i] = conn ? conn->handle : NULL;
         at += record.partial_size + record.ahead_size;
         handles += record.handle_count;
     }

@@ -38,8 +38,14 @@ typedef struct conn_t {
 
 /* ---- connection.c ------------------------------------------------------------------------------------------------ */
 
-/** Make a connection of a stream, which it owns from then on, also after a failure; the status has its text. */
-apr_status_t conn_create(conn_t **conn, sys_stream_t *stream, size_t max_size, const char *call);
+/**
+ * Make a connection that has no stream yet, so that no memory is needed once there is one: then nothing can be lost any
+ * more. It is the caller's alone until conn_complete(). The status has its text.
+ */
+apr_status_t conn_create(conn_t **conn, size_t max_size, const char *call);
+
+/** If a connection has got its stream, tell its handle; else drop it, and tell NULL. */
+mproc_conn_t *conn_complete(conn_t *conn, apr_status_t status);
 
 /** Take options of a program that may know fewer than there are; the status has its text. */
 apr_status_t conn_take_options(mproc_conn_opts_t *complete, const mproc_conn_opts_t *opts, size_t size,

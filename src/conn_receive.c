@@ -27,6 +27,7 @@ typedef struct receipt_t {
     unsigned char *data;
     size_t size;
     size_t conn_count;
+    int is_lost; /* the message was, since its handles were */
     sys_handle_t handles[SYS_ATTACHED_MAX];
 } receipt_t;
 
@@ -122,7 +123,8 @@ static apr_status_t drop_message(conn_t *conn, receipt_t *receipt, sys_time_t de
     const apr_status_t status = sys_stream_end_message(conn->stream, receipt->handles);
     for (size_t i = 0; i < receipt->next.handle_count && status == APR_SUCCESS; i++)
         sys_handle_close(receipt->handles[i]);
-    return status;
+    /* It is all the same if its handles were lost. */
+    return status == MPROC_EPROTOCOL ? status : APR_SUCCESS;
 }
 
 /** Find the attachments of a message that has been read, and whether the caller has room for them. */
@@ -188,7 +190,9 @@ static apr_status_t receive_step(conn_t *conn, void *context, sys_time_t deadlin
         conn->partial = NULL;
     }
     conn_drop_partial(conn);
-    return sys_stream_end_message(conn->stream, receipt->handles);
+    status = sys_stream_end_message(conn->stream, receipt->handles);
+    receipt->is_lost = status != APR_SUCCESS;
+    return status;
 }
 
 /**
@@ -221,6 +225,8 @@ static apr_status_t receive(mproc_conn_t *handle, receipt_t *receipt, apr_interv
     if (status == MPROC_ETOOBIG)
         mproc_fail(status, "%s: the message has %zu bytes, there is room for %zu", call, receipt->size,
                    receipt->is_into ? receipt->capacity : conn->max_size);
+    else if (receipt->is_lost)
+        status = mproc_fail(status, "%s: the message is lost, since what came with it is", call);
     else if (status == MPROC_ESIZE)
         mproc_fail(status, "%s: the message has %zu bytes, %zu are expected", call, receipt->size, receipt->capacity);
     else
@@ -308,8 +314,9 @@ static apr_status_t open_attachments(receipt_t *receipt, mproc_attachments_t *at
             sys_handle_close(handle);
         attachments->handles[i] = (mproc_os_handle_t)handle;
     }
-    if (status == APR_SUCCESS)
-        memmove(receipt->data, receipt->data + table_size, receipt->size + 1);
+    if (status != APR_SUCCESS)
+        return mproc_fail(status, "%s: the message is lost, since a connection that came with it cannot be used", call);
+    memmove(receipt->data, receipt->data + table_size, receipt->size + 1);
     return status;
 }
 

@@ -30,7 +30,9 @@ static apr_status_t send_step(conn_t *conn, void *context, sys_time_t deadline, 
     }
     /* It was woken in the middle of the message, or its time is up: then this looks once more, and no longer. */
     status = sys_stream_flush(conn->stream, deadline, stop);
-    return status == APR_TIMEUP ? MPROC_EUNFINISHED : status;
+    /* Whatever else fails, the rest is still there, and goes out later. */
+    const int is_over = status == APR_SUCCESS || status == APR_EPIPE || status == MPROC_EBROKEN;
+    return is_over || status == APR_EINTR ? status : MPROC_EUNFINISHED;
 }
 
 static int send_waits(const conn_t *conn, const void *context)
@@ -122,8 +124,8 @@ static apr_status_t send_moving(conn_t *conn, conn_move_t *move, const void *dat
         move->handles[move->handle_count++] = (sys_handle_t)attachments->handles[i];
     sending.message.handle_count = move->handle_count;
     const apr_status_t status = send_message(conn, &sending, timeout);
-    /* They went with the beginning, whatever came of the rest. */
-    *has_moved = status == APR_SUCCESS || status == MPROC_EUNFINISHED || sending.is_begun;
+    /* They went with the beginning, but whoever never gets the rest never gets them. */
+    *has_moved = status == APR_SUCCESS || status == MPROC_EUNFINISHED;
     return status;
 }
 

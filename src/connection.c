@@ -19,21 +19,30 @@ static void destroy(void *object)
     free(conn);
 }
 
-apr_status_t conn_create(conn_t **conn, sys_stream_t *stream, size_t max_size, const char *call)
+apr_status_t conn_create(conn_t **conn, size_t max_size, const char *call)
 {
+    void *object;
     *conn = calloc(1, sizeof **conn);
     if (*conn) {
         (*conn)->owner = sys_getpid();
-        (*conn)->stream = stream;
         (*conn)->max_size = max_size;
         (*conn)->handle = handle_open(HANDLE_CONN, *conn, destroy);
-        if ((*conn)->handle)
+        /* In use, it stays even if the library is ended meanwhile. */
+        if ((*conn)->handle && handle_acquire(&object, (*conn)->handle, HANDLE_CONN) == APR_SUCCESS)
             return APR_SUCCESS;
     }
-    sys_stream_close(stream);
     free(*conn);
     *conn = NULL;
     return mproc_fail(APR_ENOMEM, "%s: no memory for another connection", call);
+}
+
+mproc_conn_t *conn_complete(conn_t *conn, apr_status_t status)
+{
+    mproc_conn_t *handle = conn->handle;
+    if (status != APR_SUCCESS)
+        handle_close(handle, HANDLE_CONN);
+    conn_release(conn);
+    return status == APR_SUCCESS ? handle : NULL;
 }
 
 void conn_close_handle(mproc_conn_t *handle)
@@ -76,7 +85,6 @@ apr_status_t mproc_pipe_sized(mproc_conn_t **first, mproc_conn_t **second, const
 {
     static const char call[] = "mproc_pipe";
     mproc_conn_opts_t options = {0};
-    sys_stream_t *streams[2];
     conn_t *conns[2];
     if (first)
         *first = NULL;
@@ -90,24 +98,22 @@ apr_status_t mproc_pipe_sized(mproc_conn_t **first, mproc_conn_t **second, const
         status = conn_take_options(&options, opts, opts_size, call);
     if (status != APR_SUCCESS)
         return status;
-    status = sys_stream_pair(&streams[0], &streams[1], options.one_way);
+    status = conn_create(&conns[0], options.max_size, call);
     if (status != APR_SUCCESS)
-        return mproc_fail(status, "%s: no connection can be made", call);
-    status = conn_create(&conns[0], streams[0], options.max_size, call);
+        return status;
+    status = conn_create(&conns[1], options.max_size, call);
     if (status != APR_SUCCESS) {
-        sys_stream_close(streams[1]);
+        conn_complete(conns[0], status);
         return status;
     }
-    status = conn_create(&conns[1], streams[1], options.max_size, call);
-    if (status != APR_SUCCESS) {
-        handle_close(conns[0]->handle, HANDLE_CONN);
-        return status;
-    }
-    for (int i = 0; i < 2; i++)
+    status = sys_stream_pair(&conns[0]->stream, &conns[1]->stream, options.one_way);
+    if (status != APR_SUCCESS)
+        status = mproc_fail(status, "%s: no connection can be made", call);
+    for (int i = 0; i < 2 && status == APR_SUCCESS; i++)
         conn_join_pool(conns[i], options.pool);
-    *first = conns[0]->handle;
-    *second = conns[1]->handle;
-    return APR_SUCCESS;
+    *first = conn_complete(conns[0], status);
+    *second = conn_complete(conns[1], status);
+    return status;
 }
 
 apr_status_t mproc_conn_open_sized(mproc_conn_t **handle, mproc_os_handle_t os_handle, const mproc_conn_opts_t *opts,
@@ -115,7 +121,6 @@ apr_status_t mproc_conn_open_sized(mproc_conn_t **handle, mproc_os_handle_t os_h
 {
     static const char call[] = "mproc_conn_open";
     mproc_conn_opts_t options;
-    sys_stream_t *stream;
     conn_t *conn;
     if (!handle)
         return mproc_fail(APR_EINVAL, "%s: nowhere to store the connection: it is NULL", call);
@@ -123,19 +128,19 @@ apr_status_t mproc_conn_open_sized(mproc_conn_t **handle, mproc_os_handle_t os_h
     apr_status_t status = library_check_initialized(call);
     if (status == APR_SUCCESS)
         status = conn_take_options(&options, opts, opts_size, call);
+    if (status == APR_SUCCESS)
+        status = conn_create(&conn, options.max_size, call);
     if (status != APR_SUCCESS)
         return status;
-    status = sys_stream_open(&stream, (sys_handle_t)os_handle, 0);
-    if (status == APR_EINVAL)
-        return mproc_fail(status, "%s: handle %lld is no stream socket and no pipe", call, (long long)os_handle);
-    if (status != APR_SUCCESS)
-        return mproc_fail(status, "%s: handle %lld cannot be a connection", call, (long long)os_handle);
-    status = conn_create(&conn, stream, options.max_size, call);
-    if (status != APR_SUCCESS)
-        return status;
-    conn_join_pool(conn, options.pool);
-    *handle = conn->handle;
-    return APR_SUCCESS;
+    status = sys_stream_open(&conn->stream, (sys_handle_t)os_handle, 0);
+    if (status == APR_SUCCESS)
+        conn_join_pool(conn, options.pool);
+    else if (status == APR_EINVAL)
+        status = mproc_fail(status, "%s: handle %lld is no stream socket and no pipe", call, (long long)os_handle);
+    else
+        status = mproc_fail(status, "%s: handle %lld cannot be a connection", call, (long long)os_handle);
+    *handle = conn_complete(conn, status);
+    return status;
 }
 
 /* ---- Using handles ----------------------------------------------------------------------------------------------- */
@@ -249,20 +254,24 @@ apr_status_t conn_fail(apr_status_t status, const conn_t *conn, const char *call
 
 /* ---- Waiting ----------------------------------------------------------------------------------------------------- */
 
-/** Go through a step as long as it is only woken to look again. */
-static apr_status_t wait_in_step(conn_t *conn, conn_step_t step, void *context, sys_time_t deadline,
+/** Go through the step as long as it is only woken to look again. */
+static apr_status_t wait_in_step(conn_t *conn, const conn_operation_t *operation, void *context, sys_time_t deadline,
                                  apr_status_t so_far)
 {
     waiter_t *waiter;
     apr_status_t status = waiter_begin(&waiter, &conn->closable);
-    /* What was begun stays so, also where nobody can wait for its end. */
-    if (status != APR_SUCCESS)
-        return so_far == MPROC_EUNFINISHED ? so_far : status;
+    if (status != APR_SUCCESS) {
+        /* Where nobody can wait, what is there can be received all the same, and what was begun stays so. */
+        if (so_far == APR_TIMEUP && operation->direction == SYS_STREAM_IN)
+            so_far = operation->step(conn, context, 0, SYS_NO_HANDLE);
+        return so_far == APR_TIMEUP ? status : so_far;
+    }
     atomic_fetch_add(&conn->closable.waiters, 1);
     do {
         waiter_reset(waiter);
-        status = atomic_load(&conn->closable.is_closed) ? MPROC_ECLOSED
-                                                        : step(conn, context, deadline, waiter->event.sentinel);
+        status = atomic_load(&conn->closable.is_closed)
+                     ? MPROC_ECLOSED
+                     : operation->step(conn, context, deadline, waiter->event.sentinel);
     } while (status == APR_EINTR);
     atomic_fetch_sub(&conn->closable.waiters, 1);
     waiter_end(waiter);
@@ -290,7 +299,7 @@ apr_status_t conn_perform(conn_t *conn, const conn_operation_t *operation, void 
                                                                  : operation->step(conn, context, 0, SYS_NO_HANDLE);
     /* What is tried without waiting may stop in the middle. */
     if ((status == APR_TIMEUP || status == MPROC_EUNFINISHED) && timeout != 0)
-        status = wait_in_step(conn, operation->step, context, deadline ? deadline : process_deadline(timeout), status);
+        status = wait_in_step(conn, operation, context, deadline ? deadline : process_deadline(timeout), status);
     /* What a close looks like to the system is not what it is. */
     if (status != APR_SUCCESS && atomic_load(&conn->closable.is_closed))
         status = MPROC_ECLOSED;

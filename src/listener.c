@@ -177,15 +177,12 @@ apr_status_t mproc_listener_close(mproc_listener_t *handle)
 
 /* ---- Connecting -------------------------------------------------------------------------------------------------- */
 
-/** Wait for somebody to connect; the status has no text. */
-static apr_status_t accept_one(listener_t *listener, sys_stream_t **stream, apr_interval_time_t timeout)
+/** Wait for somebody to connect, when nobody has; the status has no text. */
+static apr_status_t wait_for_one(listener_t *listener, sys_stream_t **stream, apr_interval_time_t timeout)
 {
     waiter_t *waiter;
-    apr_status_t status = sys_listener_accept(listener->listener, stream, 0, SYS_NO_HANDLE);
-    if (status != APR_TIMEUP || timeout == 0)
-        return status;
     const sys_time_t deadline = process_deadline(timeout);
-    status = waiter_begin(&waiter, &listener->closable);
+    apr_status_t status = waiter_begin(&waiter, &listener->closable);
     if (status != APR_SUCCESS)
         return status;
     atomic_fetch_add(&listener->closable.waiters, 1);
@@ -195,18 +192,25 @@ static apr_status_t accept_one(listener_t *listener, sys_stream_t **stream, apr_
                      ? MPROC_ECLOSED
                      : sys_listener_accept(listener->listener, stream, deadline, waiter->event.sentinel);
     } while (status == APR_EINTR);
-    if (status != APR_SUCCESS && atomic_load(&listener->closable.is_closed))
-        status = MPROC_ECLOSED;
     atomic_fetch_sub(&listener->closable.waiters, 1);
     waiter_end(waiter);
     return status;
+}
+
+/** Get one who has connected or will; the status has no text. */
+static apr_status_t accept_one(listener_t *listener, sys_stream_t **stream, apr_interval_time_t timeout)
+{
+    apr_status_t status = sys_listener_accept(listener->listener, stream, 0, SYS_NO_HANDLE);
+    if (status == APR_TIMEUP && timeout != 0)
+        status = wait_for_one(listener, stream, timeout);
+    /* What a close looks like to the system is not what it is. */
+    return status != APR_SUCCESS && atomic_load(&listener->closable.is_closed) ? MPROC_ECLOSED : status;
 }
 
 apr_status_t mproc_listener_accept(mproc_listener_t *handle, mproc_conn_t **conn_handle, apr_interval_time_t timeout)
 {
     static const char call[] = "mproc_listener_accept";
     listener_t *listener;
-    sys_stream_t *stream = NULL;
     conn_t *conn;
     if (conn_handle)
         *conn_handle = NULL;
@@ -215,17 +219,19 @@ apr_status_t mproc_listener_accept(mproc_listener_t *handle, mproc_conn_t **conn
         return status;
     if (!conn_handle)
         status = mproc_fail(APR_EINVAL, "%s: nowhere to store the connection: it is NULL", call);
-    else if ((status = accept_one(listener, &stream, timeout)) == APR_TIMEUP)
-        status = mproc_fail(status, "%s: nobody has connected in time", call);
-    else if (status == MPROC_ECLOSED)
-        status = mproc_fail(status, "%s: another thread has closed the listener", call);
-    else if (status != APR_SUCCESS)
-        status = mproc_fail(status, "%s: nobody can connect to %s", call, sys_listener_address(listener->listener));
     else
-        status = conn_create(&conn, stream, listener->max_size, call);
+        status = conn_create(&conn, listener->max_size, call);
+    if (status == APR_SUCCESS) {
+        status = accept_one(listener, &conn->stream, timeout);
+        if (status == APR_TIMEUP)
+            status = mproc_fail(status, "%s: nobody has connected in time", call);
+        else if (status == MPROC_ECLOSED)
+            status = mproc_fail(status, "%s: another thread has closed the listener", call);
+        else if (status != APR_SUCCESS)
+            status = mproc_fail(status, "%s: nobody can connect to %s", call, sys_listener_address(listener->listener));
+        *conn_handle = conn_complete(conn, status);
+    }
     listener_release(listener);
-    if (status == APR_SUCCESS)
-        *conn_handle = conn->handle;
     return status;
 }
 
@@ -233,7 +239,6 @@ apr_status_t mproc_connect_sized(mproc_conn_t **handle, const char *name, const 
                                  size_t opts_size, apr_interval_time_t timeout)
 {
     static const char call[] = "mproc_connect";
-    sys_stream_t *stream;
     conn_t *conn;
     mproc_conn_opts_t options;
     if (handle)
@@ -245,19 +250,19 @@ apr_status_t mproc_connect_sized(mproc_conn_t **handle, const char *name, const 
         status = conn_take_options(&options, opts, opts_size, call);
     if (status == APR_SUCCESS)
         status = check_name(name, call);
+    if (status == APR_SUCCESS)
+        status = conn_create(&conn, options.max_size, call);
     if (status != APR_SUCCESS)
         return status;
-    status = sys_stream_connect(&stream, name, timeout == 0 ? 0 : process_deadline(timeout));
-    if (status == APR_ENOENT)
-        return mproc_fail(status, "%s: nobody listens at '%.200s'", call, name);
-    if (status == APR_TIMEUP)
-        return mproc_fail(status, "%s: whoever listens at '%.200s' takes no more", call, name);
-    if (status != APR_SUCCESS)
-        return mproc_fail(status, "%s: '%.200s' cannot be reached", call, name);
-    status = conn_create(&conn, stream, options.max_size, call);
-    if (status != APR_SUCCESS)
-        return status;
-    conn_join_pool(conn, options.pool);
-    *handle = conn->handle;
-    return APR_SUCCESS;
+    status = sys_stream_connect(&conn->stream, name, timeout == 0 ? 0 : process_deadline(timeout));
+    if (status == APR_SUCCESS)
+        conn_join_pool(conn, options.pool);
+    else if (status == APR_ENOENT)
+        status = mproc_fail(status, "%s: nobody listens at '%.200s'", call, name);
+    else if (status == APR_TIMEUP)
+        status = mproc_fail(status, "%s: whoever listens at '%.200s' takes no more", call, name);
+    else
+        status = mproc_fail(status, "%s: '%.200s' cannot be reached", call, name);
+    *handle = conn_complete(conn, status);
+    return status;
 }

@@ -285,7 +285,8 @@ apr_status_t sys_stream_read(sys_stream_t *stream, void *buffer, size_t size, si
 /**
  * Leave the message, all of which has been read: its handles, as many as sys_stream_next() said, are the caller's now.
  *
- * @return APR_SUCCESS; MPROC_EPROTOCOL, APR_EMFILE, MPROC_EGONE: there are no handles, but the message is left.
+ * @return APR_SUCCESS; MPROC_EPROTOCOL, APR_EMFILE, APR_ENOMEM, MPROC_EGONE: there are no handles, but the message is
+ *         left.
  */
 apr_status_t sys_stream_end_message(sys_stream_t *stream, sys_handle_t *handles);
 

@@ -119,16 +119,26 @@ static apr_status_t enter(set_t *set, mproc_wait_t *items, size_t count)
     return status;
 }
 
-/** Whether another thread has closed one of the things. */
-static apr_status_t check_open(const set_t *set, mproc_wait_t *items)
+/** See which things cannot be waited for any more, and tell of each; the status is that of the first one. */
+static apr_status_t check(const set_t *set, mproc_wait_t *items)
 {
+    apr_status_t status = APR_SUCCESS;
     for (size_t i = 0; i < set->count; i++) {
-        if (!set->closables[i] || !atomic_load(&set->closables[i]->is_closed))
+        /* One that another thread closes can look ready to the system. */
+        if (set->closables[i] && atomic_load(&set->closables[i]->is_closed))
+            items[i].status = MPROC_ECLOSED;
+        else if (set->system[i].is_ready < 0)
+            items[i].status = APR_EBADF;
+        if (items[i].status == APR_SUCCESS || status != APR_SUCCESS)
             continue;
-        items[i].status = MPROC_ECLOSED;
-        return mproc_fail(MPROC_ECLOSED, "%s: another thread has closed item %zu", set->call, i);
+        status = items[i].status;
+        if (status == MPROC_ECLOSED)
+            mproc_fail(status, "%s: another thread has closed item %zu", set->call, i);
+        else
+            mproc_fail(status, "%s: item %zu, handle %lld, cannot be waited for", set->call, i,
+                       (long long)items[i].handle);
     }
-    return APR_SUCCESS;
+    return status;
 }
 
 /** Mark the streams that have read a message ahead: unless another thread is receiving, who takes it anyway. */
@@ -147,50 +157,35 @@ static void look_ahead(const set_t *set)
     }
 }
 
-/** Put the results where the program finds them. */
-static apr_status_t tell(const set_t *set, mproc_wait_t *items)
-{
-    apr_status_t status = APR_SUCCESS;
-    for (size_t i = 0; i < set->count; i++) {
-        mproc_wait_t *item = &items[i];
-        item->is_ready = set->system[i].is_ready > 0;
-        if (set->system[i].is_ready >= 0)
-            continue;
-        item->status = status = mproc_fail(APR_EBADF, "%s: item %zu, handle %lld, cannot be waited for", set->call, i,
-                                           (long long)item->handle);
-    }
-    return status;
-}
-
 /** Wait, with all objects in hold. */
 static apr_status_t wait_for_any(set_t *set, mproc_wait_t *items, apr_interval_time_t timeout)
 {
-    const sys_time_t deadline = timeout == 0 ? 0 : process_deadline(timeout);
-    size_t ready;
-    apr_status_t status = timeout == 0 ? APR_SUCCESS : waiter_begin(&set->waiter, NULL);
-    if (status != APR_SUCCESS)
-        return mproc_fail(status, "%s: there is nothing left to wait by", set->call);
-    const size_t count = set->waiter ? set->count + 1 : set->count;
+    /* To look takes nothing, and is done also where there is nothing to wait by. */
+    const apr_status_t unable = timeout == 0 ? APR_SUCCESS : waiter_begin(&set->waiter, NULL);
+    const sys_time_t deadline = set->waiter ? process_deadline(timeout) : 0;
     sys_wait_t *wake = &set->system[set->count];
+    apr_status_t status;
+    size_t ready;
     do {
-        if (set->waiter) {
+        if (set->waiter)
             waiter_reset(set->waiter);
-            *wake = (sys_wait_t){SYS_WAIT_HANDLE, set->waiter->event.sentinel, NULL, 0};
-        }
-        status = check_open(set, items);
+        status = check(set, items);
         if (status != APR_SUCCESS)
             return status;
         look_ahead(set);
-        status = sys_wait_any(set->system, count, &ready, deadline);
+        *wake = (sys_wait_t){.kind = SYS_WAIT_NOTHING};
+        if (set->waiter)
+            *wake = (sys_wait_t){SYS_WAIT_HANDLE, set->waiter->event.sentinel, NULL, 0};
+        status = sys_wait_any(set->system, set->count + 1, &ready, deadline);
     } while (status == APR_SUCCESS && wake->is_ready && ready == 1);
-    /* One that another thread closes can look ready to the system. */
-    if (status == APR_SUCCESS)
-        status = check_open(set, items);
-    if (status == APR_SUCCESS)
-        return tell(set, items);
-    if (status == MPROC_ECLOSED)
-        return status;
-    return mproc_fail(status, status == APR_TIMEUP ? "%s: the time is up" : "%s failed", set->call);
+    if (status == APR_TIMEUP && unable != APR_SUCCESS)
+        return mproc_fail(unable, "%s: there is nothing left to wait by", set->call);
+    if (status != APR_SUCCESS)
+        return mproc_fail(status, status == APR_TIMEUP ? "%s: the time is up" : "%s failed", set->call);
+    status = check(set, items);
+    for (size_t i = 0; i < set->count && status == APR_SUCCESS; i++)
+        items[i].is_ready = set->system[i].is_ready;
+    return status;
 }
 
 /** Wait for the public function `call`. */

@@ -11,11 +11,6 @@
 
 static const char not_by_thread[] = "a thread cannot be ended from outside";
 
-static void make_conns(mproc_conn_t **ours, mproc_conn_t **theirs)
-{
-    assert_success(mproc_pipe(ours, theirs, NULL));
-}
-
 /** Start a target that is given one end. */
 static mproc_process_t *start_with(mproc_target_t target, mproc_conn_t *given)
 {
@@ -30,18 +25,6 @@ static mproc_process_t *start_peer(mproc_conn_t **ours, mproc_target_t target)
     mproc_conn_t *theirs;
     make_conns(ours, &theirs);
     return start_with(target, theirs);
-}
-
-static void expect_end(mproc_conn_t *conn)
-{
-    void *data;
-    size_t size;
-    assert_failure(mproc_conn_recv(conn, &data, &size, patience()), APR_EOF);
-    assert_null(data);
-    assert_success(mproc_conn_poll(conn, 0)); /* an end counts as something to receive */
-    assert_failure(mproc_conn_recv(conn, &data, &size, 0), APR_EOF);
-    assert_failure(mproc_conn_send(conn, "x", 1, patience()), APR_EPIPE);
-    assert_success(mproc_conn_close(conn));
 }
 
 /* ---- Both ways --------------------------------------------------------------------------------------------------- */

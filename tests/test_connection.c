@@ -10,34 +10,6 @@
 #include "support/random.h"
 #include "support/support.h"
 
-/* More than any system buffers for a connection, and more than is received at once. */
-enum { HUGE_SIZE = 4000000 };
-
-static void make_conns(mproc_conn_t **first, mproc_conn_t **second)
-{
-    assert_success(mproc_pipe(first, second, NULL));
-}
-
-static void close_both(mproc_conn_t *first, mproc_conn_t *second)
-{
-    assert_success(mproc_conn_close(first));
-    assert_success(mproc_conn_close(second));
-}
-
-/** Count what is open; what the library makes, and keeps, for the first wait and the first move is there already. */
-static int count_after_waiting(void)
-{
-    mproc_conn_t *carrier, *other, *moved, *left;
-    make_conns(&carrier, &other);
-    make_conns(&moved, &left);
-    assert_success(mproc_conn_send_conn(carrier, moved, 0));
-    assert_success(mproc_conn_recv_conn(other, &moved, patience()));
-    close_both(moved, left);
-    close_both(carrier, other);
-    mproc_wait(NULL, 0, 1);
-    return count_descriptors();
-}
-
 /* ---- Bad input --------------------------------------------------------------------------------------------------- */
 
 /** Every call that takes a connection must refuse a handle with this status. */
@@ -601,11 +573,6 @@ static void test_end_after_last_message(void **state)
     assert_success(mproc_conn_close(second));
 }
 
-static void close_it(void *context)
-{
-    mproc_conn_close(context);
-}
-
 /** The other end is closed while this one waits in the middle of a message. */
 static void test_end_while_sending(void **state)
 {
@@ -614,7 +581,7 @@ static void test_end_while_sending(void **state)
         mproc_conn_t *first, *second;
         later_t later;
         make_conns(&first, &second);
-        begin_later(&later, 50, close_it, second);
+        begin_later(&later, 50, close_conn, second);
         assert_failure(send_bytes(first, HUGE_SIZE, 1, forever ? MPROC_FOREVER : patience()), APR_EPIPE);
         end_later(&later);
         assert_failure(mproc_conn_send(first, "x", 1, 0), APR_EPIPE);
@@ -668,7 +635,7 @@ static void test_closed_while_waiting(void **state)
             }
             if (where == IN_FLUSH)
                 assert_failure(send_bytes(first, HUGE_SIZE, 1, 0), MPROC_EUNFINISHED);
-            begin_later(&later, 20, close_it, first);
+            begin_later(&later, 20, close_conn, first);
             assert_failure(wait_in((wait_in_t)where, first, forever ? MPROC_FOREVER : patience()), MPROC_ECLOSED);
             end_later(&later);
             refuse_everywhere(first, MPROC_ECLOSED);
@@ -687,7 +654,7 @@ static void test_close_is_seen_by_the_other_end(void **state)
     (void)state;
     make_conns(&first, &second);
     assert_success(send_bytes(first, 10, 1, 0));
-    begin_later(&later, 20, close_it, first);
+    begin_later(&later, 20, close_conn, first);
     assert_failure(mproc_conn_recv(first, &data, &size, MPROC_FOREVER), MPROC_ECLOSED);
     end_later(&later);
     assert_success(expect_bytes(second, 10, 1, patience()));

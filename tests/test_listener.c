@@ -452,11 +452,6 @@ static void test_several_clients_and_acceptors(void **state)
     assert_int_equal(accepted, THREADS * CLIENTS);
 }
 
-static void close_listener(void *context)
-{
-    mproc_listener_close(context);
-}
-
 static void test_closed_while_accepting(void **state)
 {
     (void)state;
@@ -470,6 +465,42 @@ static void test_closed_while_accepting(void **state)
         assert_null(conn);
         end_later(&later);
     }
+}
+
+/** Once it is closed its name is free, also while threads that were in a call on it have not noticed yet. */
+static void test_name_is_free_when_closed(void **state)
+{
+    enum { ROUNDS = 20 };
+    mproc_listener_t *listener;
+    acceptor_t acceptors[ROUNDS][2];
+    later_t laters[ROUNDS][2];
+    char name[64];
+    (void)state;
+    make_name(name, "");
+    for (int i = 0; i < ROUNDS; i++) {
+        mproc_conn_t *conn;
+        assert_success(mproc_listener_create(&listener, name, NULL));
+        for (int j = 0; j < 2; j++) {
+            acceptors[i][j] = (acceptor_t){listener, APR_SUCCESS, 0, 0};
+            begin_later(&laters[i][j], 0, serve, &acceptors[i][j]);
+        }
+        apr_sleep(i % 4 * 1000); /* some are asleep in the call by then, some are about to be */
+        assert_success(mproc_listener_close(listener));
+        if (i % 2)
+            assert_failure(mproc_connect(&conn, name, NULL, 0), APR_ENOENT);
+    }
+    assert_success(mproc_listener_create(&listener, name, NULL));
+    for (int i = 0; i < ROUNDS; i++) {
+        for (int j = 0; j < 2; j++) {
+            end_later(&laters[i][j]);
+            assert_int_equal(acceptors[i][j].status, MPROC_ECLOSED);
+        }
+    }
+    /* Those that have ended since leave the name to its new owner. */
+    mproc_conn_t *client;
+    assert_success(mproc_connect(&client, name, NULL, 0));
+    expect_client(listener, client);
+    assert_success(mproc_listener_close(listener));
 }
 
 static int connect_and_tell(mproc_call_t *call)
@@ -552,6 +583,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_max_size),
         cmocka_unit_test(test_several_clients_and_acceptors),
         cmocka_unit_test(test_closed_while_accepting),
+        cmocka_unit_test(test_name_is_free_when_closed),
         cmocka_unit_test(test_peer),
         cmocka_unit_test(test_accepted_moves),
     };

@@ -11,19 +11,6 @@
 #include "support/messages.h"
 #include "support/support.h"
 
-enum { HUGE_SIZE = 4000000 };
-
-static void make_conns(mproc_conn_t **first, mproc_conn_t **second)
-{
-    assert_success(mproc_pipe(first, second, NULL));
-}
-
-static void close_both(mproc_conn_t *first, mproc_conn_t *second)
-{
-    assert_success(mproc_conn_close(first));
-    assert_success(mproc_conn_close(second));
-}
-
 /** Wait for items of which just one is to be ready, or none (-1). */
 static void expect_ready(mproc_wait_t *items, size_t count, int which)
 {
@@ -350,7 +337,16 @@ static void expect_bad(mproc_wait_t bad, apr_status_t expected)
     /* Also beside one that is ready. */
     assert_success(mproc_conn_send(first, "x", 1, 0));
     assert_failure(mproc_wait(items, 3, MPROC_FOREVER), expected);
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(items[i].status, i == 1 ? expected : APR_SUCCESS);
+        assert_int_equal(items[i].is_ready, 0);
+    }
+    /* Each one that is bad is told; the first one's status is that of the call. */
+    items[0] = mproc_wait_handle(MPROC_NO_HANDLE);
+    items[2] = bad;
+    assert_failure(mproc_wait(items, 3, MPROC_FOREVER), expected == APR_EBADF ? APR_EBADF : items[1].status);
     assert_int_equal(items[1].status, expected);
+    assert_int_equal(items[2].status, expected);
     close_both(first, second);
 }
 
@@ -391,16 +387,6 @@ static void test_bad_items(void **state)
 
 /* ---- Other threads ----------------------------------------------------------------------------------------------- */
 
-static void close_conn(void *context)
-{
-    mproc_conn_close(context);
-}
-
-static void close_listener(void *context)
-{
-    mproc_listener_close(context);
-}
-
 static void test_closed_by_another_thread(void **state)
 {
     (void)state;
@@ -430,7 +416,189 @@ static void test_closed_by_another_thread(void **state)
     }
 }
 
+static int join_and_close(mproc_process_t *process)
+{
+    return mproc_process_join(process, patience()) == APR_SUCCESS && mproc_process_close(process) == APR_SUCCESS;
+}
+
+typedef struct ending_t {
+    mproc_conn_t *conn;
+    mproc_process_t *process;
+    int is_right;
+} ending_t;
+
+/** Have a child end, and close it as soon as it has. */
+static void end_and_close(void *context)
+{
+    ending_t *ending = context;
+    ending->is_right = mproc_conn_close(ending->conn) == APR_SUCCESS && join_and_close(ending->process);
+}
+
+/** A process that another thread closes has ended, and is ready. */
+static void test_process_closed_by_another_thread(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 10; i++) {
+        ending_t ending = {NULL, NULL, 0};
+        mproc_process_opts_t opts = {0};
+        later_t later;
+        make_conns(&ending.conn, &opts.give[0]);
+        ending.process = start(wait_for_end, opts);
+        mproc_wait_t item = mproc_wait_process(ending.process);
+        begin_later(&later, 5, end_and_close, &ending);
+        assert_success(mproc_wait(&item, 1, i % 2 ? MPROC_FOREVER : patience()));
+        assert_int_equal(item.is_ready, 1);
+        assert_int_equal(item.status, APR_SUCCESS);
+        end_later(&later);
+        assert_true(ending.is_right);
+    }
+}
+
+static void send_away(void *context)
+{
+    ending_t *ending = context;
+    ending->is_right = mproc_conn_send_conn(ending->conn, (mproc_conn_t *)ending->process, patience()) == APR_SUCCESS;
+}
+
+/** A connection that another thread sends away is closed here, as it were. */
+static void test_sent_away_by_another_thread(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 10; i++) {
+        mproc_conn_t *carrier, *other, *first, *second;
+        later_t later;
+        make_conns(&carrier, &other);
+        make_conns(&first, &second);
+        ending_t ending = {carrier, (mproc_process_t *)second, 0};
+        mproc_wait_t items[] = {mproc_wait_conn(first), mproc_wait_conn(second)};
+        begin_later(&later, i, send_away, &ending);
+        assert_failure(mproc_wait(items, 2, i % 2 ? MPROC_FOREVER : patience()), MPROC_ECLOSED);
+        assert_int_equal(items[0].status, APR_SUCCESS);
+        assert_int_equal(items[1].status, MPROC_ECLOSED);
+        end_later(&later);
+        assert_true(ending.is_right);
+        assert_success(mproc_conn_recv_conn(other, &second, patience()));
+        assert_success(send_bytes(first, 10, 1, 0));
+        assert_success(expect_bytes(second, 10, 1, 0));
+        close_both(first, second);
+        close_both(carrier, other);
+    }
+}
+
 static _Atomic int are_done;
+
+/** Wait for both of a connection's ends, or for a listener, until it is closed. */
+static void wait_for_close(void *context)
+{
+    mproc_wait_t *items = context;
+    items[0].status = mproc_wait(items, 2, patience());
+}
+
+/** Close things that other threads wait for, all the time: whoever waits for several things is woken, too. */
+static void close_others(void *context)
+{
+    int *count = context;
+    while (!atomic_load(&are_done)) {
+        mproc_conn_t *first, *second;
+        mproc_listener_t *listener;
+        later_t later;
+        if (mproc_pipe(&first, &second, NULL) != APR_SUCCESS ||
+            mproc_listener_create(&listener, NULL, NULL) != APR_SUCCESS)
+            break;
+        mproc_wait_t items[2] = {mproc_wait_conn(first), mproc_wait_listener(listener)};
+        begin_later(&later, 0, wait_for_close, items);
+        apr_sleep(300);
+        if (*count % 2)
+            mproc_listener_close(listener);
+        mproc_conn_close(first);
+        mproc_conn_close(second);
+        end_later(&later);
+        if (*count % 2 == 0)
+            mproc_listener_close(listener);
+        if (items[0].status != MPROC_ECLOSED)
+            break;
+        ++*count;
+    }
+}
+
+static void send_one(void *context)
+{
+    mproc_conn_send(context, "x", 1, patience());
+}
+
+/** That something else is closed neither ends a wait nor makes it fail. */
+static void test_others_are_closed(void **state)
+{
+    mproc_conn_t *first, *second;
+    mproc_listener_t *listener;
+    later_t closer, sender;
+    int count = 0;
+    (void)state;
+    make_conns(&first, &second);
+    assert_success(mproc_listener_create(&listener, NULL, NULL));
+    mproc_wait_t items[] = {mproc_wait_conn(first), mproc_wait_listener(listener), mproc_wait_conn(second)};
+    begin_later(&closer, 0, close_others, &count);
+    for (int i = 0; i < 4; i++) {
+        mproc_conn_t *conn;
+        const apr_time_t begin = apr_time_now();
+        if (i == 0)
+            assert_failure(mproc_wait(items, 3, 100000), APR_TIMEUP);
+        else if (i == 1)
+            assert_failure(mproc_conn_poll(second, 100000), APR_TIMEUP);
+        else if (i == 2)
+            assert_failure(mproc_listener_accept(listener, &conn, 100000), APR_TIMEUP);
+        else
+            assert_failure(mproc_wait(NULL, 0, 100000), APR_TIMEUP);
+        assert_true(apr_time_now() - begin >= 99000);
+        begin_later(&sender, 30, send_one, first);
+        expect_ready(items, 3, 2);
+        end_later(&sender);
+        assert_success(mproc_conn_discard(second, 0));
+    }
+    atomic_store(&are_done, 1);
+    end_later(&closer);
+    assert_true(count > 3);
+    assert_success(mproc_listener_close(listener));
+    close_both(first, second);
+}
+
+typedef struct watching_t {
+    mproc_conn_t *conn;
+    int by_poll;
+    apr_status_t status;
+} watching_t;
+
+static void watch(void *context)
+{
+    watching_t *watching = context;
+    mproc_wait_t item = mproc_wait_conn(watching->conn);
+    watching->status =
+        watching->by_poll ? mproc_conn_poll(watching->conn, patience()) : mproc_wait(&item, 1, patience());
+}
+
+/**
+ * Two messages come, and a thread that receives reads both in advance and takes one, faster than another that waits is
+ * woken by the system: it learns of the second one all the same.
+ */
+static void test_read_ahead_by_another_thread(void **state)
+{
+    mproc_conn_t *first, *second;
+    (void)state;
+    make_conns(&first, &second);
+    for (int i = 0; i < 100; i++) {
+        watching_t watching = {second, i % 2, APR_EGENERAL};
+        later_t later;
+        begin_later(&later, 0, watch, &watching);
+        apr_sleep(i % 5 * 500); /* mostly long enough for it to be asleep; where not, it must see it as well */
+        assert_success(send_bytes(first, 10, 1, 0));
+        assert_success(send_bytes(first, 10, 2, 0));
+        assert_success(expect_bytes(second, 10, 1, 0));
+        end_later(&later);
+        assert_success(watching.status);
+        assert_success(expect_bytes(second, 10, 2, 0));
+    }
+    close_both(first, second);
+}
 
 typedef struct crowd_t {
     mproc_conn_t *conn;
@@ -499,6 +667,10 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_many),
         cmocka_unit_test(test_bad_items),
         cmocka_unit_test(test_closed_by_another_thread),
+        cmocka_unit_test(test_process_closed_by_another_thread),
+        cmocka_unit_test(test_sent_away_by_another_thread),
+        cmocka_unit_test(test_others_are_closed),
+        cmocka_unit_test(test_read_ahead_by_another_thread),
         cmocka_unit_test(test_many_threads_wait_for_one),
     };
     return harness_main(argc, argv, tests, sizeof tests / sizeof tests[0]);

@@ -147,8 +147,9 @@ static inline apr_status_t mproc_conn_open(mproc_conn_t **conn, mproc_os_handle_
  * @param size    How many.
  * @param timeout How long to wait for room, in microseconds; 0 to try, MPROC_FOREVER to wait for good.
  * @return APR_SUCCESS; APR_TIMEUP if nothing of it was sent;
- *         MPROC_EUNFINISHED if the time was up in the middle of it: the library keeps the rest, which goes out first
- *         with the next call that sends, or by mproc_conn_flush(), so do not send it again;
+ *         MPROC_EUNFINISHED if the time was up in the middle of it, or the system refused to go on: the library keeps
+ *         the rest, which goes out first with the next call that sends, or by mproc_conn_flush(), so do not send it
+ *         again;
  *         APR_EPIPE if the other end is closed;
  *         MPROC_EDIRECTION if this end only receives;
  *         MPROC_EBROKEN if an earlier failure in the middle of a message has broken this direction; APR_ENOMEM, or
@@ -164,8 +165,8 @@ MPROC_API apr_status_t mproc_conn_send(mproc_conn_t *conn, const void *data, siz
  * @param data        The bytes; may be NULL if @p size is 0.
  * @param size        How many.
  * @param attachments What comes with them. After APR_SUCCESS and MPROC_EUNFINISHED the connections are the receiver's,
- *                    and their handles here are closed; otherwise they are as before. The handles are duplicated, and
- *                    stay the caller's own.
+ *                    and their handles here are closed; otherwise they are as before, also where the message had begun.
+ *                    The handles are duplicated, and stay the caller's own.
  * @param timeout     As for mproc_conn_send().
  * @return As mproc_conn_send(); APR_EINVAL for more than MPROC_ATTACHMENTS_MAX, or the carrying connection itself;
  *         MPROC_ESTATE if one of them is being used by another thread; APR_ENOTIMPL where the connection cannot carry
@@ -286,7 +287,8 @@ MPROC_API apr_status_t mproc_conn_recv_exactly(mproc_conn_t *conn, void *buffer,
  * @param timeout     As for mproc_conn_recv().
  * @return As mproc_conn_recv(); MPROC_ETOOBIG also if there is no room for the attachments, with the counts stored: the
  *         message stays the next one; MPROC_EGONE if the sender has ended before they were received (Windows),
- *         APR_EMFILE if this process has no room for them: the message is lost.
+ *         APR_EMFILE or APR_ENOMEM if this process has no room for them: the message is lost, as mproc_last_error()
+ *         says then.
  * @remark Any thread, several at once.
  */
 static inline apr_status_t mproc_conn_recv_with(mproc_conn_t *conn, void **data, size_t *size,

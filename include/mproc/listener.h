@@ -88,7 +88,7 @@ MPROC_API const char *mproc_listener_address(mproc_listener_t *listener);
  * @param conn     Where to store the connection; NULL on failure.
  * @param timeout  How long to wait, in microseconds; 0 to try.
  * @return APR_SUCCESS; APR_TIMEUP; MPROC_ECLOSED also if another thread closes the listener; APR_EMFILE, APR_ENOMEM or
- *         another status of the system.
+ *         another status of the system: whoever has connected waits on.
  * @remark Any thread, several at once.
  */
 MPROC_API apr_status_t mproc_listener_accept(mproc_listener_t *listener, mproc_conn_t **conn,

@@ -45,9 +45,9 @@ typedef enum mproc_wait_kind_t {
 typedef struct mproc_wait_t {
     /** What kind it is. */
     mproc_wait_kind_t kind;
-    /** Set by mproc_wait(): whether it is ready. */
+    /** Set by mproc_wait(): whether it is ready. Where the call fails none is. */
     int is_ready;
-    /** Set by mproc_wait(): APR_SUCCESS, or why it cannot be waited for (any more); then nothing is told of others. */
+    /** Set by mproc_wait(): APR_SUCCESS, or why this one cannot be waited for (any more), for which the call fails. */
     apr_status_t status;
     /** The connection, process or listener. */
     void *object;
@@ -137,15 +137,17 @@ MPROC_API apr_status_t mproc_wait_sized(mproc_wait_t *items, size_t item_size, s
 /**
  * Wait until at least one of several things is ready.
  *
- * @param items   The things; `is_ready` of each is set. The same thing may occur twice. An item of zeros is never
- *                ready.
+ * @param items   The things; `is_ready` and `status` of each are set. The same thing may occur twice. An item of zeros
+ *                is never ready.
  * @param count   How many there are: any number. With 0 it just waits.
  * @param timeout How long to wait, in microseconds; 0 to look, MPROC_FOREVER to wait for good.
  * @return APR_SUCCESS if at least one is ready; APR_TIMEUP if none is; MPROC_EINIT before mproc_initialize();
- *         if an item cannot be waited for, its `status`: APR_EINVAL, MPROC_ECLOSED (also if another thread closes it
- *         meanwhile), MPROC_EFOREIGN, MPROC_ESTATE, MPROC_EDIRECTION for a connection that only sends, APR_EBADF for a
- *         handle that is not open; APR_ENOMEM or APR_EMFILE.
- * @remark Any thread. On Windows any number, too.
+ *         if items cannot be waited for, the `status` of the first of them: APR_EINVAL, MPROC_ECLOSED, MPROC_EFOREIGN,
+ *         MPROC_ESTATE, MPROC_EDIRECTION for a connection that only sends, APR_EBADF for a handle that is not open;
+ *         APR_ENOMEM or APR_EMFILE.
+ * @remark Any thread. On Windows any number, too. If another thread closes a connection or a listener meanwhile, or
+ *         sends the connection away, the call fails at once: that item has MPROC_ECLOSED, and the others may be waited
+ *         for again. What is closed besides does not matter. A process that is closed meanwhile had ended: it is ready.
  */
 static inline apr_status_t mproc_wait(mproc_wait_t *items, size_t count, apr_interval_time_t timeout)
 {

@@ -106,20 +106,27 @@ static int lock_folder(const char *path)
     return fd;
 }
 
-/** Whether somebody listens at a path. Who asks is of another type, so that those who listen do not hear of it. */
-static int is_in_use(const char *path)
+/**
+ * Whether a path is free: APR_SUCCESS, APR_EEXIST if somebody listens there, or why that cannot be told. Who asks is of
+ * another type, so that those who listen do not hear of it.
+ */
+static apr_status_t check_free(const char *path)
 {
     const struct sockaddr_un address = address_of(path);
     struct stat found;
     if (lstat(path, &found) != 0)
-        return 0;
+        return errno == ENOENT ? APR_SUCCESS : errno;
     if (!S_ISSOCK(found.st_mode))
-        return 1; /* not ours to replace */
+        return APR_EEXIST; /* not ours to replace */
     const int fd = make_socket(SOCK_DGRAM);
-    const int is_refused =
-        fd >= 0 && connect(fd, (const struct sockaddr *)&address, sizeof address) != 0 && errno == ECONNREFUSED;
+    if (fd < 0)
+        return errno;
+    const int error = connect(fd, (const struct sockaddr *)&address, sizeof address) == 0 ? 0 : errno;
     unix_close(fd);
-    return !is_refused;
+    if (error == ECONNREFUSED || error == ENOENT)
+        return APR_SUCCESS;
+    const int is_of_moment = error == ENOMEM || error == ENOBUFS || error == EAGAIN;
+    return is_of_moment ? error : APR_EEXIST;
 }
 
 /* ---- Listening -------------------- */
@@ -153,10 +160,11 @@ static apr_status_t listen_in_folder(sys_listener_t *listener, int backlog)
                                 (unsigned long)getpid(), atomic_fetch_add(&counter, 1));
     if (length >= PATH_SIZE)
         return APR_ENAMETOOLONG;
-    if (is_in_use(listener->path))
-        return APR_EEXIST;
+    apr_status_t status = check_free(listener->path);
+    if (status != APR_SUCCESS)
+        return status;
     unlink(path); /* of a process that was killed and had the same number */
-    apr_status_t status = listen_at(listener, path, backlog);
+    status = listen_at(listener, path, backlog);
     if (status == APR_SUCCESS && rename(path, listener->path) != 0) {
         status = errno;
         unlink(path);
@@ -240,32 +248,34 @@ static int accept_next(const sys_listener_t *listener)
     }
 }
 
-/** Make a stream of a socket that is connected. */
-static apr_status_t make_stream(sys_stream_t **stream, int fd)
+/** Give a stream a socket that is connected. */
+static void take(sys_stream_t *stream, int fd)
 {
     fcntl(fd, F_SETFL, 0); /* some systems let it inherit that it does not wait; a program that gets it expects it to */
-    const apr_status_t status = unix_stream_make(stream, fd, SYS_STREAM_IN | SYS_STREAM_OUT);
-    if (status != APR_SUCCESS)
-        unix_close(fd);
-    return status;
+    unix_stream_take(stream, fd);
 }
 
 apr_status_t sys_listener_accept(sys_listener_t *listener, sys_stream_t **stream, sys_time_t deadline,
                                  sys_handle_t stop)
 {
-    *stream = NULL;
-    for (;;) {
+    /* Made before: who was accepted is not to be lost because there is no memory. */
+    apr_status_t status = unix_stream_make(stream, -1, SYS_STREAM_IN | SYS_STREAM_OUT);
+    while (status == APR_SUCCESS) {
         const int fd = accept_next(listener);
-        if (fd >= 0)
-            return make_stream(stream, fd);
-        if (errno != EAGAIN && errno != EWOULDBLOCK)
-            return errno;
-        if (atomic_load(&listener->is_stopped))
-            return APR_EOF;
-        const apr_status_t status = unix_wait_for(listener->fd, POLLIN, deadline, stop);
-        if (status != APR_SUCCESS)
+        if (fd >= 0) {
+            take(*stream, fd);
             return status;
+        }
+        if (errno != EAGAIN && errno != EWOULDBLOCK)
+            status = errno;
+        else if (atomic_load(&listener->is_stopped))
+            status = APR_EOF;
+        else
+            status = unix_wait_for(listener->fd, POLLIN, deadline, stop);
     }
+    sys_stream_close(*stream);
+    *stream = NULL;
+    return status;
 }
 
 /** Try to connect: 0, or an errno value. */
@@ -296,18 +306,24 @@ apr_status_t sys_stream_connect(sys_stream_t **stream, const char *name, sys_tim
 {
     enum { LONGEST_NAP = 50 };
     int fd;
-    *stream = NULL;
-    for (int nap = 1;; nap = nap < LONGEST_NAP ? nap * 2 : nap) {
+    apr_status_t status = unix_stream_make(stream, -1, SYS_STREAM_IN | SYS_STREAM_OUT);
+    for (int nap = 1; status == APR_SUCCESS; nap = nap < LONGEST_NAP ? nap * 2 : nap) {
         const int error = try_connect(&fd, name);
-        if (error == 0)
-            return make_stream(stream, fd);
+        if (error == 0) {
+            take(*stream, fd);
+            return status;
+        }
         /* What is refused has been left behind, or will listen soon, or too many wait there: the BSDs do not tell. */
         const int is_absent = error == ENOENT || error == ECONNREFUSED;
-        if (!is_absent && error != EAGAIN && error != EINTR)
-            return error;
         const sys_time_t left = deadline == 0 ? 0 : deadline - sys_now();
-        if (left <= 0)
-            return is_absent ? APR_ENOENT : APR_TIMEUP;
-        poll(NULL, 0, left / 1000 < nap ? (int)(left / 1000) + 1 : nap);
+        if (!is_absent && error != EAGAIN && error != EINTR)
+            status = error;
+        else if (left <= 0)
+            status = is_absent ? APR_ENOENT : APR_TIMEUP;
+        else
+            poll(NULL, 0, left / 1000 < nap ? (int)(left / 1000) + 1 : nap);
     }
+    sys_stream_close(*stream);
+    *stream = NULL;
+    return status;
 }

@@ -44,10 +44,10 @@ static struct cmsghdr *next_header(const struct msghdr *message, struct cmsghdr 
 
 int unix_passed_take(unix_passed_t *passed, struct msghdr *message)
 {
-    int is_cut = (message->msg_flags & MSG_CTRUNC) != 0;
+    unix_cut_t cut = message->msg_flags & MSG_CTRUNC ? UNIX_CUT_NO_ROOM : UNIX_CUT_NONE;
     size_t count = 0;
     if (!passed->fds && (passed->fds = calloc(UNIX_PASSED_MAX, sizeof *passed->fds)) == NULL)
-        is_cut = 1;
+        cut = UNIX_CUT_NO_MEMORY;
     const int has_room = passed->set_count < UNIX_PASSED_SETS;
     const size_t before = passed->fd_count;
     for (struct cmsghdr *header = CMSG_FIRSTHDR(message); header; header = next_header(message, header)) {
@@ -57,18 +57,19 @@ int unix_passed_take(unix_passed_t *passed, struct msghdr *message)
         for (size_t i = 0; i < here; i++) {
             int fd;
             memcpy(&fd, CMSG_DATA(header) + i * sizeof fd, sizeof fd);
-            take_one(passed, fd, has_room && !is_cut && passed->fd_count - before < SYS_ATTACHED_MAX);
+            take_one(passed, fd, has_room && !cut && passed->fd_count - before < SYS_ATTACHED_MAX);
         }
         count += here;
     }
-    if (count == 0 && !is_cut)
+    if (count == 0 && !cut)
         return 0;
     if (!has_room)
         return -1;
-    is_cut |= passed->fd_count - before < count; /* one could not be listed */
-    while (is_cut && passed->fd_count > before)
+    if (!cut && passed->fd_count - before < count)
+        cut = count > SYS_ATTACHED_MAX ? UNIX_CUT_NO_ROOM : UNIX_CUT_NO_MEMORY; /* one could not be listed */
+    while (cut && passed->fd_count > before)
         unix_close(passed->fds[--passed->fd_count]);
-    passed->sets[passed->set_count++] = (unix_set_t){(int32_t)(passed->fd_count - before), is_cut};
+    passed->sets[passed->set_count++] = (unix_set_t){(int32_t)(passed->fd_count - before), (int32_t)cut};
     return 0;
 }
 
@@ -78,7 +79,7 @@ apr_status_t unix_passed_next(unix_passed_t *passed, size_t count, sys_handle_t 
         return MPROC_EPROTOCOL;
     const unix_set_t set = passed->sets[0];
     const size_t size = (size_t)set.count;
-    const int is_right = !set.is_cut && size == count;
+    const int is_right = set.is_cut == UNIX_CUT_NONE && size == count;
     for (size_t i = 0; i < size; i++) {
         if (is_right)
             handles[i] = passed->fds[i];
@@ -90,7 +91,9 @@ apr_status_t unix_passed_next(unix_passed_t *passed, size_t count, sys_handle_t 
     if (passed->fd_count)
         memmove(passed->fds, passed->fds + size, passed->fd_count * sizeof *passed->fds);
     memmove(passed->sets, passed->sets + 1, passed->set_count * sizeof *passed->sets);
-    return is_right ? APR_SUCCESS : set.is_cut ? APR_EMFILE : MPROC_EPROTOCOL;
+    if (is_right)
+        return APR_SUCCESS;
+    return set.is_cut == UNIX_CUT_NO_ROOM ? APR_EMFILE : set.is_cut ? APR_ENOMEM : MPROC_EPROTOCOL;
 }
 
 void unix_passed_drop(unix_passed_t *passed)

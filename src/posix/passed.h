@@ -28,10 +28,17 @@ typedef union unix_control_t {
 /** Have descriptors go with a message: 0 or more, at most UNIX_PASSED_AT_ONCE. The room is in use until it is sent. */
 void unix_passed_put(struct msghdr *message, unix_control_t *control, const int *fds, size_t count);
 
+/** Why descriptors that came were not kept. */
+typedef enum unix_cut_t {
+    UNIX_CUT_NONE,
+    UNIX_CUT_NO_ROOM, /**< there were more than a frame of ours brings, or than this process may have open */
+    UNIX_CUT_NO_MEMORY
+} unix_cut_t;
+
 /** What came at once: the descriptors of one frame. */
 typedef struct unix_set_t {
     int32_t count;
-    int32_t is_cut; /**< there were more than a frame of ours brings, or than there is room for: none was kept */
+    int32_t is_cut; /**< none was kept: a unix_cut_t */
 } unix_set_t;
 
 typedef struct unix_passed_t {
@@ -44,7 +51,7 @@ typedef struct unix_passed_t {
 /** List what came with a message, as a set: 0, or -1 if that is more than any frames of ours bring. */
 int unix_passed_take(unix_passed_t *passed, struct msghdr *message);
 
-/** Get the next set, which must have so many: APR_SUCCESS, APR_EMFILE, MPROC_EPROTOCOL. */
+/** Get the next set, which must have so many: APR_SUCCESS, APR_EMFILE, APR_ENOMEM, MPROC_EPROTOCOL. */
 apr_status_t unix_passed_next(unix_passed_t *passed, size_t count, sys_handle_t *handles);
 
 /** Close them all. */

@@ -35,8 +35,11 @@ static apr_status_t examine(sys_stream_t *stream)
         return APR_EINVAL;
     stream->is_socket = 1;
     stream->directions = SYS_STREAM_IN | SYS_STREAM_OUT;
-    stream->can_attach =
-        getsockname(stream->fd, (struct sockaddr *)&address, &size) == 0 && address.ss_family == AF_UNIX;
+    const int is_known = getsockname(stream->fd, (struct sockaddr *)&address, &size) == 0;
+    /* A lack of memory says nothing about the socket; other failures say that it is none of ours. */
+    if (!is_known && (errno == ENOBUFS || errno == ENOMEM))
+        return errno;
+    stream->can_attach = is_known && address.ss_family == AF_UNIX;
     return APR_SUCCESS;
 }
 
@@ -45,13 +48,18 @@ apr_status_t unix_stream_make(sys_stream_t **stream, int fd, int directions)
     *stream = calloc(1, sizeof **stream);
     if (!*stream)
         return APR_ENOMEM;
-    (*stream)->fd = fd;
     (*stream)->is_socket = (*stream)->can_attach = (*stream)->is_ours = 1;
     (*stream)->directions = directions;
+    unix_stream_take(*stream, fd);
+    return APR_SUCCESS;
+}
+
+void unix_stream_take(sys_stream_t *stream, int fd)
+{
+    stream->fd = fd;
 #if defined(MPROC_HAVE_SO_NOSIGPIPE)
     setsockopt(fd, SOL_SOCKET, SO_NOSIGPIPE, &(int){1}, sizeof(int)); /* fails for pipes */
 #endif
-    return APR_SUCCESS;
 }
 
 apr_status_t sys_stream_pair(sys_stream_t **first, sys_stream_t **second, int one_way)

@@ -53,8 +53,11 @@ struct sys_stream_t {
     unix_passed_t passed; /* what came with frames that have not been read to their end */
 };
 
-/** Make a stream of a descriptor that is the library's already; -1 in `directions`: ask the system. */
+/** Make a stream of a descriptor that is the library's already, or of none yet: -1. */
 apr_status_t unix_stream_make(sys_stream_t **stream, int fd, int directions);
+
+/** Give a stream its descriptor. */
+void unix_stream_take(sys_stream_t *stream, int fd);
 
 /** Wait until a descriptor is ready: APR_SUCCESS, APR_TIMEUP, APR_EINTR, or a failure of the system. */
 apr_status_t unix_wait_for(int fd, short events, sys_time_t deadline, sys_handle_t stop);

@@ -8,6 +8,30 @@
 #include "random.h"
 #include "support.h"
 
+void make_conns(mproc_conn_t **first, mproc_conn_t **second)
+{
+    assert_success(mproc_pipe(first, second, NULL));
+}
+
+void close_both(mproc_conn_t *first, mproc_conn_t *second)
+{
+    assert_success(mproc_conn_close(first));
+    assert_success(mproc_conn_close(second));
+}
+
+int count_after_waiting(void)
+{
+    mproc_conn_t *carrier, *other, *moved, *left;
+    make_conns(&carrier, &other);
+    make_conns(&moved, &left);
+    assert_success(mproc_conn_send_conn(carrier, moved, 0));
+    assert_success(mproc_conn_recv_conn(other, &moved, patience()));
+    close_both(moved, left);
+    close_both(carrier, other);
+    mproc_wait(NULL, 0, 1);
+    return count_descriptors();
+}
+
 void fill_bytes(void *data, size_t size, uint64_t seed)
 {
     unsigned char *at = data;
@@ -87,14 +111,25 @@ apr_status_t expect_bytes(mproc_conn_t *conn, size_t size, uint64_t seed, apr_in
     return status;
 }
 
+void expect_end(mproc_conn_t *conn)
+{
+    void *data;
+    size_t size;
+    assert_failure(mproc_conn_recv(conn, &data, &size, patience()), APR_EOF);
+    assert_null(data);
+    assert_success(mproc_conn_poll(conn, 0)); /* an end counts as something to receive */
+    assert_failure(mproc_conn_recv(conn, &data, &size, 0), APR_EOF);
+    assert_failure(mproc_conn_send(conn, "x", 1, patience()), APR_EPIPE);
+    assert_success(mproc_conn_close(conn));
+}
+
 int goes_in_parts(void)
 {
     mproc_conn_t *first, *second;
-    assert_success(mproc_pipe(&first, &second, NULL));
-    const apr_status_t status = send_bytes(first, 4000000, 1, 0);
+    make_conns(&first, &second);
+    const apr_status_t status = send_bytes(first, HUGE_SIZE, 1, 0);
     assert_true(status == APR_TIMEUP || status == MPROC_EUNFINISHED);
-    assert_success(mproc_conn_close(first));
-    assert_success(mproc_conn_close(second));
+    close_both(first, second);
     return status == MPROC_EUNFINISHED;
 }
 
@@ -138,4 +173,14 @@ void end_later(later_t *later)
     apr_status_t status;
     apr_thread_join(&status, later->thread);
     apr_pool_destroy(later->pool);
+}
+
+void close_conn(void *conn)
+{
+    mproc_conn_close(conn);
+}
+
+void close_listener(void *listener)
+{
+    mproc_listener_close(listener);
 }

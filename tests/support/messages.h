@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /**
  * @file messages.h
- * @brief Messages that tell whether they are whole, and threads that do something meanwhile.
+ * @brief Connections, messages that tell whether they are whole, and threads that do something meanwhile.
  */
 #ifndef MPROC_TEST_MESSAGES_H
 #define MPROC_TEST_MESSAGES_H
@@ -18,6 +18,16 @@ typedef struct stamp_t {
     uint32_t number;
 } stamp_t;
 
+/** More bytes than any system buffers for a connection, and than are received at once. */
+enum { HUGE_SIZE = 4000000 };
+
+/** Make a connection with the default options; close both ends. */
+void make_conns(mproc_conn_t **first, mproc_conn_t **second);
+void close_both(mproc_conn_t *first, mproc_conn_t *second);
+
+/** Count what is open; what the library makes, and keeps, for the first wait and the first move is there already. */
+int count_after_waiting(void);
+
 /** Write bytes that are the same for the same seed. */
 void fill_bytes(void *data, size_t size, uint64_t seed);
 
@@ -33,6 +43,9 @@ int is_whole(stamp_t *stamp, const void *message, size_t size);
 /** Send bytes of a seed, or receive and compare them: APR_SUCCESS, or a failure of the call; MPROC_ESIZE if others. */
 apr_status_t send_bytes(mproc_conn_t *conn, size_t size, uint64_t seed, apr_interval_time_t timeout);
 apr_status_t expect_bytes(mproc_conn_t *conn, size_t size, uint64_t seed, apr_interval_time_t timeout);
+
+/** See that the other end is closed and nothing is left to receive, and close this one. */
+void expect_end(mproc_conn_t *conn);
 
 /** Whether a large message goes out in parts; elsewhere it goes whole or not at all. */
 int goes_in_parts(void);
@@ -59,5 +72,9 @@ void begin_later(later_t *later, int milliseconds, void (*act)(void *), void *co
 
 /** Wait until it is done. */
 void end_later(later_t *later);
+
+/** What another thread often does: close a connection, or a listener. */
+void close_conn(void *conn);
+void close_listener(void *listener);
 
 #endif

@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "faults.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/file.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+typedef struct state_t {
+    int left; /* calls until the one that fails; 0: none does */
+    int choice;
+    const char *failed;
+    const char *before;
+    void (*act)(void *context);
+    void *context;
+} state_t;
+
+/* Each thread has its own: what others do at the same time is not disturbed. */
+static _Thread_local state_t state;
+static _Atomic long blocks;
+
+void fault_begin(int number, int choice)
+{
+    state.choice = choice;
+    state.failed = NULL;
+    state.left = number;
+}
+
+const char *fault_end(void)
+{
+    state.left = 0;
+    return state.failed;
+}
+
+void fault_before(const char *function, void (*act)(void *context), void *context)
+{
+    state.act = act;
+    state.context = context;
+    state.before = function;
+}
+
+long fault_blocks(void)
+{
+    return atomic_load(&blocks);
+}
+
+/** Whether this call fails; errno says then with what. */
+static int fails(const char *function, const int *errors, size_t count)
+{
+    if (state.before && strcmp(state.before, function) == 0) {
+        state.before = NULL;
+        state.act(state.context);
+    }
+    if (state.left == 0 || --state.left > 0)
+        return 0;
+    state.failed = function;
+    errno = errors[(size_t)state.choice % count];
+    return 1;
+}
+
+/* A wrapper: it fails with one of the errors that are named last, or does what the function does. */
+#define WRAP(type, failure, function, parameters, arguments, ...)                                                      \
+    type __real_##function parameters;                                                                                 \
+    type __wrap_##function parameters;                                                                                 \
+    type __wrap_##function parameters                                                                                  \
+    {                                                                                                                  \
+        static const int errors[] = {__VA_ARGS__};                                                                     \
+        return fails(#function, errors, sizeof errors / sizeof errors[0]) ? (failure) : __real_##function arguments;   \
+    }
+
+/* ---- Memory ------------------------------------------------------------------------------------------------------ */
+
+void *__real_malloc(size_t size);
+void *__wrap_malloc(size_t size);
+void *__real_calloc(size_t count, size_t size);
+void *__wrap_calloc(size_t count, size_t size);
+void *__real_realloc(void *block, size_t size);
+void *__wrap_realloc(void *block, size_t size);
+void __real_free(void *block);
+void __wrap_free(void *block);
+
+static const int no_memory[] = {ENOMEM};
+
+static void *count_block(void *block)
+{
+    if (block)
+        atomic_fetch_add(&blocks, 1);
+    return block;
+}
+
+void *__wrap_malloc(size_t size)
+{
+    return fails("malloc", no_memory, 1) ? NULL : count_block(__real_malloc(size));
+}
+
+void *__wrap_calloc(size_t count, size_t size)
+{
+    return fails("calloc", no_memory, 1) ? NULL : count_block(__real_calloc(count, size));
+}
+
+void *__wrap_realloc(void *block, size_t size)
+{
+    if (fails("realloc", no_memory, 1))
+        return NULL;
+    return block ? __real_realloc(block, size) : count_block(__real_malloc(size));
+}
+
+void __wrap_free(void *block)
+{
+    if (block)
+        atomic_fetch_sub(&blocks, 1);
+    __real_free(block);
+}
+
+/* ---- The system -------------------------------------------------------------------------------------------------- */
+
+WRAP(int, -1, socketpair, (int domain, int type, int protocol, int ends[2]), (domain, type, protocol, ends), EMFILE,
+     ENFILE, ENOMEM)
+WRAP(int, -1, socket, (int domain, int type, int protocol), (domain, type, protocol), EMFILE, ENFILE, ENOBUFS, ENOMEM)
+WRAP(int, -1, bind, (int fd, const struct sockaddr *address, socklen_t size), (fd, address, size), ENOMEM, ENOSPC)
+WRAP(int, -1, listen, (int fd, int backlog), (fd, backlog), ENOBUFS)
+WRAP(int, -1, connect, (int fd, const struct sockaddr *address, socklen_t size), (fd, address, size), ENOMEM, EAGAIN)
+WRAP(int, -1, accept4, (int fd, struct sockaddr *address, socklen_t *size, int flags), (fd, address, size, flags),
+     EMFILE, ENFILE, ENOMEM, EINTR, ECONNABORTED)
+WRAP(ssize_t, -1, sendmsg, (int fd, const struct msghdr *message, int flags), (fd, message, flags), ENOMEM, ENOBUFS,
+     EAGAIN, EINTR, ETOOMANYREFS)
+WRAP(ssize_t, -1, recvmsg, (int fd, struct msghdr *message, int flags), (fd, message, flags), ENOMEM, EAGAIN, EINTR)
+WRAP(ssize_t, -1, recv, (int fd, void *buffer, size_t size, int flags), (fd, buffer, size, flags), ENOMEM, EAGAIN,
+     EINTR)
+WRAP(ssize_t, -1, readv, (int fd, const struct iovec *pieces, int count), (fd, pieces, count), ENOMEM, EAGAIN, EINTR)
+WRAP(ssize_t, -1, read, (int fd, void *buffer, size_t size), (fd, buffer, size), EINTR)
+WRAP(ssize_t, -1, write, (int fd, const void *buffer, size_t size), (fd, buffer, size), EINTR)
+WRAP(int, -1, poll, (struct pollfd * items, nfds_t count, int timeout), (items, count, timeout), ENOMEM, EINTR)
+WRAP(int, -1, eventfd, (unsigned count, int flags), (count, flags), EMFILE, ENFILE, ENOMEM)
+
+WRAP(int, -1, getsockname, (int fd, struct sockaddr *address, socklen_t *size), (fd, address, size), ENOBUFS)
+WRAP(int, -1, fstat, (int fd, struct stat *found), (fd, found), ENOMEM)
+WRAP(int, -1, lstat, (const char *path, struct stat *found), (path, found), ENOMEM)
+WRAP(int, -1, chmod, (const char *path, mode_t mode), (path, mode), ENOMEM)
+WRAP(int, -1, mkdir, (const char *path, mode_t mode), (path, mode), ENOMEM, ENOSPC)
+WRAP(int, -1, rename, (const char *from, const char *to), (from, to), ENOMEM, ENOSPC)
+WRAP(int, -1, flock, (int fd, int operation), (fd, operation), ENOLCK, EINTR)
+
+int __real_open(const char *path, int flags, ...);
+int __wrap_open(const char *path, int flags, ...);
+int __real_fcntl(int fd, int operation, ...);
+int __wrap_fcntl(int fd, int operation, ...);
+
+/** Files are opened, not made: there is no mode. */
+int __wrap_open(const char *path, int flags, ...)
+{
+    static const int errors[] = {EMFILE, ENFILE, ENOMEM};
+    return fails("open", errors, 3) ? -1 : __real_open(path, flags);
+}
+
+/** Only what makes a descriptor fails. */
+int __wrap_fcntl(int fd, int operation, ...)
+{
+    static const int errors[] = {EMFILE};
+    va_list values;
+    va_start(values, operation);
+    const long value = va_arg(values, long);
+    va_end(values);
+    if (operation == F_DUPFD_CLOEXEC && fails("fcntl", errors, 1))
+        return -1;
+    return __real_fcntl(fd, operation, value);
+}
