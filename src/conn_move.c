@@ -157,10 +157,12 @@ apr_status_t conn_move_begin(conn_move_t *move, mproc_conn_t *const *conns, size
 void conn_move_finish(conn_move_t *move, int has_moved)
 {
     for (size_t i = 0; i < move->count; i++) {
-        if (has_moved)
+        if (has_moved) {
             conn_close(move->conns[i]);
-        else
+        } else {
             atomic_store(&move->conns[i]->is_promised, 0);
+            sys_stream_keep(move->conns[i]->stream);
+        }
         conn_release(move->conns[i]);
     }
     free(move->table);

@@ -303,6 +303,9 @@ void sys_stream_read_exactly(sys_stream_t *stream);
  */
 size_t sys_stream_pack(sys_stream_t *stream, void *bytes, size_t capacity, sys_handle_t *handles, size_t *handle_count);
 
+/** It was packed, but stays: reading goes on. */
+void sys_stream_keep(sys_stream_t *stream);
+
 /**
  * Take over what another process had read ahead; the handles belong to the stream then. `taken` is what that process
  * says to have had of the message that it was in: APR_EINVAL if that cannot be.

@@ -124,6 +124,11 @@ void sys_stream_interrupt(sys_stream_t *stream)
         shutdown(stream->fd, SHUT_RDWR);
 }
 
+void sys_stream_keep(sys_stream_t *stream)
+{
+    (void)stream; /* nobody reads while nobody receives */
+}
+
 void sys_stream_shutdown(void)
 {
     /* What is on its way is the system's. */

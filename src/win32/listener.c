@@ -28,7 +28,8 @@ struct sys_listener_t {
     HANDLE event;
     int any_user;
     size_t backlog;
-    SRWLOCK lock; /* guards what follows */
+    SRWLOCK lock; /* guards what follows, and the mark */
+    int is_stopped;
     waiting_t *waiting[BACKLOG_MAX];
     size_t count;
     wchar_t path[WIN32_PATH_SIZE];
@@ -125,7 +126,7 @@ static size_t find_connected(sys_listener_t *listener)
 int win32_listener_is_ready(sys_listener_t *listener)
 {
     AcquireSRWLockExclusive(&listener->lock);
-    const int is_ready = find_connected(listener) < listener->count;
+    const int is_ready = listener->is_stopped || find_connected(listener) < listener->count;
     ReleaseSRWLockExclusive(&listener->lock);
     return is_ready;
 }
@@ -192,30 +193,37 @@ const char *sys_listener_address(const sys_listener_t *listener)
 
 void sys_listener_stop(sys_listener_t *listener)
 {
-    (void)listener; /* threads that wait use its pipes: the last one that leaves removes the name with them */
+    AcquireSRWLockExclusive(&listener->lock);
+    listener->is_stopped = 1;
+    win32_close(listener->mark);
+    listener->mark = NULL;
+    while (listener->count > 0)
+        close_one(listener->waiting[--listener->count]);
+    SetEvent(listener->event);
+    ReleaseSRWLockExclusive(&listener->lock);
 }
 
 void sys_listener_close(sys_listener_t *listener)
 {
     if (!listener)
         return;
-    win32_close(listener->mark);
-    for (size_t i = 0; i < listener->count; i++)
-        close_one(listener->waiting[i]);
+    sys_listener_stop(listener);
     win32_close(listener->event);
     free(listener);
 }
 
 /* ---- Connecting -------------------------------------------------------------------------------------------------- */
 
-/** Take the first caller who has come; APR_EAGAIN if there is none. */
+/** Take the first caller who has come; APR_EAGAIN if there is none, APR_EINTR if none will come. */
 static apr_status_t take_one(sys_listener_t *listener, HANDLE *pipe)
 {
     apr_status_t status = APR_EAGAIN;
     *pipe = NULL;
     AcquireSRWLockExclusive(&listener->lock);
-    const size_t found = find_connected(listener);
-    if (found < listener->count) {
+    const size_t found = listener->is_stopped ? 0 : find_connected(listener);
+    if (listener->is_stopped) {
+        status = APR_EINTR;
+    } else if (found < listener->count) {
         waiting_t *one = listener->waiting[found];
         listener->count--;
         memmove(listener->waiting + found, listener->waiting + found + 1,

@@ -218,6 +218,12 @@ apr_status_t win32_pipe_connect(HANDLE *pipe, const wchar_t *path, int direction
     return APR_SUCCESS;
 }
 
+DWORD win32_pipe_look(HANDLE pipe)
+{
+    DWORD left = 0;
+    return PeekNamedPipe(pipe, NULL, 0, NULL, NULL, &left) ? left : 0;
+}
+
 /* ---- Marks ------------------------------------------------------------------------------------------------------- */
 
 apr_status_t win32_mark_create(HANDLE *mark, const wchar_t *path)

@@ -2,7 +2,8 @@
 /*
  * Waiting for a message without taking it: by a read of nothing, which ends when there is a message and leaves it where
  * it is. All threads of the process that wait share one such read and its event, which is set unless that read is under
- * way: whoever wakes looks anew, so nobody has to know what the others have done.
+ * way: whoever wakes looks anew, so nobody has to know what the others have done. A read that has ended may look as if
+ * it had not, until the thread that began it has been told: who wants to be sure stops it.
  *
  * A read of nothing takes an empty message away: it is counted, and comes before all that is in the pipe.
  */
@@ -76,7 +77,7 @@ static apr_status_t look(sys_stream_t *stream)
     win32_probe_t *probe = &stream->probe;
     apr_status_t status = APR_EAGAIN;
     if (probe->is_leaving)
-        return APR_EOF;
+        return APR_EINPROGRESS;
     if (probe->is_pending) {
         if (!HasOverlappedIoCompleted(&probe->overlapped))
             return APR_EINPROGRESS;
@@ -126,14 +127,26 @@ apr_status_t win32_probe_look(sys_stream_t *stream)
     return status;
 }
 
+apr_status_t win32_probe_look_last(sys_stream_t *stream)
+{
+    AcquireSRWLockExclusive(&stream->probe.lock);
+    apr_status_t status = look(stream);
+    if (status == APR_EINPROGRESS && stream->probe.is_pending)
+        status = collect(stream);
+    ReleaseSRWLockExclusive(&stream->probe.lock);
+    return status == APR_EAGAIN ? APR_EINPROGRESS : status;
+}
+
 apr_status_t win32_probe_wait(sys_stream_t *stream, sys_time_t deadline, sys_handle_t stop)
 {
     apr_status_t waited = APR_SUCCESS;
     apr_status_t status = win32_probe_enter(stream);
     if (status != APR_SUCCESS)
         return status;
-    while ((status = win32_probe_look(stream)) == APR_EINPROGRESS && waited == APR_SUCCESS)
+    while (waited == APR_SUCCESS && (status = win32_probe_look(stream)) == APR_EINPROGRESS)
         waited = win32_wait_for(win32_probe_event(stream), deadline, stop);
+    if (waited != APR_SUCCESS)
+        status = win32_probe_look_last(stream);
     win32_probe_leave(stream);
     return status == APR_EINPROGRESS ? waited : status;
 }
@@ -142,8 +155,7 @@ int win32_probe_begin_taking(sys_stream_t *stream)
 {
     win32_probe_t *probe = &stream->probe;
     AcquireSRWLockExclusive(&probe->lock);
-    probe->is_leaving = 0; /* it has stayed after all */
-    if (probe->is_pending && HasOverlappedIoCompleted(&probe->overlapped))
+    if (probe->is_pending && (HasOverlappedIoCompleted(&probe->overlapped) || win32_pipe_look(stream->pipe) > 0))
         collect(stream);
     probe->has_message = 0;
     if (probe->empty_count == 0)
@@ -172,5 +184,18 @@ void win32_probe_stop(sys_stream_t *stream)
     probe->is_leaving = 1;
     if (probe->is_pending)
         collect(stream);
+    /* Those who wait go on waiting: until the stream is closed here, or stays. */
+    if (probe->overlapped.hEvent)
+        ResetEvent(probe->overlapped.hEvent);
+    ReleaseSRWLockExclusive(&probe->lock);
+}
+
+void sys_stream_keep(sys_stream_t *stream)
+{
+    win32_probe_t *probe = &stream->probe;
+    AcquireSRWLockExclusive(&probe->lock);
+    probe->is_leaving = 0;
+    if (probe->overlapped.hEvent)
+        SetEvent(probe->overlapped.hEvent);
     ReleaseSRWLockExclusive(&probe->lock);
 }

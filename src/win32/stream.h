@@ -46,7 +46,7 @@ typedef struct win32_probe_t {
     OVERLAPPED overlapped; /* with its event, made when it is needed */
     int is_pending;        /* a read of nothing is under way */
     int has_message;       /* one has found a message, and nobody has received since */
-    int is_leaving;        /* another process may have the stream: nobody waits for it here */
+    int is_leaving;        /* another process may have the stream: nobody reads here */
     size_t users;          /* threads that wait */
     size_t empty_count;    /* messages that were taken by waiting */
 } win32_probe_t;
@@ -104,6 +104,9 @@ void win32_probe_leave(sys_stream_t *stream);
  *         nothing will come.
  */
 apr_status_t win32_probe_look(sys_stream_t *stream);
+
+/** The same, when it counts what has come by now: it may have the others who wait look again. */
+apr_status_t win32_probe_look_last(sys_stream_t *stream);
 
 /** The event, after win32_probe_enter(). */
 HANDLE win32_probe_event(const sys_stream_t *stream);
@@ -166,6 +169,9 @@ apr_status_t win32_pipe_path(wchar_t path[WIN32_PATH_SIZE], int *is_named, const
  * mark goes with its handle; APR_EEXIST if there is one.
  */
 apr_status_t win32_mark_create(HANDLE *mark, const wchar_t *path);
+
+/** The size of what is left of a pipe's next message; 0 if it is empty, there is none, or that cannot be told. */
+DWORD win32_pipe_look(HANDLE pipe);
 
 /** Whether a pipe is marked. */
 int win32_mark_exists(const wchar_t *path);

@@ -29,13 +29,6 @@ static apr_status_t read_now(sys_stream_t *stream, void *buffer, DWORD size, DWO
     return win32_read_status(error);
 }
 
-/** The size of what is left of the pipe's next message; 0 if it is empty, there is none, or that cannot be told. */
-static DWORD look(const sys_stream_t *stream)
-{
-    DWORD left = 0;
-    return PeekNamedPipe(stream->pipe, NULL, 0, NULL, NULL, &left) ? left : 0;
-}
-
 /** Read a message of the pipe ahead that has `size` bytes, as far as is known. APR_EAGAIN: its sender took it back. */
 static apr_status_t read_ahead(sys_stream_t *stream, DWORD size)
 {
@@ -57,7 +50,7 @@ static apr_status_t read_ahead(sys_stream_t *stream, DWORD size)
         }
         stream->end += got;
         /* Another one, and a longer one, can have taken its place meanwhile. */
-        size = has_more ? look(stream) : 0;
+        size = has_more ? win32_pipe_look(stream->pipe) : 0;
     } while (size > 0);
     return has_more ? APR_EAGAIN : APR_SUCCESS;
 }
@@ -67,7 +60,7 @@ static apr_status_t take(sys_stream_t *stream, void *there, size_t room, size_t 
 {
     apr_status_t status = APR_EAGAIN;
     const int is_there = win32_probe_begin_taking(stream);
-    const DWORD size = is_there > 0 ? look(stream) : 0;
+    const DWORD size = is_there > 0 ? win32_pipe_look(stream->pipe) : 0;
     if (is_there < 0) {
         status = APR_SUCCESS;
     } else if (size > room) {

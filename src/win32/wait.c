@@ -155,14 +155,14 @@ static apr_status_t go_on(target_t *target, sys_wait_t *item)
     return item->is_ready == 0 ? begin(target, item) : APR_SUCCESS;
 }
 
-/** End what was begun; what has come in the last moment counts, too. */
-static void end(target_t *target, sys_wait_t *item)
+/** End what was begun; `is_last`: what has come in the last moment counts, too. */
+static void end(target_t *target, sys_wait_t *item, int is_last)
 {
     if (target->is_under_way && item->kind == SYS_WAIT_SOCKET) {
         item->is_ready = win32_poll_finish(&target->poll, 1);
     } else if (target->is_under_way) {
-        if (item->is_ready == 0)
-            item->is_ready = win32_probe_look(item->object) != APR_EINPROGRESS;
+        if (item->is_ready == 0 && is_last)
+            item->is_ready = win32_probe_look_last(item->object) != APR_EINPROGRESS;
         win32_probe_leave(item->object);
     }
     target->is_under_way = 0;
@@ -299,7 +299,7 @@ apr_status_t sys_wait_any(sys_wait_t *items, size_t count, size_t *ready, sys_ti
     const int has_waited = status == APR_SUCCESS || status == APR_TIMEUP;
     *ready = 0;
     for (size_t i = 0; i < count; i++) {
-        end(&targets[i], &items[i]);
+        end(&targets[i], &items[i], status == APR_TIMEUP);
         *ready += has_waited && items[i].is_ready != 0;
     }
     if (targets != few)

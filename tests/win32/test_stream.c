@@ -682,9 +682,13 @@ static void test_waiting_ends_before_a_handover(void **state)
     Sleep(50);
     assert_int_equal(sys_stream_pack(ends[1], NULL, 0, unused, &handle_count), 0);
     send_text(ends[0], "");
+    assert_int_equal(WaitForSingleObject(waiter, 50), WAIT_TIMEOUT);
+    sys_stream_keep(ends[1]);
     assert_int_equal(end_thread(waiter), 0);
+    assert_true(sys_stream_pack(ends[1], NULL, 0, unused, &handle_count) > 0);
+    assert_int_equal(wait_for_stream(ends[1], soon()), APR_TIMEUP);
+    sys_stream_keep(ends[1]);
     assert_int_equal(wait_for_stream(ends[1], 0), APR_SUCCESS);
-    assert_int_equal(sys_stream_pack(ends[1], NULL, 0, unused, &handle_count), 0);
     expect_text_until(ends[1], "", 0);
     assert_int_equal(sys_stream_next(ends[1], &next, 0, SYS_NO_HANDLE), APR_TIMEUP);
     assert_int_equal(wait_for_stream(ends[1], soon()), APR_TIMEUP);
