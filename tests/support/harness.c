@@ -65,15 +65,19 @@ static int run_here(const char *name, const struct CMUnitTest *tests, size_t cou
 }
 
 /** Start this program for one test, its output going to a file. */
-static int start(apr_proc_t *process, const char *program, const char *name, apr_file_t *output, apr_pool_t *pool)
+static apr_status_t start(apr_proc_t *process, const char *program, const char *name, apr_file_t *output,
+                          apr_pool_t *pool)
 {
     const char *arguments[] = {program, "--only", name, NULL};
     apr_procattr_t *attributes;
-    return apr_procattr_create(&attributes, pool) == APR_SUCCESS &&
-           apr_procattr_cmdtype_set(attributes, APR_PROGRAM_ENV) == APR_SUCCESS &&
-           apr_procattr_child_out_set(attributes, output, NULL) == APR_SUCCESS &&
-           apr_procattr_child_err_set(attributes, output, NULL) == APR_SUCCESS &&
-           apr_proc_create(process, program, arguments, NULL, attributes, pool) == APR_SUCCESS;
+    apr_status_t status = apr_procattr_create(&attributes, pool);
+    if (status == APR_SUCCESS)
+        status = apr_procattr_cmdtype_set(attributes, APR_PROGRAM_ENV);
+    if (status == APR_SUCCESS)
+        status = apr_procattr_child_out_set(attributes, output, NULL);
+    if (status == APR_SUCCESS)
+        status = apr_procattr_child_err_set(attributes, output, NULL);
+    return status == APR_SUCCESS ? apr_proc_create(process, program, arguments, NULL, attributes, pool) : status;
 }
 
 /** Wait for a test to end; kill it when it takes too long. */
@@ -114,6 +118,7 @@ static int run_apart(const char *program, const char *name, apr_pool_t *parent)
     apr_pool_t *pool;
     apr_file_t *output;
     apr_proc_t process;
+    apr_status_t status;
     char path[] = "mproc-test-XXXXXX";
     apr_pool_create(&pool, parent);
     int code = 1;
@@ -121,8 +126,8 @@ static int run_apart(const char *program, const char *name, apr_pool_t *parent)
     if (apr_file_mktemp(&output, path, APR_READ | APR_WRITE | APR_CREATE | APR_EXCL | APR_DELONCLOSE, pool) !=
         APR_SUCCESS)
         printf("    no temporary file for the output in this folder\n");
-    else if (!start(&process, program, name, output, pool))
-        printf("    %s cannot be started\n", program);
+    else if ((status = start(&process, program, name, output, pool)) != APR_SUCCESS)
+        printf("    %s cannot be started: %d\n", program, status);
     else
         code = watch(&process);
     const int word = code == 0 ? 0 : code == EXIT_SKIPPED ? 2 : code == EXIT_TIMEOUT ? 3 : 1;
