@@ -4,9 +4,11 @@
  * with its socket listening, and one that a killed program left behind is replaced; those who do either take turns by a
  * lock on the folder.
  */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -150,6 +152,35 @@ static apr_status_t listen_at(sys_listener_t *listener, const char *path, int ba
     return status;
 }
 
+/**
+ * Remove what processes that were killed have left in this user's folder: paths that begin with a dot and a process's
+ * number, which nobody takes over since nobody uses them again.
+ */
+static void sweep(const char *path, int folder)
+{
+    const int fd = unix_duplicate(folder);
+    DIR *entries = fd >= 0 ? fdopendir(fd) : NULL;
+    const struct dirent *entry;
+    if (!entries) {
+        unix_close(fd);
+        return;
+    }
+    while ((entry = readdir(entries)) != NULL) {
+        char stale[PATH_SIZE];
+        char *end;
+        const unsigned long pid = strtoul(entry->d_name + 1, &end, 16);
+        if (entry->d_name[0] != '.' || *end != '-' || pid == 0 || kill((pid_t)pid, 0) == 0 || errno != ESRCH)
+            continue;
+        const int length =
+            snprintf(stale, sizeof stale, "%.*s/%s", (int)(strrchr(path, '/') - path), path, entry->d_name);
+        /* Where process numbers are others, who has it may live all the same: then somebody is there. */
+        if (length < PATH_SIZE && check_free(stale) == APR_SUCCESS)
+            unlink(stale);
+    }
+    unix_disown(fd);
+    closedir(entries);
+}
+
 /** Listen at the listener's path: with a name for the moment, which then takes the path's place at once. */
 static apr_status_t listen_in_folder(sys_listener_t *listener, int backlog)
 {
@@ -184,6 +215,8 @@ apr_status_t sys_listener_create(sys_listener_t **listener, const char *name, in
         status = find_path((*listener)->path, &(*listener)->is_named, name, 1);
     if (status == APR_SUCCESS) {
         const int folder = lock_folder((*listener)->path);
+        if (folder >= 0 && (*listener)->is_named)
+            sweep((*listener)->path, folder);
         status = folder < 0 ? errno : listen_in_folder(*listener, backlog > 0 ? backlog : USUAL_BACKLOG);
         unix_close(folder);
     }
