@@ -45,6 +45,8 @@ mproc_process_opts_t method_options(void)
 mproc_process_t *start(mproc_target_t target, mproc_process_opts_t opts)
 {
     mproc_process_t *process = NULL;
+    if (opts.start_method != MPROC_THREAD && getenv("MPROC_TEST_NO_PROCESSES"))
+        skip_because("processes cannot be started here");
     assert_success(mproc_process_start(&process, target, &opts));
     assert_non_null(process);
     return process;

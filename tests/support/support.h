@@ -23,7 +23,7 @@ int has_fork(void);
 /** Options that say nothing but the method under test. */
 mproc_process_opts_t method_options(void);
 
-/** Start a target by the method under test, or fail the test. */
+/** Start a target, or fail the test; skip it where only threads can be started: MPROC_TEST_NO_PROCESSES is set. */
 mproc_process_t *start(mproc_target_t target, mproc_process_opts_t opts);
 
 /** Join a process within a generous time, close it, and return its exit code. */

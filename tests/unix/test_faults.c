@@ -981,7 +981,7 @@ static void end_wait(void)
 static void test_wait(void **state)
 {
     static const scenario_t scenario = {begin_wait, attempt_wait, NULL, end_wait, APR_SUCCESS};
-    mproc_process_opts_t opts = {0};
+    mproc_process_opts_t opts = {.start_method = MPROC_THREAD};
     mproc_conn_t *ours;
     (void)state;
     make_conns(&ours, &opts.give[0]);
