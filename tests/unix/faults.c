@@ -133,6 +133,8 @@ WRAP(int, -1, accept4, (int fd, struct sockaddr *address, socklen_t *size, int f
      EMFILE, ENFILE, ENOMEM, EINTR, ECONNABORTED)
 WRAP(ssize_t, -1, sendmsg, (int fd, const struct msghdr *message, int flags), (fd, message, flags), ENOMEM, ENOBUFS,
      EAGAIN, EINTR, ETOOMANYREFS)
+WRAP(ssize_t, -1, send, (int fd, const void *buffer, size_t size, int flags), (fd, buffer, size, flags), ENOMEM,
+     ENOBUFS, EAGAIN, EINTR)
 WRAP(ssize_t, -1, recvmsg, (int fd, struct msghdr *message, int flags), (fd, message, flags), ENOMEM, EAGAIN, EINTR)
 WRAP(ssize_t, -1, recv, (int fd, void *buffer, size_t size, int flags), (fd, buffer, size, flags), ENOMEM, EAGAIN,
      EINTR)
