@@ -185,6 +185,7 @@ typedef enum sys_wait_kind_t {
     SYS_WAIT_SOCKET,
     SYS_WAIT_STREAM,
     SYS_WAIT_LISTENER,
+    SYS_WAIT_CHANNEL,
     SYS_WAIT_NOTHING /* never ready */
 } sys_wait_kind_t;
 
@@ -192,7 +193,7 @@ typedef enum sys_wait_kind_t {
 typedef struct sys_wait_t {
     sys_wait_kind_t kind;
     sys_handle_t handle; /**< of SYS_WAIT_HANDLE and SYS_WAIT_SOCKET */
-    void *object;        /**< the sys_stream_t or sys_listener_t of the others */
+    void *object;        /**< the sys_stream_t, sys_listener_t or sys_channel_t of the others */
     int is_ready;        /**< in and out: 1 if it is; out: -1 if it cannot be waited for, which counts as ready */
 } sys_wait_t;
 
@@ -438,6 +439,61 @@ void sys_process_close(sys_process_t *process);
 
 /** End what was started behind the scenes (the fork server), and wait for its end. */
 void sys_process_shutdown(void);
+
+/* ---- channel: bytes to and from external programs ----------------------------------------------------------------- */
+
+/**
+ * This process's end of a pipe to a program. Nothing waits; SYS_WAIT_CHANNEL is ready when the next call would do
+ * something. One thread at a time.
+ */
+typedef struct sys_channel_t sys_channel_t;
+
+/** Make a pipe, and the handle of its other end, for the program alone. `is_input`: the program reads. */
+apr_status_t sys_channel_create(sys_channel_t **channel, sys_handle_t *theirs, int is_input);
+
+/** Read what is there: APR_SUCCESS and at least a byte, APR_EAGAIN, or APR_EOF. */
+apr_status_t sys_channel_read(sys_channel_t *channel, void *buffer, size_t size, size_t *got);
+
+/** Write what there is room for: APR_SUCCESS and at least a byte, APR_EAGAIN, or APR_EPIPE: nobody reads any more. */
+apr_status_t sys_channel_write(sys_channel_t *channel, const void *data, size_t size, size_t *done);
+
+/** Close; NULL is allowed. What was written can still be read. */
+void sys_channel_close(sys_channel_t *channel);
+
+/* ---- program: external programs ----------------------------------------------------------------------------------- */
+
+typedef struct sys_program_t {
+    const char *const *args; /**< NULL after the last */
+    const char *file;        /**< what to execute; with a separator in it a path, otherwise looked for along PATH */
+    const char *directory;   /**< NULL: this process's; `file` does not start from there */
+    const char *const *environment; /**< complete; NULL: this process's */
+    sys_stdio_t stdio[3];
+    const sys_handle_t *handles; /**< it gets them under the same numbers */
+    size_t handle_count;
+    int has_group;      /**< it and what it starts can be signalled together */
+    int is_detached;    /**< it lives on when this process ends, and has no terminal */
+    const char *failed; /**< out: what failed, in words; NULL if the status says it all */
+} sys_program_t;
+
+/**
+ * Start a program, from any thread; it ends with this process. APR_ENOENT, APR_EACCES, APR_ENOTDIR and the like name
+ * in `failed` what they are about: "the program" or "the working folder".
+ */
+apr_status_t sys_program_start(sys_process_t **process, sys_program_t *program);
+
+/** Send a signal, by a number of this system's, to a program that was not reaped. */
+apr_status_t sys_program_signal(sys_process_t *process, int number);
+
+/** Send a signal to a program that was not reaped, and all that it has started, if it has a group. */
+apr_status_t sys_program_signal_all(sys_process_t *process, sys_signal_t sig);
+
+typedef enum sys_open_t { SYS_OPEN_READ, SYS_OPEN_WRITE, SYS_OPEN_APPEND } sys_open_t;
+
+/** Open a file for a standard stream; what is written replaces it, or goes to its end. */
+apr_status_t sys_file_open(sys_handle_t *handle, const char *path, sys_open_t how);
+
+/** Whether standard input is a terminal. */
+int sys_has_terminal(void);
 
 /* ---- child: the other half of a start ---------------------------------------------------------------------------- */
 
