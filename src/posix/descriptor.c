@@ -310,7 +310,8 @@ static void close_in_forked_child(void)
 int unix_watch_forks(void)
 {
     if (unix_watch_identity() != 0 || unix_at_fork(UNIX_FORK_DESCRIPTORS, lock, unlock, close_in_forked_child) != 0 ||
-        unix_at_fork(UNIX_FORK_IMAGE, unix_image_lock, unix_image_unlock, NULL) != 0)
+        unix_at_fork(UNIX_FORK_IMAGE, unix_image_lock, unix_image_unlock, NULL) != 0 ||
+        unix_at_fork(UNIX_FORK_STARTER, unix_starter_lock, unix_starter_unlock, unix_starter_forget) != 0)
         return -1;
     return unix_forkserver_watch_forks();
 }

@@ -138,14 +138,13 @@ static apr_status_t start_server(const char **failed)
     if (status != APR_SUCCESS)
         return status;
     const int keep[] = {ends.sockets[0], ends.sockets[1], ends.line[0], ends.guard.followed};
-    unix_spawn_t spawn = {.marker = marker,
-                          .directory = -1,
+    unix_spawn_t spawn = {.directory = -1,
                           .stdio = {-1, -1, -1},
                           .keep = keep,
                           .keep_count = ends.guard.followed >= 0 ? 4 : 3,
                           .lifeline = &ends.guard};
     snprintf(marker, sizeof marker, "--mproc=forkserver:%d,%d,%d,%d", keep[0], keep[1], keep[2], keep[3]);
-    status = unix_spawn(&server.pid, &spawn);
+    status = unix_spawn_self(&server.pid, &spawn, marker);
     *failed = spawn.failed;
     if (status != APR_SUCCESS) {
         close_ends(&ends);

@@ -22,6 +22,7 @@ typedef enum kind_t {
 struct sys_process_t {
     kind_t kind;
     pid_t pid;
+    int has_group;
     int sentinel; /* a sentinel of the kernel, or the reading end of the fork server's records */
     unix_lifeline_t lifeline;
 };
@@ -170,7 +171,7 @@ static apr_status_t start_by_spawn(sys_process_t *process, sys_start_t *start)
     int keep[UNIX_PASS_MAX];
     size_t count = 0;
     int null = -1;
-    unix_spawn_t spawn = {.marker = marker, .environment = start->environment, .directory = -1, .keep = keep};
+    unix_spawn_t spawn = {.environment = start->environment, .directory = -1, .keep = keep};
     apr_status_t status = APR_SUCCESS;
     if (start->directory)
         status = unix_open_directory(&spawn.directory, start->directory, &spawn.failed);
@@ -187,7 +188,7 @@ static apr_status_t start_by_spawn(sys_process_t *process, sys_start_t *start)
         spawn.keep_count = count;
         spawn.lifeline = &process->lifeline;
         snprintf(marker, sizeof marker, "--mproc=spawn:%d,%d", (int)start->block->handle, process->lifeline.followed);
-        status = unix_spawn(&process->pid, &spawn);
+        status = unix_spawn_self(&process->pid, &spawn, marker);
         if (status == APR_SUCCESS) {
             status = watch(process);
             if (status != APR_SUCCESS)
@@ -201,6 +202,25 @@ static apr_status_t start_by_spawn(sys_process_t *process, sys_start_t *start)
 }
 
 /* ---- The seam -------------------- */
+
+apr_status_t unix_process_of_child(sys_process_t **process, pid_t pid, int has_group)
+{
+    sys_process_t lost = {.pid = pid};
+    apr_status_t status = make(process, OWN);
+    if (status != APR_SUCCESS) {
+        abandon(&lost);
+        return status;
+    }
+    (*process)->pid = pid;
+    (*process)->has_group = has_group;
+    status = watch(*process);
+    if (status == APR_SUCCESS)
+        return status;
+    abandon(*process);
+    sys_process_close(*process);
+    *process = NULL;
+    return status;
+}
 
 apr_status_t sys_process_start(sys_process_t **process, sys_method_t method, sys_start_t *start)
 {
@@ -326,9 +346,23 @@ apr_status_t sys_process_reap(sys_exit_t *end, sys_process_t *process)
 
 apr_status_t sys_process_signal(sys_process_t *process, sys_signal_t sig)
 {
-    if (process->kind == SERVED)
-        return unix_forkserver_signal(process->pid, (int)sig);
-    if (unix_sentinel_signal(process->sentinel, process->pid, (int)sig) == 0 || errno == ESRCH || errno == EBADF)
+    return process->kind == SERVED ? unix_forkserver_signal(process->pid, (int)sig)
+                                   : sys_program_signal(process, (int)sig);
+}
+
+apr_status_t sys_program_signal(sys_process_t *process, int number)
+{
+    if (unix_sentinel_signal(process->sentinel, process->pid, number) == 0 || errno == ESRCH || errno == EBADF)
+        return APR_SUCCESS;
+    return errno;
+}
+
+apr_status_t sys_program_signal_all(sys_process_t *process, sys_signal_t sig)
+{
+    if (!process->has_group)
+        return sys_program_signal(process, (int)sig);
+    /* As long as its leader was not waited for, the group's number is nobody else's. */
+    if (kill(-process->pid, (int)sig) == 0 || errno == ESRCH)
         return APR_SUCCESS;
     return errno;
 }
@@ -336,4 +370,5 @@ apr_status_t sys_process_signal(sys_process_t *process, sys_signal_t sig)
 void sys_process_shutdown(void)
 {
     unix_forkserver_shutdown();
+    unix_starter_shutdown();
 }

@@ -32,12 +32,41 @@ static int add_actions(posix_spawn_file_actions_t *actions, const unix_spawn_t *
  * Everything not said otherwise is closed, and no signal is blocked: a child that starts like that could not be
  * terminated.
  */
-static int set_attributes(posix_spawnattr_t *attributes)
+static int set_attributes(posix_spawnattr_t *attributes, const unix_spawn_t *spawn)
 {
-    sigset_t none;
-    sigemptyset(&none);
-    const int error = posix_spawnattr_setsigmask(attributes, &none);
-    return error ? error : posix_spawnattr_setflags(attributes, POSIX_SPAWN_CLOEXEC_DEFAULT | POSIX_SPAWN_SETSIGMASK);
+    static const int signals[] = UNIX_SIGNALS_TO_RESTORE;
+    int flags = POSIX_SPAWN_CLOEXEC_DEFAULT | POSIX_SPAWN_SETSIGMASK;
+    sigset_t set;
+    sigemptyset(&set);
+    int error = posix_spawnattr_setsigmask(attributes, &set);
+    if (error == 0 && spawn->is_foreign) {
+        for (size_t i = 0; i < sizeof signals / sizeof signals[0]; i++)
+            sigaddset(&set, signals[i]);
+        error = posix_spawnattr_setsigdefault(attributes, &set);
+        flags |= POSIX_SPAWN_SETSIGDEF;
+    }
+    if (spawn->has_session)
+        flags |= POSIX_SPAWN_SETSID;
+    else if (spawn->has_group)
+        flags |= POSIX_SPAWN_SETPGROUP; /* 0, which is preset, is a group of its own */
+    return error ? error : posix_spawnattr_setflags(attributes, (short)flags);
+}
+
+/** Execute the first of the paths that can be executed: 0, or an errno value. */
+static int execute(pid_t *pid, const unix_spawn_t *spawn, const posix_spawn_file_actions_t *actions,
+                   const posix_spawnattr_t *attributes)
+{
+    char **environment = spawn->environment ? (char **)(uintptr_t)spawn->environment : *unix_environment();
+    int error = ENOENT;
+    for (size_t i = 0; spawn->paths[i]; i++) {
+        const int result =
+            posix_spawn(pid, spawn->paths[i], actions, attributes, (char *const *)(uintptr_t)spawn->args, environment);
+        if (result == EACCES)
+            error = result;
+        else if (result != ENOENT && result != ENOTDIR)
+            return result;
+    }
+    return error;
 }
 
 int unix_is_spawning(void)
@@ -47,27 +76,19 @@ int unix_is_spawning(void)
 
 apr_status_t unix_spawn(pid_t *pid, unix_spawn_t *spawn)
 {
-    const char *path;
     posix_spawn_file_actions_t actions;
     posix_spawnattr_t attributes;
     *pid = 0;
-    apr_status_t status = unix_program_path(&path, &spawn->failed);
-    if (status != APR_SUCCESS)
-        return status;
-    char *argv[] = {(char *)(uintptr_t)unix_program_name(), (char *)(uintptr_t)spawn->marker, NULL};
-    char **environment = spawn->environment ? (char **)(uintptr_t)spawn->environment : *unix_environment();
-    status = posix_spawn_file_actions_init(&actions);
+    apr_status_t status = posix_spawn_file_actions_init(&actions);
     if (status != APR_SUCCESS)
         return status;
     status = posix_spawnattr_init(&attributes);
     if (status == APR_SUCCESS) {
         status = add_actions(&actions, spawn);
         if (status == APR_SUCCESS)
-            status = set_attributes(&attributes);
-        if (status == APR_SUCCESS) {
-            status = posix_spawn(pid, path, &actions, &attributes, argv, environment);
-            spawn->failed = status == APR_SUCCESS ? NULL : "the program's file";
-        }
+            status = set_attributes(&attributes, spawn);
+        if (status == APR_SUCCESS)
+            status = execute(pid, spawn, &actions, &attributes);
         posix_spawnattr_destroy(&attributes);
     }
     posix_spawn_file_actions_destroy(&actions);

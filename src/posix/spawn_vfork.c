@@ -24,15 +24,13 @@ typedef struct report_t {
 /** What the child needs. */
 typedef struct order_t {
     unix_spawn_t *spawn;
-    const char *path;
-    char *argv[3];
     char **environment;
     report_t *report;
 } order_t;
 
-static void fail(const order_t *order, const char *what)
+static void fail(const order_t *order, int error, const char *what)
 {
-    order->report->error = errno;
+    order->report->error = error;
     order->report->failed = what;
     _exit(127);
 }
@@ -56,6 +54,18 @@ static void reset_handlers(void)
         memset(&action, 0, sizeof action);
         action.sa_handler = SIG_DFL;
         sigaction(sig, &action, NULL);
+    }
+}
+
+/** What this process ignores another program is not to ignore: it would write on where it should end. */
+static void stop_ignoring(void)
+{
+    static const int signals[] = UNIX_SIGNALS_TO_RESTORE;
+    for (size_t i = 0; i < sizeof signals / sizeof signals[0]; i++) {
+        struct sigaction action;
+        memset(&action, 0, sizeof action);
+        action.sa_handler = SIG_DFL;
+        sigaction(signals[i], &action, NULL);
     }
 }
 
@@ -89,6 +99,21 @@ static void close_others_on_exec(const int *keep, size_t count)
         fcntl(keep[i], F_SETFD, 0);
 }
 
+/** Execute the first of the paths that can be executed. */
+static void execute(const order_t *order)
+{
+    const unix_spawn_t *spawn = order->spawn;
+    int error = ENOENT;
+    for (size_t i = 0; spawn->paths[i]; i++) {
+        execve(spawn->paths[i], (char *const *)(uintptr_t)spawn->args, order->environment);
+        if (errno == EACCES)
+            error = errno;
+        else if (errno != ENOENT && errno != ENOTDIR)
+            fail(order, errno, NULL);
+    }
+    fail(order, error, NULL);
+}
+
 static void become(const order_t *order)
 {
     const unix_spawn_t *spawn = order->spawn;
@@ -96,16 +121,21 @@ static void become(const order_t *order)
     if (spawn->lifeline && unix_lifeline_follow(spawn->lifeline) != 0)
         _exit(127);
     if (spawn->directory >= 0 && fchdir(spawn->directory) != 0)
-        fail(order, "the working folder");
+        fail(order, errno, "the working folder");
+    if (spawn->has_session)
+        setsid();
+    else if (spawn->has_group)
+        setpgid(0, 0);
     if (unix_place_stdio(spawn->stdio) != 0)
-        fail(order, "a standard stream");
+        fail(order, errno, "a standard stream");
     close_others_on_exec(spawn->keep, spawn->keep_count);
     reset_handlers();
+    if (spawn->is_foreign)
+        stop_ignoring();
     /* A child that starts with signals blocked could not be terminated. */
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
-    execve(order->path, order->argv, order->environment);
-    fail(order, "the program's file");
+    execute(order);
 }
 
 static _Thread_local int spawning;
@@ -152,15 +182,10 @@ apr_status_t unix_spawn(pid_t *pid, unix_spawn_t *spawn)
                      .environment = spawn->environment ? (char **)(uintptr_t)spawn->environment : *unix_environment()};
     sigset_t all, before;
     *pid = 0;
-    apr_status_t status = unix_program_path(&order.path, &spawn->failed);
-    if (status != APR_SUCCESS)
-        return status;
-    order.argv[0] = (char *)(uintptr_t)unix_program_name();
-    order.argv[1] = (char *)(uintptr_t)spawn->marker;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
     spawning = 1;
-    status = start_and_report(pid, &order, &report);
+    apr_status_t status = start_and_report(pid, &order, &report);
     spawning = 0;
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (status == APR_SUCCESS)

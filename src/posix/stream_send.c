@@ -96,34 +96,16 @@ static ssize_t send_to_socket(int fd, const outgoing_t *out, int flags)
     return sendmsg(fd, &message, SEND_FLAGS | flags);
 }
 
-/**
- * Write to a pipe: not more than it takes at once, since it may be one that waits; and if nobody reads it, let that be
- * no signal to this thread.
- */
+/** Write to a pipe: not more than it takes at once, since it may be one that waits. */
 static ssize_t write_to_pipe(int fd, outgoing_t *out)
 {
     struct pollfd item = {.fd = fd, .events = POLLOUT};
-    sigset_t broken, pending, before;
     const struct iovec *piece = out->pieces + out->first;
     if (poll(&item, 1, 0) == 0) {
         errno = EAGAIN;
         return -1;
     }
-    sigemptyset(&broken);
-    sigaddset(&broken, SIGPIPE);
-    sigpending(&pending);
-    const int was_pending = sigismember(&pending, SIGPIPE);
-    pthread_sigmask(SIG_BLOCK, &broken, &before);
-    const ssize_t written = write(fd, piece->iov_base, piece->iov_len < PIPE_BUF ? piece->iov_len : PIPE_BUF);
-    const int error = errno;
-    sigpending(&pending);
-    if (written < 0 && error == EPIPE && !was_pending && sigismember(&pending, SIGPIPE)) {
-        int sig;
-        sigwait(&broken, &sig);
-    }
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    errno = error;
-    return written;
+    return unix_write_to_pipe(fd, piece->iov_base, piece->iov_len < PIPE_BUF ? piece->iov_len : PIPE_BUF);
 }
 
 /** Take what was sent off the pieces. */

@@ -17,6 +17,7 @@
 typedef enum unix_fork_place_t {
     UNIX_FORK_IDENTITY,
     UNIX_FORK_CORE_FIRST,
+    UNIX_FORK_STARTER,
     UNIX_FORK_SERVER, /* descriptors are made while it is held */
     UNIX_FORK_IMAGE,
     UNIX_FORK_GATE,
@@ -95,6 +96,12 @@ int unix_place_stdio(const int stdio[3]);
 
 /** Find descriptors for what a start says of standard streams. `null` is opened if need be, and to be closed. */
 int unix_plan_stdio(int plan[3], int *null, const sys_stdio_t stdio[3], int need_inherited);
+
+/** Write to a pipe, as the system does; that nobody reads it is no signal to this thread. */
+ssize_t unix_write_to_pipe(int fd, const void *data, size_t size);
+
+/** The descriptor of a channel, and what to poll it for. */
+int unix_channel_descriptor(const sys_channel_t *channel, short *events);
 
 /** Open a child's working folder. */
 apr_status_t unix_open_directory(int *fd, const char *path, const char **failed);
@@ -212,26 +219,58 @@ const char *unix_program_name(void);
 /** For program_path.c: find the path of the program that runs, full or not: 0, or -1. */
 int unix_program_find(char path[SYS_PATH_MAX], const char *argv0);
 
-/* ---- spawn_*.c: execute this program in a new process ------------------------------------------------------------ */
+/* ---- spawn_*.c: execute a program in a new process --------------------------------------------------------------- */
 
 typedef struct unix_spawn_t {
-    const char *marker;             /**< its argument: what it is to be */
+    const char *const *paths;       /**< what to execute: the first of these that can be, then NULL */
+    const char *const *args;        /**< from its name on, then NULL */
     const char *const *environment; /**< NULL: this process's */
     int directory;                  /**< -1: this process's */
     int stdio[3];                   /**< as for unix_place_stdio() */
     const int *keep;                /**< the descriptors from 3 on that it gets, under the same numbers */
     size_t keep_count;
     const unix_lifeline_t *lifeline; /**< NULL: it lives on its own */
-    const char *failed;              /**< out: what failed */
+    int is_foreign;                  /**< not this program: signals that this process ignores are not its business */
+    int has_group;                   /**< it leads a group of processes of its own */
+    int has_session;                 /**< and a session, without a terminal */
+    const char *failed;              /**< out: what failed; NULL: what the paths lead to */
 } unix_spawn_t;
 
 apr_status_t unix_spawn(pid_t *pid, unix_spawn_t *spawn);
+
+/** Execute this program anew: `marker` is its argument, which says what it is to be. */
+apr_status_t unix_spawn_self(pid_t *pid, unix_spawn_t *spawn, const char *marker);
+
+/** Signals that many programs ignore for themselves, and none expects to be ignored from its beginning. */
+#define UNIX_SIGNALS_TO_RESTORE                                                                                        \
+    {                                                                                                                  \
+        SIGPIPE, SIGXFSZ                                                                                               \
+    }
 
 /**
  * Whether this thread is between vfork and exec. Where vfork is fork (under sanitizers, for instance) fork_handlers.c
  * is called then, but has nothing to do: the child executes a program at once, and its creator may hold the locks.
  */
 int unix_is_spawning(void);
+
+/* ---- starter_*.c: external programs end with this process -------------------------------------------------------- */
+
+/**
+ * Start an external program from any thread, so that it ends with this process and not with the thread, by the kernel
+ * alone where that can do it; nothing of ours is left in the program. `spawn` has no lifeline.
+ */
+apr_status_t unix_starter_spawn(pid_t *pid, unix_spawn_t *spawn);
+
+/** End what unix_starter_spawn() has begun, and with it the programs that it has started. */
+void unix_starter_shutdown(void);
+
+/** Around a fork, and in the forked child. */
+void unix_starter_lock(void);
+void unix_starter_unlock(void);
+void unix_starter_forget(void);
+
+/** Watch a child that was just made; one that cannot be watched is ended. `has_group`: it leads a group. */
+apr_status_t unix_process_of_child(sys_process_t **process, pid_t pid, int has_group);
 
 /* ---- forkserver.c, forkserver_serve.c ---------------------------------------------------------------------------- */
 

@@ -54,13 +54,17 @@ apr_status_t unix_wait_for(int fd, short events, sys_time_t deadline, sys_handle
 
 /* ---- Any of several -------------------- */
 
-static int descriptor_of(const sys_wait_t *item)
+/** What to give poll() of a thing; -1: nothing. */
+static int descriptor_of(const sys_wait_t *item, short *events)
 {
+    *events = POLLIN;
     switch (item->kind) {
     case SYS_WAIT_STREAM:
         return (int)sys_stream_handle(item->object);
     case SYS_WAIT_LISTENER:
         return unix_listener_descriptor(item->object);
+    case SYS_WAIT_CHANNEL:
+        return unix_channel_descriptor(item->object, events);
     case SYS_WAIT_NOTHING:
         return -1;
     default:
@@ -77,9 +81,10 @@ static size_t list_descriptors(struct pollfd *polled, sys_wait_t *items, size_t 
     size_t listed = 0;
     *is_any_ready = 0;
     for (size_t i = 0; i < count; i++) {
-        const int fd = descriptor_of(&items[i]);
+        short events;
+        const int fd = descriptor_of(&items[i], &events);
         if (fd >= 0)
-            polled[listed++] = (struct pollfd){.fd = fd, .events = POLLIN};
+            polled[listed++] = (struct pollfd){.fd = fd, .events = events};
         else if (items[i].kind != SYS_WAIT_NOTHING)
             items[i].is_ready = -1;
         *is_any_ready |= items[i].is_ready != 0;
@@ -92,7 +97,8 @@ static size_t take_results(sys_wait_t *items, size_t count, const struct pollfd 
 {
     size_t ready = 0;
     for (size_t i = 0; i < count; i++) {
-        if (descriptor_of(&items[i]) >= 0) {
+        short unused;
+        if (descriptor_of(&items[i], &unused) >= 0) {
             if (polled->revents)
                 items[i].is_ready = polled->revents & POLLNVAL ? -1 : 1;
             polled++;
