@@ -13,6 +13,7 @@
 #include "log.h"
 #include "process_object.h"
 #include "start_method.h"
+#include "subprocess_object.h"
 #include "waiter.h"
 
 static void end_at_exit(void);
@@ -51,6 +52,7 @@ apr_status_t library_get_pool(apr_pool_t **pool)
 static void become_forked(void)
 {
     children_forget();
+    subprocess_forget();
     process_forked();
     waiter_forked();
 }
@@ -208,6 +210,7 @@ apr_status_t mproc_terminate(void)
     process_unlock();
     for (const sys_time_t deadline = sys_now() + process_startup_timeout; process_is_busy() && sys_now() < deadline;)
         apr_sleep(MPROC_MILLISECONDS(1));
+    subprocess_end_all();
     children_end(1);
     conn_close_all();
     listener_close_all();
@@ -228,6 +231,7 @@ static void end_at_exit(void)
         return;
     }
     /* A thread that is a child did: it cannot join itself, and one of the others may be joining it. They just end. */
+    subprocess_end_all();
     children_end(0);
     sys_process_shutdown();
 }

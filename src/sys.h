@@ -487,6 +487,9 @@ apr_status_t sys_program_signal(sys_process_t *process, int number);
 /** Send a signal to a program that was not reaped, and all that it has started, if it has a group. */
 apr_status_t sys_program_signal_all(sys_process_t *process, sys_signal_t sig);
 
+/** Make a pipe between two programs: the end to read from, and the one to write to. */
+apr_status_t sys_pipe(sys_handle_t ends[2]);
+
 typedef enum sys_open_t { SYS_OPEN_READ, SYS_OPEN_WRITE, SYS_OPEN_APPEND } sys_open_t;
 
 /** Open a file for a standard stream; what is written replaces it, or goes to its end. */

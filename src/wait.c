@@ -9,6 +9,7 @@
 #include "initialize.h"
 #include "listener_object.h"
 #include "process_object.h"
+#include "subprocess_object.h"
 
 /** What one wait needs; most wait for a few things only. */
 typedef struct set_t {
@@ -39,6 +40,7 @@ static apr_status_t resolve(set_t *set, size_t index, const mproc_wait_t *item)
     conn_t *conn;
     listener_t *listener;
     process_t *process;
+    subprocess_t *subprocess;
     switch (item->kind) {
     case MPROC_WAIT_NOTHING:
         system->kind = SYS_WAIT_NOTHING;
@@ -68,6 +70,13 @@ static apr_status_t resolve(set_t *set, size_t index, const mproc_wait_t *item)
             break;
         set->objects[index] = process;
         status = process_find_sentinel(&system->handle, process, call);
+        break;
+    case MPROC_WAIT_SUBPROCESS:
+        status = subprocess_acquire(&subprocess, item->object, call);
+        if (status != APR_SUCCESS)
+            break;
+        set->objects[index] = subprocess;
+        system->handle = sys_process_sentinel(subprocess->os);
         break;
     case MPROC_WAIT_HANDLE:
     case MPROC_WAIT_SOCKET:

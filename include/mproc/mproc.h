@@ -14,6 +14,7 @@
 #include "process.h"
 #include "start_method.h"
 #include "status.h"
+#include "subprocess.h"
 #include "system.h"
 #include "types.h"
 #include "version.h"

@@ -107,7 +107,13 @@ typedef enum mproc_stdio_kind_t {
     /** It is a duplicate of a handle that the creator has open. */
     MPROC_STDIO_HANDLE,
     /** Standard error only (APR_EINVAL for another): it goes where standard output goes. */
-    MPROC_STDIO_STDOUT
+    MPROC_STDIO_STDOUT,
+    /** External programs only, as the next ones: a pipe to this process. */
+    MPROC_STDIO_PIPE,
+    /** A file: standard input reads it, the others replace it. */
+    MPROC_STDIO_FILE,
+    /** A file that is written at its end; not for standard input. */
+    MPROC_STDIO_APPEND
 } mproc_stdio_kind_t;
 
 /** One of the child's standard streams; made by the functions below. */
@@ -116,7 +122,24 @@ typedef struct mproc_stdio_t {
     mproc_stdio_kind_t kind;
     /** With MPROC_STDIO_HANDLE: the handle, which stays the creator's own. */
     mproc_os_handle_t handle;
+    /** With MPROC_STDIO_FILE and MPROC_STDIO_APPEND: the file's path. */
+    const char *path;
 } mproc_stdio_t;
+
+/**
+ * Say that a standard stream is of a kind, with neither handle nor path.
+ *
+ * @param kind The kind.
+ * @return The stream.
+ */
+static inline mproc_stdio_t mproc_stdio_of_kind(mproc_stdio_kind_t kind)
+{
+    mproc_stdio_t stream;
+    stream.kind = kind;
+    stream.handle = MPROC_NO_HANDLE;
+    stream.path = NULL;
+    return stream;
+}
 
 /**
  * Say that a standard stream is to be a duplicate of a handle.
@@ -126,8 +149,7 @@ typedef struct mproc_stdio_t {
  */
 static inline mproc_stdio_t mproc_stdio_handle(mproc_os_handle_t handle)
 {
-    mproc_stdio_t stream;
-    stream.kind = MPROC_STDIO_HANDLE;
+    mproc_stdio_t stream = mproc_stdio_of_kind(MPROC_STDIO_HANDLE);
     stream.handle = handle;
     return stream;
 }
@@ -139,10 +161,7 @@ static inline mproc_stdio_t mproc_stdio_handle(mproc_os_handle_t handle)
  */
 static inline mproc_stdio_t mproc_stdio_null(void)
 {
-    mproc_stdio_t stream;
-    stream.kind = MPROC_STDIO_NULL;
-    stream.handle = MPROC_NO_HANDLE;
-    return stream;
+    return mproc_stdio_of_kind(MPROC_STDIO_NULL);
 }
 
 /**
@@ -152,9 +171,43 @@ static inline mproc_stdio_t mproc_stdio_null(void)
  */
 static inline mproc_stdio_t mproc_stdio_stdout(void)
 {
-    mproc_stdio_t stream;
-    stream.kind = MPROC_STDIO_STDOUT;
-    stream.handle = MPROC_NO_HANDLE;
+    return mproc_stdio_of_kind(MPROC_STDIO_STDOUT);
+}
+
+/**
+ * Say that a standard stream of an external program is to be a pipe to this process.
+ *
+ * @return The stream.
+ */
+static inline mproc_stdio_t mproc_stdio_pipe(void)
+{
+    return mproc_stdio_of_kind(MPROC_STDIO_PIPE);
+}
+
+/**
+ * Say that a standard stream of an external program is to be a file: one that standard input reads, or that the others
+ * make, or replace, and write.
+ *
+ * @param path Its path (UTF-8), absolute or from this process's working folder; it must live as long as the options.
+ * @return The stream.
+ */
+static inline mproc_stdio_t mproc_stdio_file(const char *path)
+{
+    mproc_stdio_t stream = mproc_stdio_of_kind(MPROC_STDIO_FILE);
+    stream.path = path;
+    return stream;
+}
+
+/**
+ * Say that an output of an external program is to go to the end of a file, which is made if it is not there.
+ *
+ * @param path As for mproc_stdio_file().
+ * @return The stream.
+ */
+static inline mproc_stdio_t mproc_stdio_append(const char *path)
+{
+    mproc_stdio_t stream = mproc_stdio_of_kind(MPROC_STDIO_APPEND);
+    stream.path = path;
     return stream;
 }
 

@@ -32,6 +32,7 @@ extern "C" {
     X(EBUILD, "the function's module is another build in the child")                                                   \
     X(ESTARTUP, "the child ended before its target ran")                                                               \
     X(EEXITUNKNOWN, "the exit code was taken by other code of this program")                                           \
+    X(EEXITCODE, "the program has ended with another exit code than 0")                                                \
     X(ESIZE, "the data has another size than the caller expects")                                                      \
     X(ETOOBIG, "the message is longer than there is room for")                                                         \
     X(ETRUNCATED, "the connection ended in the middle of a message")                                                   \

@@ -19,6 +19,7 @@
 
 #include "connection.h"
 #include "listener.h"
+#include "subprocess.h"
 #include "process.h"
 
 #ifdef __cplusplus
@@ -38,7 +39,9 @@ typedef enum mproc_wait_kind_t {
     /** A handle of the system: a descriptor that becomes readable, a `HANDLE` that becomes signalled. */
     MPROC_WAIT_HANDLE,
     /** A socket of the system that becomes readable; on Unix the same as a handle. */
-    MPROC_WAIT_SOCKET
+    MPROC_WAIT_SOCKET,
+    /** An external program: it has ended. */
+    MPROC_WAIT_SUBPROCESS
 } mproc_wait_kind_t;
 
 /** One thing to wait for; made by the functions below. */
@@ -119,6 +122,19 @@ static inline mproc_wait_t mproc_wait_socket(mproc_os_handle_t socket)
 {
     mproc_wait_t item = {MPROC_WAIT_SOCKET, 0, APR_SUCCESS, NULL, MPROC_NO_HANDLE, NULL};
     item.handle = socket;
+    return item;
+}
+
+/**
+ * Make an item of an external program: it is ready when the program has ended.
+ *
+ * @param subprocess The program.
+ * @return The item.
+ */
+static inline mproc_wait_t mproc_wait_subprocess(mproc_subprocess_t *subprocess)
+{
+    mproc_wait_t item = {MPROC_WAIT_SUBPROCESS, 0, APR_SUCCESS, NULL, MPROC_NO_HANDLE, NULL};
+    item.object = subprocess;
     return item;
 }
 

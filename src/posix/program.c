@@ -148,6 +148,16 @@ apr_status_t sys_file_open(sys_handle_t *handle, const char *path, sys_open_t ho
     return APR_SUCCESS;
 }
 
+apr_status_t sys_pipe(sys_handle_t ends[2])
+{
+    int made[2];
+    if (unix_pipe(made) != 0)
+        return errno;
+    ends[0] = made[0];
+    ends[1] = made[1];
+    return APR_SUCCESS;
+}
+
 int sys_has_terminal(void)
 {
     return isatty(0);
