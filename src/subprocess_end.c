@@ -62,6 +62,18 @@ void subprocess_sweep(void)
     process_unlock();
 }
 
+void subprocess_drop_left(void)
+{
+    process_lock();
+    while (left) {
+        left_t *one = left;
+        left = one->next;
+        sys_process_close(one->os);
+        free(one);
+    }
+    process_unlock();
+}
+
 /* ---- How they end ------------------------------------------------------------------------------------------------ */
 
 void subprocess_settle(subprocess_t *subprocess)

@@ -85,6 +85,9 @@ apr_status_t subprocess_start(subprocess_t **subprocess, const char *const *args
 apr_status_t subprocess_take_options(mproc_subprocess_opts_t *to, const mproc_subprocess_opts_t *opts, size_t size,
                                      const char *call);
 
+/** Close the handles of all that this process has started, which have ended or are detached. */
+void subprocess_close_all(void);
+
 /** Close a handle; the last one who uses the object frees it. */
 void subprocess_close(subprocess_t *subprocess);
 
@@ -161,6 +164,9 @@ void subprocess_forget(void);
 
 /** Whatever was detached and closed is waited for, so that the system can forget it. */
 void subprocess_sweep(void);
+
+/** Forget what subprocess_sweep() has not seen to have ended. */
+void subprocess_drop_left(void);
 
 /** Let a detached program's end be seen by subprocess_sweep(); with process_lock() held. */
 void subprocess_leave(sys_process_t *os);

@@ -196,8 +196,6 @@ static apr_status_t run(mproc_completed_t *completed, int *exitcodes, const char
 {
     pipeline_t pipeline;
     memset(&pipeline, 0, sizeof pipeline);
-    if (completed)
-        memset(completed, 0, sizeof *completed);
     if (exitcodes)
         memset(exitcodes, 0, count * sizeof *exitcodes);
     if (opts->detached)
@@ -219,39 +217,47 @@ static apr_status_t run(mproc_completed_t *completed, int *exitcodes, const char
 
 /* ---- The public functions ---------------------------------------------------------------------------------------- */
 
+/** Take the caller's options and run programs; the status has its text. */
+static apr_status_t run_with(mproc_completed_t *completed, int *exitcodes, const char *const *const *commands,
+                             size_t count, const mproc_subprocess_opts_t *opts, size_t opts_size,
+                             apr_interval_time_t timeout, const char *call)
+{
+    mproc_subprocess_opts_t options;
+    if (completed)
+        memset(completed, 0, sizeof *completed);
+    const apr_status_t status = subprocess_take_options(&options, opts, opts_size, call);
+    return status == APR_SUCCESS ? run(completed, exitcodes, commands, count, &options, timeout, call) : status;
+}
+
 apr_status_t mproc_subprocess_run_sized(mproc_completed_t *completed, const char *const *args,
                                         const mproc_subprocess_opts_t *opts, size_t opts_size,
                                         apr_interval_time_t timeout)
 {
-    static const char call[] = "mproc_subprocess_run";
-    mproc_subprocess_opts_t options;
-    const apr_status_t status = subprocess_take_options(&options, opts, opts_size, call);
-    if (status != APR_SUCCESS && completed)
-        memset(completed, 0, sizeof *completed);
-    return status == APR_SUCCESS ? run(completed, NULL, &args, 1, &options, timeout, call) : status;
+    return run_with(completed, NULL, &args, 1, opts, opts_size, timeout, "mproc_subprocess_run");
 }
 
-apr_status_t mproc_subprocess_pipeline(mproc_completed_t *completed, int *exitcodes, const char *const *const *commands,
-                                       size_t count, const mproc_subprocess_opts_t *opts, apr_interval_time_t timeout)
+apr_status_t mproc_subprocess_pipeline_sized(mproc_completed_t *completed, int *exitcodes,
+                                             const char *const *const *commands, size_t count,
+                                             const mproc_subprocess_opts_t *opts, size_t opts_size,
+                                             apr_interval_time_t timeout)
 {
     static const char call[] = "mproc_subprocess_pipeline";
-    static const mproc_subprocess_opts_t none;
-    if (!commands || count == 0 || count > PIPELINE_MAX) {
-        if (completed)
-            memset(completed, 0, sizeof *completed);
-        return mproc_fail(APR_EINVAL, "%s: %zu programs, where 1 to %d can be connected", call, count, PIPELINE_MAX);
-    }
-    return run(completed, exitcodes, commands, count, opts ? opts : &none, timeout, call);
+    if (commands && count > 0 && count <= PIPELINE_MAX)
+        return run_with(completed, exitcodes, commands, count, opts, opts_size, timeout, call);
+    if (completed)
+        memset(completed, 0, sizeof *completed);
+    return mproc_fail(APR_EINVAL, "%s: %zu programs, where 1 to %d can be connected", call, commands ? count : 0,
+                      PIPELINE_MAX);
 }
 
-apr_status_t mproc_subprocess_call(int *exitcode, const char *const *args, const mproc_subprocess_opts_t *opts,
-                                   apr_interval_time_t timeout)
+apr_status_t mproc_subprocess_call_sized(int *exitcode, const char *const *args, const mproc_subprocess_opts_t *opts,
+                                         size_t opts_size, apr_interval_time_t timeout)
 {
-    static const mproc_subprocess_opts_t none;
-    int code;
-    const apr_status_t status = run(NULL, &code, &args, 1, opts ? opts : &none, timeout, "mproc_subprocess_call");
+    mproc_completed_t completed;
+    const apr_status_t status = run_with(&completed, NULL, &args, 1, opts, opts_size, timeout, "mproc_subprocess_call");
     if (exitcode)
-        *exitcode = code;
+        *exitcode = completed.exitcode;
+    mproc_completed_clear(&completed);
     return status;
 }
 
@@ -271,31 +277,32 @@ static apr_status_t check(apr_status_t status, const mproc_completed_t *complete
                       shown ? completed->error_output + size - shown : "");
 }
 
-apr_status_t mproc_subprocess_check_call(const char *const *args, const mproc_subprocess_opts_t *opts,
-                                         apr_interval_time_t timeout)
+apr_status_t mproc_subprocess_check_call_sized(const char *const *args, const mproc_subprocess_opts_t *opts,
+                                               size_t opts_size, apr_interval_time_t timeout)
 {
     static const char call[] = "mproc_subprocess_check_call";
-    static const mproc_subprocess_opts_t none;
     mproc_completed_t completed;
-    const apr_status_t status =
-        check(run(&completed, NULL, &args, 1, opts ? opts : &none, timeout, call), &completed, args, call);
+    apr_status_t status = run_with(&completed, NULL, &args, 1, opts, opts_size, timeout, call);
+    status = check(status, &completed, args, call);
     mproc_completed_clear(&completed);
     return status;
 }
 
-apr_status_t mproc_subprocess_check_output(mproc_completed_t *completed, const char *const *args,
-                                           const mproc_subprocess_opts_t *opts, apr_interval_time_t timeout)
+apr_status_t mproc_subprocess_check_output_sized(mproc_completed_t *completed, const char *const *args,
+                                                 const mproc_subprocess_opts_t *opts, size_t opts_size,
+                                                 apr_interval_time_t timeout)
 {
     static const char call[] = "mproc_subprocess_check_output";
     mproc_subprocess_opts_t options;
     if (!completed)
         return mproc_fail(APR_EINVAL, "%s: nowhere to store the output: it is NULL", call);
-    memset(&options, 0, sizeof options);
-    if (opts)
-        options = *opts;
     memset(completed, 0, sizeof *completed);
+    apr_status_t status = subprocess_take_options(&options, opts, opts_size, call);
+    if (status != APR_SUCCESS)
+        return status;
     if (options.standard_output.kind != MPROC_STDIO_INHERIT && options.standard_output.kind != MPROC_STDIO_PIPE)
         return mproc_fail(APR_EINVAL, "%s: the options send standard output elsewhere", call);
     options.standard_output = mproc_stdio_pipe();
-    return check(run(completed, NULL, &args, 1, &options, timeout, call), completed, args, call);
+    status = run(completed, NULL, &args, 1, &options, timeout, call);
+    return check(status, completed, args, call);
 }

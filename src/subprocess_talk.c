@@ -240,10 +240,10 @@ apr_status_t mproc_subprocess_communicate(mproc_subprocess_t *handle, mproc_comp
     status = flow_move(flow, &subprocess, 1, flow_is_over, &ends, &subprocess->closable, deadline);
     if (status == APR_SUCCESS && completed)
         status = flow_take(flow, completed);
-    if (status == APR_SUCCESS && completed)
-        completed->exitcode = subprocess->end.code;
     if (status != APR_SUCCESS)
         status = fail(status, subprocess, call);
+    else if (completed)
+        status = mproc_subprocess_exitcode(handle, &completed->exitcode);
     leave(subprocess);
     return status;
 }

@@ -125,6 +125,8 @@ typedef struct mproc_completed_t {
     int output_is_cut;
     /** Non-zero: there was more error output than `.output_max`. */
     int error_output_is_cut;
+    /** For later versions; zero. */
+    void *reserved[4];
 } mproc_completed_t;
 
 /**
@@ -172,6 +174,20 @@ static inline apr_status_t mproc_subprocess_run(mproc_completed_t *completed, co
 }
 
 /**
+ * The call behind mproc_subprocess_call(); programs in other languages make it directly.
+ *
+ * @param exitcode  As there.
+ * @param args      As there.
+ * @param opts      As there.
+ * @param opts_size `sizeof(mproc_subprocess_opts_t)` as the caller knows it.
+ * @param timeout   As there.
+ * @return As mproc_subprocess_call(); MPROC_EBUILD if the caller's options are larger than the library's.
+ */
+MPROC_API apr_status_t mproc_subprocess_call_sized(int *exitcode, const char *const *args,
+                                                   const mproc_subprocess_opts_t *opts, size_t opts_size,
+                                                   apr_interval_time_t timeout);
+
+/**
  * Run a program to its end, for its exit code.
  *
  * @param exitcode Where to store it; may be NULL.
@@ -181,8 +197,23 @@ static inline apr_status_t mproc_subprocess_run(mproc_completed_t *completed, co
  * @return As mproc_subprocess_run().
  * @remark Any thread.
  */
-MPROC_API apr_status_t mproc_subprocess_call(int *exitcode, const char *const *args,
-                                             const mproc_subprocess_opts_t *opts, apr_interval_time_t timeout);
+static inline apr_status_t mproc_subprocess_call(int *exitcode, const char *const *args,
+                                                 const mproc_subprocess_opts_t *opts, apr_interval_time_t timeout)
+{
+    return mproc_subprocess_call_sized(exitcode, args, opts, sizeof(mproc_subprocess_opts_t), timeout);
+}
+
+/**
+ * The call behind mproc_subprocess_check_call(); programs in other languages make it directly.
+ *
+ * @param args      As there.
+ * @param opts      As there.
+ * @param opts_size `sizeof(mproc_subprocess_opts_t)` as the caller knows it.
+ * @param timeout   As there.
+ * @return As mproc_subprocess_check_call(); MPROC_EBUILD if the caller's options are larger than the library's.
+ */
+MPROC_API apr_status_t mproc_subprocess_check_call_sized(const char *const *args, const mproc_subprocess_opts_t *opts,
+                                                         size_t opts_size, apr_interval_time_t timeout);
 
 /**
  * Run a program to its end, where another exit code than 0 is a failure.
@@ -194,8 +225,25 @@ MPROC_API apr_status_t mproc_subprocess_call(int *exitcode, const char *const *a
  *         wrote to standard error, if that is a pipe, in the text.
  * @remark Any thread.
  */
-MPROC_API apr_status_t mproc_subprocess_check_call(const char *const *args, const mproc_subprocess_opts_t *opts,
-                                                   apr_interval_time_t timeout);
+static inline apr_status_t mproc_subprocess_check_call(const char *const *args, const mproc_subprocess_opts_t *opts,
+                                                       apr_interval_time_t timeout)
+{
+    return mproc_subprocess_check_call_sized(args, opts, sizeof(mproc_subprocess_opts_t), timeout);
+}
+
+/**
+ * The call behind mproc_subprocess_check_output(); programs in other languages make it directly.
+ *
+ * @param completed As there.
+ * @param args      As there.
+ * @param opts      As there.
+ * @param opts_size `sizeof(mproc_subprocess_opts_t)` as the caller knows it.
+ * @param timeout   As there.
+ * @return As mproc_subprocess_check_output(); MPROC_EBUILD if the caller's options are larger than the library's.
+ */
+MPROC_API apr_status_t mproc_subprocess_check_output_sized(mproc_completed_t *completed, const char *const *args,
+                                                           const mproc_subprocess_opts_t *opts, size_t opts_size,
+                                                           apr_interval_time_t timeout);
 
 /**
  * Run a program to its end for its output, where another exit code than 0 is a failure.
@@ -207,8 +255,29 @@ MPROC_API apr_status_t mproc_subprocess_check_call(const char *const *args, cons
  * @return As mproc_subprocess_check_call(); @p completed is filled in with MPROC_EEXITCODE, too.
  * @remark Any thread.
  */
-MPROC_API apr_status_t mproc_subprocess_check_output(mproc_completed_t *completed, const char *const *args,
-                                                     const mproc_subprocess_opts_t *opts, apr_interval_time_t timeout);
+static inline apr_status_t mproc_subprocess_check_output(mproc_completed_t *completed, const char *const *args,
+                                                         const mproc_subprocess_opts_t *opts,
+                                                         apr_interval_time_t timeout)
+{
+    return mproc_subprocess_check_output_sized(completed, args, opts, sizeof(mproc_subprocess_opts_t), timeout);
+}
+
+/**
+ * The call behind mproc_subprocess_pipeline(); programs in other languages make it directly.
+ *
+ * @param completed As there.
+ * @param exitcodes As there.
+ * @param commands  As there.
+ * @param count     As there.
+ * @param opts      As there.
+ * @param opts_size `sizeof(mproc_subprocess_opts_t)` as the caller knows it.
+ * @param timeout   As there.
+ * @return As mproc_subprocess_pipeline(); MPROC_EBUILD if the caller's options are larger than the library's.
+ */
+MPROC_API apr_status_t mproc_subprocess_pipeline_sized(mproc_completed_t *completed, int *exitcodes,
+                                                       const char *const *const *commands, size_t count,
+                                                       const mproc_subprocess_opts_t *opts, size_t opts_size,
+                                                       apr_interval_time_t timeout);
 
 /**
  * Run several programs, the output of each the input of the next, to the end of all.
@@ -224,9 +293,13 @@ MPROC_API apr_status_t mproc_subprocess_check_output(mproc_completed_t *complete
  * @return As mproc_subprocess_run(); if one of them cannot be started, the others are killed.
  * @remark Any thread.
  */
-MPROC_API apr_status_t mproc_subprocess_pipeline(mproc_completed_t *completed, int *exitcodes,
-                                                 const char *const *const *commands, size_t count,
-                                                 const mproc_subprocess_opts_t *opts, apr_interval_time_t timeout);
+static inline apr_status_t mproc_subprocess_pipeline(mproc_completed_t *completed, int *exitcodes,
+                                                     const char *const *const *commands, size_t count,
+                                                     const mproc_subprocess_opts_t *opts, apr_interval_time_t timeout)
+{
+    return mproc_subprocess_pipeline_sized(completed, exitcodes, commands, count, opts, sizeof(mproc_subprocess_opts_t),
+                                           timeout);
+}
 
 /* ---- Start, and talk --------------------------------------------------------------------------------------------- */
 
