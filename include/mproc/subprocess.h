@@ -105,11 +105,11 @@ typedef struct mproc_subprocess_opts_t {
      * up, at this process's end, and when @p pool is cleared. 0 for one second.
      */
     apr_interval_time_t grace;
-    /** When this pool is cleared, the program is stopped if it still runs, and closed. NULL: it stays until then. */
+    /** When this pool is cleared, the program is stopped if it still runs, and closed. NULL: it stays. */
     apr_pool_t *pool;
 } mproc_subprocess_opts_t;
 
-/** What came of a program. mproc_completed_clear() frees it; every call that takes one writes it, also when it fails. */
+/** What came of a program. Calls that take one write it, also when they fail; mproc_completed_clear() frees it. */
 typedef struct mproc_completed_t {
     /** As mproc_process_exitcode(): 0 to 255, or minus the number of a signal. */
     int exitcode;
@@ -355,7 +355,8 @@ MPROC_API apr_status_t mproc_subprocess_communicate(mproc_subprocess_t *subproce
  * @param data       The bytes.
  * @param size       How many.
  * @param written    How many were written, all of them or fewer; may be NULL.
- * @param timeout    How long to wait, in microseconds; 0 to write what there is room for, MPROC_FOREVER to wait for good.
+ * @param timeout    How long to wait, in microseconds; 0 to write what there is room for, MPROC_FOREVER to wait for
+ *                   good.
  * @return APR_SUCCESS: all; APR_TIMEUP: as many as @p written; APR_EPIPE: the program reads no more; MPROC_ESTATE if
  *         its standard input was closed; APR_ENOMEM.
  * @remark Any thread.
