@@ -120,6 +120,37 @@ apr_status_t win32_poll_begin(win32_poll_t *poll, SOCKET socket, HANDLE event);
 /** See after its event, or else stop it, whether there is something. */
 int win32_poll_finish(win32_poll_t *poll, int is_to_stop);
 
+/* ---- folder.c: working folders ----------------------------------------------------------------------------------- */
+
+/** Make a path absolute: one allocation for free(). */
+apr_status_t win32_absolute_path(wchar_t **absolute, const wchar_t *path);
+
+/** Find a folder that a process is to start in, and check that it is one: one allocation for free(). */
+apr_status_t win32_find_directory(wchar_t **path, const char *directory);
+
+/* ---- variables.c: environments ----------------------------------------------------------------------------------- */
+
+/** Make the block that a process is started with: one allocation for free(). */
+apr_status_t win32_environment_block(wchar_t **block, const char *const *environment);
+
+/* ---- create.c ---------------------------------------------------------------------------------------------------- */
+
+typedef struct win32_create_t {
+    const wchar_t *path;      /**< absolute */
+    wchar_t *command;         /**< the system writes to it */
+    const wchar_t *directory; /**< NULL: this process's */
+    wchar_t *environment;     /**< NULL: this process's */
+    HANDLE streams[3];        /**< inheritable */
+    const HANDLE *handles;    /**< more that are inheritable */
+    size_t handle_count;
+    const HANDLE *jobs; /**< each nested in the one before */
+    size_t job_count;
+    DWORD flags;
+} win32_create_t;
+
+/** Create a process with these handles, and no others, as a member of these jobs from its first moment. */
+apr_status_t win32_create(PROCESS_INFORMATION *child, const win32_create_t *create);
+
 /* ---- spawn.c: run this program in a new process ------------------------------------------------------------------ */
 
 typedef struct win32_spawn_t {
