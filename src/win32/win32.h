@@ -95,6 +95,32 @@ apr_status_t win32_place_streams(const int64_t *handles);
 /** Wait until a handle is signalled: APR_SUCCESS, APR_TIMEUP, APR_EINTR if `stop` is, or a failure of the system. */
 apr_status_t win32_wait_for(HANDLE handle, sys_time_t deadline, sys_handle_t stop);
 
+/* ---- linger.c: what is looked after although nobody calls -------------------------------------------------------- */
+
+typedef enum win32_look_t {
+    WIN32_GOES_ON, /**< it is to be looked at again; its event is not set */
+    WIN32_LEFT,    /**< not any more */
+    WIN32_OVER     /**< it is to be destroyed */
+} win32_look_t;
+
+/** The first member of something that lingers. */
+typedef struct win32_linger_t win32_linger_t;
+struct win32_linger_t {
+    HANDLE event;                                                /**< when it is set it is looked at */
+    DWORD period;                                                /**< and as often, in milliseconds, or INFINITE */
+    win32_look_t (*look)(win32_linger_t *linger, int timed_out); /**< it must not wait */
+    void (*destroy)(win32_linger_t *linger);                     /**< also called when the library ends */
+    HANDLE registration;                                         /**< from here on it is linger.c's */
+    win32_linger_t *next;
+    win32_linger_t **link;
+};
+
+/** Have something looked after. */
+void win32_linger(win32_linger_t *linger);
+
+/** End that, if nobody has; afterwards it is not looked at. */
+void win32_linger_end(win32_linger_t *linger);
+
 /* ---- socket.c: waiting for sockets ------------------------------------------------------------------------------- */
 
 /** What the system is asked, and answers, of a socket. */
