@@ -10,9 +10,9 @@
  * - A write that was stopped has given nothing. It is never longer than the pipe's memory, so the system takes all of
  *   it, and it is over, as soon as what was written before has been read: until then its reader has not come to it.
  *
- * A channel that writes is looked after, see linger.c: until the program has read enough, whatever becomes of the thread
- * and of the channel. What the program has not read by the end of this process is lost, but for what is in the pipe's
- * memory.
+ * A channel that writes is looked after, see linger.c: until the program has read enough, whatever becomes of the
+ * thread and of the channel. What the program has not read by the end of this process is lost, but for what is in the
+ * pipe's memory.
  */
 #include <stdlib.h>
 #include <string.h>

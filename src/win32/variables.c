@@ -20,21 +20,63 @@ static int compare_names(const void *a, const void *b)
     return CompareStringOrdinal(*left, name_length(*left), *right, name_length(*right), TRUE) - CSTR_EQUAL;
 }
 
+/** Get a variable of this process's: one allocation for free(), NULL if it is not set. */
+static apr_status_t get_own(wchar_t **value, const wchar_t *name)
+{
+    DWORD size = GetEnvironmentVariableW(name, NULL, 0);
+    *value = NULL;
+    while (size > 0) {
+        wchar_t *larger = realloc(*value, size * sizeof *larger);
+        if (!larger) {
+            free(*value);
+            *value = NULL;
+            return APR_ENOMEM;
+        }
+        *value = larger;
+        SetLastError(ERROR_SUCCESS);
+        /* Another thread may change it meanwhile. */
+        const DWORD length = GetEnvironmentVariableW(name, larger, size);
+        if (length < size && (length > 0 || GetLastError() == ERROR_SUCCESS))
+            return APR_SUCCESS;
+        size = length;
+    }
+    free(*value);
+    *value = NULL;
+    return APR_SUCCESS;
+}
+
+apr_status_t win32_variable(wchar_t **value, const wchar_t *block, const wchar_t *name)
+{
+    if (!block)
+        return get_own(value, name);
+    *value = NULL;
+    for (; *block; block += wcslen(block) + 1) {
+        const int length = name_length(block);
+        if (block[length] != L'=' || CompareStringOrdinal(block, length, name, -1, TRUE) != CSTR_EQUAL)
+            continue;
+        *value = _wcsdup(block + length + 1);
+        return *value ? APR_SUCCESS : APR_ENOMEM;
+    }
+    return APR_SUCCESS;
+}
+
 /** This process's own "SystemRoot=...": without it a program cannot even use sockets, and APR's start needs them. */
 static wchar_t *copy_system_root(void)
 {
     static const wchar_t name[] = L"SystemRoot";
     enum { NAME = sizeof name / sizeof name[0] - 1 };
-    const DWORD size = GetEnvironmentVariableW(name, NULL, 0);
-    wchar_t *variable = size ? malloc((NAME + 1 + size) * sizeof *variable) : NULL;
-    if (!variable)
+    wchar_t *value;
+    if (get_own(&value, name) != APR_SUCCESS || !value)
         return NULL;
-    wmemcpy(variable, name, NAME);
-    variable[NAME] = L'=';
-    if (GetEnvironmentVariableW(name, variable + NAME + 1, size) < size)
-        return variable;
-    free(variable);
-    return NULL;
+    const size_t size = wcslen(value) + 1;
+    wchar_t *variable = malloc((NAME + 1 + size) * sizeof *variable);
+    if (variable) {
+        wmemcpy(variable, name, NAME);
+        variable[NAME] = L'=';
+        wmemcpy(variable + NAME + 1, value, size);
+    }
+    free(value);
+    return variable;
 }
 
 /** Lay out variables as the system wants them: sorted, back to back, with an empty string at the end. */

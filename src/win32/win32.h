@@ -65,6 +65,20 @@ apr_status_t win32_job(HANDLE *job);
 /** Let the job go: what still runs in it ends. */
 void win32_job_close(void);
 
+/* ---- process.c --------------------------------------------------------------------------------------------------- */
+
+struct sys_process_t {
+    HANDLE handle;
+    HANDLE section; /**< a child's block, for the child to find, as long as it runs */
+    HANDLE job;     /**< a program's own, with all that it has started; NULL: there is none */
+    DWORD pid;
+    int is_own;    /**< a child or a program, and not just a process to wait for */
+    int can_break; /**< a program with a group, at our console */
+};
+
+/** Make an object for a process. */
+apr_status_t win32_process_make(sys_process_t **process, int is_own);
+
 /* ---- exit.c: how processes end ----------------------------------------------------------------------------------- */
 
 /** The exit code of a process that a signal ended. */
@@ -86,6 +100,11 @@ typedef struct win32_stream_t {
 apr_status_t win32_plan_streams(win32_stream_t plan[3], const sys_stdio_t stdio[3]);
 
 void win32_close_streams(win32_stream_t plan[3]);
+
+/** Get inheritable handles for a program's standard streams. To be closed by win32_close_opened(), also on failure. */
+apr_status_t win32_open_streams(HANDLE streams[3], const sys_stdio_t stdio[3]);
+
+void win32_close_opened(HANDLE streams[3]);
 
 /** In the child: put the handles that were pushed, 0 for none, in the place of the standard streams. */
 apr_status_t win32_place_streams(const int64_t *handles);
@@ -158,6 +177,28 @@ apr_status_t win32_find_directory(wchar_t **path, const char *directory);
 
 /** Make the block that a process is started with: one allocation for free(). */
 apr_status_t win32_environment_block(wchar_t **block, const char *const *environment);
+
+/** Get a variable of such a block, NULL for this process's own: one allocation for free(), NULL if it is not set. */
+apr_status_t win32_variable(wchar_t **value, const wchar_t *block, const wchar_t *name);
+
+/* ---- search.c: finding programs ---------------------------------------------------------------------------------- */
+
+/** Find a program by a path, or along the PATH of an environment (NULL: this process's): one allocation for free(). */
+apr_status_t win32_find_program(wchar_t **path, const char *file, const wchar_t *environment);
+
+/** Whether a file is a batch file. */
+int win32_is_batch(const wchar_t *path);
+
+/* ---- arguments.c ------------------------------------------------------------------------------------------------- */
+
+/**
+ * Make the command line of a program: one allocation for free(). APR_EINVAL for what is not UTF-8; E2BIG if it is too
+ * long, a status of the C runtime's, since the system's own says that of names of files.
+ */
+apr_status_t win32_command_line(wchar_t **command, const char *const *args, const char **failed);
+
+/** Make the command line of the interpreter for a batch file; APR_EINVAL for arguments that would be changed. */
+apr_status_t win32_batch_line(wchar_t **command, const wchar_t *path, const char *const *args, const char **failed);
 
 /* ---- create.c ---------------------------------------------------------------------------------------------------- */
 
