@@ -16,17 +16,12 @@
 enum { PERIOD = 50 };
 
 struct win32_parcel_t {
+    win32_linger_t linger; /* first; used when it is sent */
     HANDLE pipe;
-    HANDLE received; /* an event that resets itself: one callback for one receipt */
+    HANDLE received; /* an event that resets itself: one call for one receipt */
     HANDLE handles[SYS_ATTACHED_MAX];
     size_t count;
-    HANDLE registration;
-    win32_parcel_t *next;
-    win32_parcel_t **link; /* NULL: not sent, or taken off the list by whoever ends it */
 };
-
-static SRWLOCK lock = SRWLOCK_INIT; /* guards the list, and `link` and `registration` of those in it */
-static win32_parcel_t *sent;
 
 /** Whether the other end of a pipe is closed: that is known whatever this end may do. */
 static int is_other_end_closed(HANDLE pipe)
@@ -81,67 +76,28 @@ void win32_parcel_name(const win32_parcel_t *parcel, uint64_t *received, unsigne
     }
 }
 
-/** Take a parcel off the list: whether it was there. With the lock held. */
-static int take_off(win32_parcel_t *parcel)
+/** The receiver has what it wants, or some time has passed. */
+static win32_look_t look(win32_linger_t *linger, int timed_out)
 {
-    if (!parcel->link)
-        return 0;
-    *parcel->link = parcel->next;
-    if (parcel->next)
-        parcel->next->link = parcel->link;
-    parcel->link = NULL;
-    return 1;
+    return timed_out && !is_other_end_closed(((win32_parcel_t *)linger)->pipe) ? WIN32_GOES_ON : WIN32_OVER;
 }
 
-/** Called by the system's thread that waits: the receiver has what it wants, or some time has passed. */
-static void CALLBACK look(void *context, BOOLEAN timed_out)
+static void destroy_sent(win32_linger_t *linger)
 {
-    win32_parcel_t *parcel = context;
-    if (timed_out && !is_other_end_closed(parcel->pipe))
-        return;
-    AcquireSRWLockExclusive(&lock);
-    const int is_mine = take_off(parcel);
-    ReleaseSRWLockExclusive(&lock);
-    if (!is_mine)
-        return;
-    /* In the thread that waits there is no other call for this parcel, and none comes after this. */
-    UnregisterWaitEx(parcel->registration, NULL);
-    destroy(parcel);
+    destroy((win32_parcel_t *)linger);
 }
 
 void win32_parcel_send(win32_parcel_t *parcel)
 {
-    AcquireSRWLockExclusive(&lock);
-    parcel->next = sent;
-    parcel->link = &sent;
-    if (sent)
-        sent->link = &parcel->next;
-    sent = parcel;
-    /* Without it the handles stay open until the library is ended: that is better than to close what is received. */
-    if (!RegisterWaitForSingleObject(&parcel->registration, parcel->received, look, parcel, PERIOD,
-                                     WT_EXECUTEINWAITTHREAD))
-        parcel->registration = NULL;
-    ReleaseSRWLockExclusive(&lock);
+    parcel->linger.event = parcel->received;
+    parcel->linger.period = PERIOD;
+    parcel->linger.look = look;
+    parcel->linger.destroy = destroy_sent;
+    win32_linger(&parcel->linger);
 }
 
 void win32_parcel_drop(win32_parcel_t *parcel)
 {
     if (parcel)
         destroy(parcel);
-}
-
-void sys_stream_shutdown(void)
-{
-    for (;;) {
-        AcquireSRWLockExclusive(&lock);
-        win32_parcel_t *parcel = sent;
-        if (parcel)
-            take_off(parcel);
-        ReleaseSRWLockExclusive(&lock);
-        if (!parcel)
-            return;
-        if (parcel->registration)
-            UnregisterWaitEx(parcel->registration, INVALID_HANDLE_VALUE);
-        destroy(parcel);
-    }
 }

@@ -179,20 +179,30 @@ static apr_status_t set_permissions(permissions_t *permissions, int any_user)
     return win32_error();
 }
 
-apr_status_t win32_pipe_create(HANDLE *pipe, const wchar_t *path, DWORD flags, DWORD count, int any_user)
+static apr_status_t create(HANDLE *pipe, const wchar_t *path, DWORD flags, DWORD mode, DWORD count, int any_user)
 {
     permissions_t permissions;
     *pipe = NULL;
     const apr_status_t status = set_permissions(&permissions, any_user);
     if (status != APR_SUCCESS)
         return status;
-    HANDLE made = CreateNamedPipeW(path, flags | FILE_FLAG_OVERLAPPED,
-                                   PIPE_TYPE_MESSAGE | PIPE_READMODE_MESSAGE | PIPE_WAIT | PIPE_REJECT_REMOTE_CLIENTS,
+    HANDLE made = CreateNamedPipeW(path, flags | FILE_FLAG_OVERLAPPED, mode | PIPE_WAIT | PIPE_REJECT_REMOTE_CLIENTS,
                                    count, WIN32_PIPE_BUFFER, WIN32_PIPE_BUFFER, 0, &permissions.attributes);
     if (made == INVALID_HANDLE_VALUE)
         return win32_error();
     *pipe = made;
     return APR_SUCCESS;
+}
+
+apr_status_t win32_pipe_create(HANDLE *pipe, const wchar_t *path, DWORD flags, DWORD count, int any_user)
+{
+    return create(pipe, path, flags, PIPE_TYPE_MESSAGE | PIPE_READMODE_MESSAGE, count, any_user);
+}
+
+apr_status_t win32_pipe_create_bytes(HANDLE *pipe, const wchar_t *path, int is_output)
+{
+    const DWORD access = is_output ? PIPE_ACCESS_OUTBOUND : PIPE_ACCESS_INBOUND;
+    return create(pipe, path, access | FILE_FLAG_FIRST_PIPE_INSTANCE, PIPE_TYPE_BYTE | PIPE_READMODE_BYTE, 1, 0);
 }
 
 apr_status_t win32_pipe_connect(HANDLE *pipe, const wchar_t *path, int directions)
@@ -222,6 +232,17 @@ DWORD win32_pipe_look(HANDLE pipe)
 {
     DWORD left = 0;
     return PeekNamedPipe(pipe, NULL, 0, NULL, NULL, &left) ? left : 0;
+}
+
+apr_status_t win32_pipe_join(HANDLE pipe)
+{
+    OVERLAPPED overlapped;
+    memset(&overlapped, 0, sizeof overlapped);
+    if (ConnectNamedPipe(pipe, &overlapped) || GetLastError() == ERROR_PIPE_CONNECTED)
+        return APR_SUCCESS;
+    const apr_status_t status = win32_error();
+    CancelIoEx(pipe, &overlapped);
+    return status;
 }
 
 /* ---- Marks ------------------------------------------------------------------------------------------------------- */

@@ -4,13 +4,6 @@
 
 #include "win32.h"
 
-struct sys_process_t {
-    HANDLE handle;
-    HANDLE section; /* the child's block, for the child to find, as long as it runs */
-    DWORD pid;
-    int is_own; /* a child, and not just a process to wait for */
-};
-
 apr_status_t sys_method_check(sys_method_t method)
 {
     return method == SYS_SPAWN ? APR_SUCCESS : APR_ENOTIMPL;
@@ -21,7 +14,7 @@ sys_method_t sys_default_method(void)
     return SYS_SPAWN;
 }
 
-static apr_status_t make(sys_process_t **process, int is_own)
+apr_status_t win32_process_make(sys_process_t **process, int is_own)
 {
     *process = calloc(1, sizeof **process);
     if (!*process)
@@ -36,6 +29,7 @@ void sys_process_close(sys_process_t *process)
         return;
     win32_close(process->handle);
     win32_close(process->section);
+    win32_close(process->job);
     free(process);
 }
 
@@ -119,7 +113,7 @@ apr_status_t sys_process_start(sys_process_t **process, sys_method_t method, sys
     *process = NULL;
     if (method != SYS_SPAWN)
         return APR_ENOTIMPL;
-    apr_status_t status = make(process, 1);
+    apr_status_t status = win32_process_make(process, 1);
     if (status == APR_SUCCESS)
         status = spawn_child(*process, start);
     if (status != APR_SUCCESS) {
@@ -140,7 +134,7 @@ static HANDLE open_other(DWORD pid)
 apr_status_t sys_process_open(sys_process_t **process, int pid, uint64_t birth)
 {
     uint64_t found;
-    apr_status_t status = make(process, 0);
+    apr_status_t status = win32_process_make(process, 0);
     if (status != APR_SUCCESS)
         return status;
     (*process)->pid = (DWORD)pid;

@@ -16,23 +16,30 @@ static DWORD standard_id(int i)
     return ids[i];
 }
 
-static apr_status_t open_null(win32_stream_t *stream)
+static apr_status_t open_null(HANDLE *opened)
 {
     SECURITY_ATTRIBUTES inheritable = {sizeof inheritable, NULL, TRUE};
     HANDLE null = CreateFileW(L"NUL", GENERIC_READ | GENERIC_WRITE, FILE_SHARE_READ | FILE_SHARE_WRITE, &inheritable,
                               OPEN_EXISTING, FILE_ATTRIBUTE_NORMAL, NULL);
     if (null == INVALID_HANDLE_VALUE)
         return win32_error();
-    stream->null = stream->passed = null;
+    *opened = null;
     return APR_SUCCESS;
+}
+
+/** Get this process's own stream; NULL if it is closed. */
+static HANDLE own_stream(DWORD *flags, int i)
+{
+    HANDLE own = GetStdHandle(standard_id(i));
+    return own && own != INVALID_HANDLE_VALUE && GetHandleInformation(own, flags) ? own : NULL;
 }
 
 /** Take this process's own stream; one that is closed is left out. */
 static void plan_inherited(win32_stream_t *stream, int i)
 {
     DWORD flags;
-    HANDLE own = GetStdHandle(standard_id(i));
-    if (!own || own == INVALID_HANDLE_VALUE || !GetHandleInformation(own, &flags))
+    HANDLE own = own_stream(&flags, i);
+    if (!own)
         return;
     if (flags & HANDLE_FLAG_INHERIT)
         stream->passed = own;
@@ -61,8 +68,10 @@ apr_status_t win32_plan_streams(win32_stream_t plan[3], const sys_stdio_t stdio[
             break;
         }
         /* Each has a null device of its own: the child closes one without looking at the others. */
-        if (status == APR_SUCCESS && !plan[i].passed)
-            status = open_null(&plan[i]);
+        if (status == APR_SUCCESS && !plan[i].passed) {
+            status = open_null(&plan[i].null);
+            plan[i].passed = plan[i].null;
+        }
     }
     return status;
 }
@@ -74,6 +83,60 @@ void win32_close_streams(win32_stream_t plan[3])
         plan[i].null = NULL;
     }
 }
+
+/* ---- Programs ---------------------------------------------------------------------------------------------------- */
+
+static apr_status_t open_copy(HANDLE *opened, HANDLE handle)
+{
+    /* Negative numbers stand for processes and threads. */
+    if ((intptr_t)handle <= 0)
+        return APR_EBADF;
+    HANDLE self = GetCurrentProcess();
+    if (DuplicateHandle(self, handle, self, opened, 0, TRUE, DUPLICATE_SAME_ACCESS))
+        return APR_SUCCESS;
+    *opened = NULL;
+    return win32_error();
+}
+
+/** Get an inheritable handle for one stream; one that is closed here is the null device there. */
+static apr_status_t open_stream(HANDLE *opened, const sys_stdio_t *stdio, int i)
+{
+    DWORD flags;
+    HANDLE own = NULL;
+    if (stdio->kind == SYS_STDIO_HANDLE)
+        return open_copy(opened, (HANDLE)stdio->handle);
+    if (stdio->kind == SYS_STDIO_INHERIT)
+        own = own_stream(&flags, i);
+    return own ? open_copy(opened, own) : open_null(opened);
+}
+
+apr_status_t win32_open_streams(HANDLE streams[3], const sys_stdio_t stdio[3])
+{
+    apr_status_t status = APR_SUCCESS;
+    streams[0] = streams[1] = streams[2] = NULL;
+    for (int i = 0; i < 3 && status == APR_SUCCESS; i++) {
+        if (stdio[i].kind == SYS_STDIO_STDOUT)
+            streams[i] = streams[1];
+        else
+            status = open_stream(&streams[i], &stdio[i], i);
+    }
+    return status;
+}
+
+void win32_close_opened(HANDLE streams[3])
+{
+    for (int i = 0; i < 3; i++)
+        if (i == 0 || streams[i] != streams[i - 1])
+            win32_close(streams[i]);
+}
+
+int sys_has_terminal(void)
+{
+    DWORD mode;
+    return GetConsoleMode(GetStdHandle(STD_INPUT_HANDLE), &mode) != 0;
+}
+
+/* ---- In the child ------------------------------------------------------------------------------------------------ */
 
 /** Put a handle in the place of a descriptor of the C runtime, and of the system's standard handle. It is used up. */
 static apr_status_t place(int fd, HANDLE handle)

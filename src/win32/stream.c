@@ -74,7 +74,6 @@ apr_status_t win32_stream_make(sys_stream_t **stream, HANDLE pipe, int direction
 static apr_status_t make_pipe(HANDLE ends[2], int one_way)
 {
     wchar_t path[WIN32_PATH_SIZE];
-    OVERLAPPED overlapped;
     const DWORD access = one_way ? PIPE_ACCESS_INBOUND : PIPE_ACCESS_DUPLEX;
     ends[0] = ends[1] = NULL;
     apr_status_t status = win32_pipe_new_path(path);
@@ -82,15 +81,7 @@ static apr_status_t make_pipe(HANDLE ends[2], int one_way)
         status = win32_pipe_create(&ends[0], path, access | FILE_FLAG_FIRST_PIPE_INSTANCE, 1, 0);
     if (status == APR_SUCCESS)
         status = win32_pipe_connect(&ends[1], path, one_way ? SYS_STREAM_OUT : SYS_STREAM_IN | SYS_STREAM_OUT);
-    if (status != APR_SUCCESS)
-        return status;
-    /* The other end is there already: this does not wait. */
-    memset(&overlapped, 0, sizeof overlapped);
-    if (ConnectNamedPipe(ends[0], &overlapped) || GetLastError() == ERROR_PIPE_CONNECTED)
-        return APR_SUCCESS;
-    status = win32_error();
-    CancelIoEx(ends[0], &overlapped);
-    return status;
+    return status == APR_SUCCESS ? win32_pipe_join(ends[0]) : status;
 }
 
 apr_status_t sys_stream_pair(sys_stream_t **first, sys_stream_t **second, int one_way)

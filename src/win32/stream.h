@@ -150,13 +150,26 @@ int win32_listener_is_ready(sys_listener_t *listener);
 
 HANDLE win32_listener_event(const sys_listener_t *listener);
 
+/* ---- channel.c --------------------------------------------------------------------------------------------------- */
+
+/** Look whether the next call would do something; APR_EINPROGRESS: the channel's event tells when to look again. */
+apr_status_t win32_channel_look(sys_channel_t *channel);
+
+HANDLE win32_channel_event(const sys_channel_t *channel);
+
 /* ---- pipe.c: names and who may use them -------------------------------------------------------------------------- */
 
 /** Make one end of a pipe, `flags` as for CreateNamedPipe(). */
 apr_status_t win32_pipe_create(HANDLE *pipe, const wchar_t *path, DWORD flags, DWORD count, int any_user);
 
+/** Make one end of a pipe that carries bytes one way. */
+apr_status_t win32_pipe_create_bytes(HANDLE *pipe, const wchar_t *path, int is_output);
+
 /** Make the other end. */
 apr_status_t win32_pipe_connect(HANDLE *pipe, const wchar_t *path, int directions);
+
+/** Complete a pipe whose other end is open already: this does not wait. */
+apr_status_t win32_pipe_join(HANDLE pipe);
 
 /** Make a name that nobody else has. */
 apr_status_t win32_pipe_new_path(wchar_t path[WIN32_PATH_SIZE]);

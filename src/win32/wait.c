@@ -134,6 +134,10 @@ static apr_status_t begin(target_t *target, sys_wait_t *item)
         item->is_ready = win32_listener_is_ready(item->object);
         target->handle = win32_listener_event(item->object);
         return APR_SUCCESS;
+    case SYS_WAIT_CHANNEL:
+        item->is_ready = win32_channel_look(item->object) != APR_EINPROGRESS;
+        target->handle = win32_channel_event(item->object);
+        return APR_SUCCESS;
     case SYS_WAIT_SOCKET:
         return begin_socket(target, item);
     case SYS_WAIT_STREAM:

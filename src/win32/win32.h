@@ -65,6 +65,20 @@ apr_status_t win32_job(HANDLE *job);
 /** Let the job go: what still runs in it ends. */
 void win32_job_close(void);
 
+/* ---- process.c --------------------------------------------------------------------------------------------------- */
+
+struct sys_process_t {
+    HANDLE handle;
+    HANDLE section; /**< a child's block, for the child to find, as long as it runs */
+    HANDLE job;     /**< a program's own, with all that it has started; NULL: there is none */
+    DWORD pid;
+    int is_own;    /**< a child or a program, and not just a process to wait for */
+    int can_break; /**< a program with a group, at our console */
+};
+
+/** Make an object for a process. */
+apr_status_t win32_process_make(sys_process_t **process, int is_own);
+
 /* ---- exit.c: how processes end ----------------------------------------------------------------------------------- */
 
 /** The exit code of a process that a signal ended. */
@@ -87,6 +101,11 @@ apr_status_t win32_plan_streams(win32_stream_t plan[3], const sys_stdio_t stdio[
 
 void win32_close_streams(win32_stream_t plan[3]);
 
+/** Get inheritable handles for a program's standard streams. To be closed by win32_close_opened(), also on failure. */
+apr_status_t win32_open_streams(HANDLE streams[3], const sys_stdio_t stdio[3]);
+
+void win32_close_opened(HANDLE streams[3]);
+
 /** In the child: put the handles that were pushed, 0 for none, in the place of the standard streams. */
 apr_status_t win32_place_streams(const int64_t *handles);
 
@@ -94,6 +113,32 @@ apr_status_t win32_place_streams(const int64_t *handles);
 
 /** Wait until a handle is signalled: APR_SUCCESS, APR_TIMEUP, APR_EINTR if `stop` is, or a failure of the system. */
 apr_status_t win32_wait_for(HANDLE handle, sys_time_t deadline, sys_handle_t stop);
+
+/* ---- linger.c: what is looked after although nobody calls -------------------------------------------------------- */
+
+typedef enum win32_look_t {
+    WIN32_GOES_ON, /**< it is to be looked at again; its event is not set */
+    WIN32_LEFT,    /**< not any more */
+    WIN32_OVER     /**< it is to be destroyed */
+} win32_look_t;
+
+/** The first member of something that lingers. */
+typedef struct win32_linger_t win32_linger_t;
+struct win32_linger_t {
+    HANDLE event;                                                /**< when it is set it is looked at */
+    DWORD period;                                                /**< and as often, in milliseconds, or INFINITE */
+    win32_look_t (*look)(win32_linger_t *linger, int timed_out); /**< it must not wait */
+    void (*destroy)(win32_linger_t *linger);                     /**< also called when the library ends */
+    HANDLE registration;                                         /**< from here on it is linger.c's */
+    win32_linger_t *next;
+    win32_linger_t **link;
+};
+
+/** Have something looked after. */
+void win32_linger(win32_linger_t *linger);
+
+/** End that, if nobody has; afterwards it is not looked at. */
+void win32_linger_end(win32_linger_t *linger);
 
 /* ---- socket.c: waiting for sockets ------------------------------------------------------------------------------- */
 
@@ -119,6 +164,59 @@ apr_status_t win32_poll_begin(win32_poll_t *poll, SOCKET socket, HANDLE event);
 
 /** See after its event, or else stop it, whether there is something. */
 int win32_poll_finish(win32_poll_t *poll, int is_to_stop);
+
+/* ---- folder.c: working folders ----------------------------------------------------------------------------------- */
+
+/** Make a path absolute: one allocation for free(). */
+apr_status_t win32_absolute_path(wchar_t **absolute, const wchar_t *path);
+
+/** Find a folder that a process is to start in, and check that it is one: one allocation for free(). */
+apr_status_t win32_find_directory(wchar_t **path, const char *directory);
+
+/* ---- variables.c: environments ----------------------------------------------------------------------------------- */
+
+/** Make the block that a process is started with: one allocation for free(). */
+apr_status_t win32_environment_block(wchar_t **block, const char *const *environment);
+
+/** Get a variable of such a block, NULL for this process's own: one allocation for free(), NULL if it is not set. */
+apr_status_t win32_variable(wchar_t **value, const wchar_t *block, const wchar_t *name);
+
+/* ---- search.c: finding programs ---------------------------------------------------------------------------------- */
+
+/** Find a program by a path, or along the PATH of an environment (NULL: this process's): one allocation for free(). */
+apr_status_t win32_find_program(wchar_t **path, const char *file, const wchar_t *environment);
+
+/** Whether a file is a batch file. */
+int win32_is_batch(const wchar_t *path);
+
+/* ---- arguments.c ------------------------------------------------------------------------------------------------- */
+
+/**
+ * Make the command line of a program: one allocation for free(). APR_EINVAL for what is not UTF-8; E2BIG if it is too
+ * long, a status of the C runtime's, since the system's own says that of names of files.
+ */
+apr_status_t win32_command_line(wchar_t **command, const char *const *args, const char **failed);
+
+/** Make the command line of the interpreter for a batch file; APR_EINVAL for arguments that would be changed. */
+apr_status_t win32_batch_line(wchar_t **command, const wchar_t *path, const char *const *args, const char **failed);
+
+/* ---- create.c ---------------------------------------------------------------------------------------------------- */
+
+typedef struct win32_create_t {
+    const wchar_t *path;      /**< absolute */
+    wchar_t *command;         /**< the system writes to it */
+    const wchar_t *directory; /**< NULL: this process's */
+    wchar_t *environment;     /**< NULL: this process's */
+    HANDLE streams[3];        /**< inheritable */
+    const HANDLE *handles;    /**< more that are inheritable */
+    size_t handle_count;
+    const HANDLE *jobs; /**< each nested in the one before */
+    size_t job_count;
+    DWORD flags;
+} win32_create_t;
+
+/** Create a process with these handles, and no others, as a member of these jobs from its first moment. */
+apr_status_t win32_create(PROCESS_INFORMATION *child, const win32_create_t *create);
 
 /* ---- spawn.c: run this program in a new process ------------------------------------------------------------------ */
 
