@@ -30,6 +30,7 @@ struct sys_channel_t {
     OVERLAPPED overlapped; /* its event is set when what was begun is over */
     int is_output;         /* we write */
     int is_pending;        /* the system reads or writes */
+    DWORD thread;          /* who has begun it */
     apr_status_t verdict;  /* why nothing more comes or goes, for good */
     size_t begin;          /* from here to the end: what was read and nobody has taken, or what is not yet written */
     size_t end;
@@ -151,7 +152,20 @@ static apr_status_t start(sys_channel_t *channel)
         return finish(channel);
     const DWORD error = GetLastError();
     channel->is_pending = error == ERROR_IO_PENDING;
+    channel->thread = GetCurrentThreadId();
     return channel->is_pending ? APR_EINPROGRESS : status_of(channel, error);
+}
+
+/**
+ * Whether another thread has begun to read; then that is stopped. The system tells that thread first what it has read,
+ * when that thread has its turn: until then the bytes are neither in the pipe nor here.
+ */
+static int is_of_another(sys_channel_t *channel)
+{
+    if (channel->is_output || channel->thread == GetCurrentThreadId())
+        return 0;
+    CancelIoEx(channel->pipe, &channel->overlapped);
+    return 1;
 }
 
 /** As win32_channel_look(); with the lock held. */
@@ -164,10 +178,10 @@ static apr_status_t look(sys_channel_t *channel)
         if (!channel->is_pending)
             status = start(channel);
         /* The event is the last that the system touches. */
-        else if (WaitForSingleObject(channel->overlapped.hEvent, 0) == WAIT_TIMEOUT)
-            status = APR_EINPROGRESS;
-        else
+        else if (WaitForSingleObject(channel->overlapped.hEvent, 0) != WAIT_TIMEOUT || is_of_another(channel))
             status = finish(channel);
+        else
+            status = APR_EINPROGRESS;
         if (status == APR_EINPROGRESS)
             return status;
         if (status != APR_EAGAIN)

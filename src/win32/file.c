@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* What programs are to have as their standard streams. */
 #include <stdlib.h>
 
 #include "win32.h"
@@ -26,4 +27,16 @@ apr_status_t sys_file_open(sys_handle_t *handle, const char *path, sys_open_t ho
         *handle = (sys_handle_t)made;
     free(wide);
     return status;
+}
+
+apr_status_t sys_pipe(sys_handle_t ends[2])
+{
+    enum { ROOM = 1 << 16 };
+    HANDLE reader, writer;
+    ends[0] = ends[1] = SYS_NO_HANDLE;
+    if (!CreatePipe(&reader, &writer, NULL, ROOM))
+        return win32_error();
+    ends[0] = (sys_handle_t)reader;
+    ends[1] = (sys_handle_t)writer;
+    return APR_SUCCESS;
 }

@@ -305,6 +305,54 @@ static void test_writer_thread_ends(void **state)
     }
 }
 
+typedef struct sleeper_t {
+    sys_channel_t *channel;
+    HANDLE has_begun;
+    HANDLE may_end;
+} sleeper_t;
+
+static DWORD WINAPI read_and_sleep(void *data)
+{
+    sleeper_t *sleeper = data;
+    char byte;
+    size_t got;
+    const apr_status_t status = sys_channel_read(sleeper->channel, &byte, 1, &got);
+    SetEvent(sleeper->has_begun);
+    WaitForSingleObject(sleeper->may_end, INFINITE);
+    return status != APR_EAGAIN;
+}
+
+/** What is there is found at once, although another thread has begun to read it and does not get to be told. */
+static void test_reader_thread_is_stopped(void **state)
+{
+    (void)state;
+    sleeper_t sleeper = {NULL, CreateEventW(NULL, FALSE, FALSE, NULL), CreateEventW(NULL, FALSE, FALSE, NULL)};
+    for (int i = 0; i < 20; i++) {
+        HANDLE theirs;
+        char bytes[10];
+        size_t got;
+        make(&sleeper.channel, &theirs, 0);
+        HANDLE thread = CreateThread(NULL, 0, read_and_sleep, &sleeper, 0, NULL);
+        assert_int_equal(WaitForSingleObject(sleeper.has_begun, 50000), WAIT_OBJECT_0);
+        SuspendThread(thread);
+        put_text(theirs, "there");
+        if (i % 2)
+            assert_int_equal(wait_until(sleeper.channel, 0), APR_SUCCESS);
+        assert_int_equal(sys_channel_read(sleeper.channel, bytes, sizeof bytes, &got), APR_SUCCESS);
+        assert_int_equal(got, 5);
+        assert_memory_equal(bytes, "there", got);
+        CloseHandle(theirs);
+        assert_int_equal(sys_channel_read(sleeper.channel, bytes, sizeof bytes, &got), APR_EOF);
+        sys_channel_close(sleeper.channel);
+        ResumeThread(thread);
+        SetEvent(sleeper.may_end);
+        assert_int_equal(WaitForSingleObject(thread, 50000), WAIT_OBJECT_0);
+        CloseHandle(thread);
+    }
+    CloseHandle(sleeper.has_begun);
+    CloseHandle(sleeper.may_end);
+}
+
 static DWORD WINAPI read_nothing(void *channel)
 {
     char byte;
@@ -463,6 +511,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_reader_is_gone),
         cmocka_unit_test(test_writer_thread_ends),
         cmocka_unit_test(test_reader_thread_ends),
+        cmocka_unit_test(test_reader_thread_is_stopped),
         cmocka_unit_test(test_many_threads_write_in_turn),
         cmocka_unit_test(test_many_at_once),
         cmocka_unit_test(test_nothing_is_left_open),
