@@ -27,6 +27,7 @@ typedef struct conn_t {
     _Atomic int is_promised; /* it is to move to another process: nobody uses it meanwhile */
     turn_t sending;
     turn_t receiving;
+    _Atomic int has_ahead; /* a message was read ahead, and nobody is receiving it: for those who wait */
 
     /* Receiving: what has been read of a message, if a call that read it could not finish; guarded by its turn. */
     unsigned char *partial;

@@ -41,6 +41,8 @@ mproc_conn_t *conn_complete(conn_t *conn, apr_status_t status)
     mproc_conn_t *handle = conn->handle;
     if (status != APR_SUCCESS)
         handle_close(handle, HANDLE_CONN);
+    else
+        atomic_store(&conn->has_ahead, sys_stream_is_ready(conn->stream));
     conn_release(conn);
     return status == APR_SUCCESS ? handle : NULL;
 }
@@ -292,6 +294,8 @@ apr_status_t conn_perform(conn_t *conn, const conn_operation_t *operation, void 
     }
     if (status != APR_SUCCESS)
         return status;
+    if (operation->direction == SYS_STREAM_IN && atomic_load_explicit(&conn->has_ahead, memory_order_relaxed))
+        atomic_store(&conn->has_ahead, 0);
     if (atomic_load(&conn->is_promised))
         status = MPROC_ESTATE;
     else
@@ -306,10 +310,11 @@ apr_status_t conn_perform(conn_t *conn, const conn_operation_t *operation, void 
     if (operation->leave)
         operation->leave(conn, context, status);
     /* Those who wait without receiving do not see from outside what was read ahead here. */
-    const int is_ready = operation->direction == SYS_STREAM_IN && atomic_load(&conn->closable.waiters) > 0 &&
-                         sys_stream_is_ready(conn->stream);
+    const int has_ahead = operation->direction == SYS_STREAM_IN && sys_stream_is_ready(conn->stream);
+    if (has_ahead)
+        atomic_store(&conn->has_ahead, 1);
     turn_give(turn);
-    if (is_ready)
+    if (has_ahead)
         closable_wake(&conn->closable);
     return status;
 }

@@ -150,7 +150,7 @@ static apr_status_t check(const set_t *set, mproc_wait_t *items)
     return status;
 }
 
-/** Mark the streams that have read a message ahead: unless another thread is receiving, who takes it anyway. */
+/** Mark the streams that have read a message ahead. Nobody's turn is taken: that would be in a receiver's way. */
 static void look_ahead(const set_t *set)
 {
     for (size_t i = 0; i < set->count; i++) {
@@ -158,11 +158,8 @@ static void look_ahead(const set_t *set)
         system->is_ready = 0;
         if (system->kind != SYS_WAIT_STREAM)
             continue;
-        conn_t *conn = set->objects[i];
-        if (turn_take(&conn->receiving, &conn->closable, 0) != APR_SUCCESS)
-            continue;
-        system->is_ready = sys_stream_is_ready(system->object);
-        turn_give(&conn->receiving);
+        const conn_t *conn = set->objects[i];
+        system->is_ready = atomic_load(&conn->has_ahead);
     }
 }
 
