@@ -59,6 +59,8 @@ static void run_once(job_t *job, const char *const *args, const worker_settings_
     } else {
         job->exitcode = JOB_NOT_STARTED;
         job->remark = apr_pstrdup(job->pool, mproc_last_error()->text);
+        if (program)
+            mproc_subprocess_stop(program, 0);
     }
     if (program)
         mproc_subprocess_finish(program, NULL);
