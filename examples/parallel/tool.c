@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * parallel-tool: what the tests of mproc-parallel have it run, on every system. It takes its orders from one argument,
- * since that is what a line of input becomes; the last two are for tests themselves.
+ * since that is what a line of input becomes; the last is for tests themselves.
  *
  *   echo TEXT       print it
  *   exit CODE       end with it
@@ -10,7 +10,6 @@
  *   make FILE       make it, and print "made"
  *   await FILE      wait until it is there, remove it, wait a moment, and print "awaited"
  *   show FILE       print it
- *   cut FILE        take the last five bytes off
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -63,14 +62,6 @@ static int show_file(const char *path)
     return 0;
 }
 
-static int cut_file(const char *path)
-{
-    apr_file_t *file;
-    apr_off_t size = -5;
-    return apr_file_open(&file, path, APR_FOPEN_WRITE | APR_FOPEN_BINARY, 0, pool) != APR_SUCCESS ||
-           apr_file_seek(file, APR_END, &size) != APR_SUCCESS || apr_file_trunc(file, size) != APR_SUCCESS;
-}
-
 static int obey(const char *order, const char *what)
 {
     if (strcmp(order, "echo") == 0)
@@ -89,8 +80,6 @@ static int obey(const char *order, const char *what)
         return await_file(what);
     if (strcmp(order, "show") == 0)
         return show_file(what);
-    if (strcmp(order, "cut") == 0)
-        return cut_file(what);
     return 99;
 }
 
