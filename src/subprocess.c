@@ -63,8 +63,14 @@ static void destroy(void *object)
 
 void subprocess_close(subprocess_t *subprocess)
 {
-    if (handle_close(subprocess->handle, HANDLE_SUBPROCESS) == APR_SUCCESS)
+    const void *const handle = subprocess->handle;
+    void *object;
+    /* With its last use the object goes: it must not be the one that closing the handle ends. */
+    if (handle_acquire(&object, handle, HANDLE_SUBPROCESS) != APR_SUCCESS)
+        return;
+    if (handle_close(handle, HANDLE_SUBPROCESS) == APR_SUCCESS)
         closable_close(&subprocess->closable);
+    handle_release(handle);
 }
 
 static apr_status_t close_with_pool(void *handle)

@@ -3,8 +3,8 @@
  * @file terminal.h
  * @brief The terminal behind standard error; one source file for each kind of system.
  */
-#ifndef BLUR_TERMINAL_H
-#define BLUR_TERMINAL_H
+#ifndef EXAMPLE_TERMINAL_H
+#define EXAMPLE_TERMINAL_H
 
 /**
  * Tell how wide the terminal is that standard error writes to.
