@@ -199,6 +199,15 @@ int is_gone_within(int pid, int seconds)
     return 1;
 }
 
+void kill_by_pid(int pid)
+{
+    sys_process_t *process;
+    assert_int_equal(sys_process_open(&process, pid, 0), APR_SUCCESS);
+    assert_int_equal(sys_process_signal(process, SYS_KILL), APR_SUCCESS);
+    sys_process_close(process);
+    assert_true(is_gone_within(pid, 20));
+}
+
 void expect_descriptors(int expected)
 {
     /* The system's own threads close some on Windows, a moment later, and have some themselves: a leak is many. */

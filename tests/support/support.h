@@ -76,6 +76,9 @@ int lives(int pid);
 /** Wait until a process is gone: 1, or 0 if that takes longer than so many seconds. */
 int is_gone_within(int pid, int seconds);
 
+/** End a process that a program under test has left behind, and that nobody waits for. */
+void kill_by_pid(int pid);
+
 /** The descriptors or handles that this process has open; -1 where that cannot be counted. */
 int count_descriptors(void);
 
