@@ -214,6 +214,7 @@ apr_status_t mproc_terminate(void)
     children_end(1);
     conn_close_all();
     listener_close_all();
+    subprocess_close_all();
     process_close_all();
     waiter_terminate();
     sys_stream_shutdown();
