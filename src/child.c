@@ -7,6 +7,7 @@
 #include "initialize.h"
 #include "log.h"
 #include "process_object.h"
+#include "subprocess_object.h"
 #include "start_method.h"
 #include "target.h"
 
@@ -93,6 +94,7 @@ void child_run(sys_block_t *block)
         atomic_store(&report->stage, BOOT_RUNNING);
         code = child_call_target(process_current(), &call, target);
         call_close(&call);
+        subprocess_end_all();
         children_end(1);
         /* A copy that the target forked has nothing to report: its creator's report may be another child's by now. */
         if (sys_getpid() == self) {

@@ -73,6 +73,21 @@ void subprocess_close(subprocess_t *subprocess)
     handle_release(handle);
 }
 
+static int is_own(const void *object)
+{
+    return ((const subprocess_t *)object)->owner == sys_getpid();
+}
+
+static void wake(void *object)
+{
+    closable_close(&((subprocess_t *)object)->closable);
+}
+
+void subprocess_close_all(void)
+{
+    handle_close_all(HANDLE_SUBPROCESS, is_own, wake);
+}
+
 static apr_status_t close_with_pool(void *handle)
 {
     void *object;

@@ -9,7 +9,8 @@
 #include "process_object.h"
 #include "subprocess_object.h"
 
-enum { READ_SIZE = 1 << 16, PIECES_PER_ROUND = 16 };
+/* What a pipe holds is read in fewer rounds than the last ones. */
+enum { READ_SIZE = 1 << 16, PIECES_PER_ROUND = 16, LAST_ROUNDS = 16 };
 
 /** Forget what was to be written. */
 static void drop_pending(flow_t *flow)
@@ -181,7 +182,7 @@ static apr_status_t move_until(flow_t *flow, subprocess_t *const *processes, siz
                                const void *context, closable_t *closable, waiter_t *waiter, sys_wait_t *items,
                                sys_time_t deadline)
 {
-    for (;;) {
+    for (int last_rounds = 0;;) {
         int is_empty;
         waiter_reset(waiter);
         /* What had ended before the look had written all before it. */
@@ -191,7 +192,9 @@ static apr_status_t move_until(flow_t *flow, subprocess_t *const *processes, siz
             return status;
         if (is_empty && ended != count_ended(processes, count))
             continue;
-        if (is_empty && has_reached(flow, context))
+        /* Others that hold the pipes may write on for ever. */
+        last_rounds += ended == count;
+        if (has_reached(flow, is_empty || last_rounds >= LAST_ROUNDS, context))
             return APR_SUCCESS;
         if (atomic_load(&closable->is_closed))
             return MPROC_ECLOSED;

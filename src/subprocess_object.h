@@ -91,6 +91,9 @@ void subprocess_close_all(void);
 /** Close a handle; the last one who uses the object frees it. */
 void subprocess_close(subprocess_t *subprocess);
 
+/** Close all handles at the end of the library; subprocess_end_all() comes before. */
+void subprocess_close_all(void);
+
 /* ---- subprocess_streams.c ---------------------------------------------------------------------------------------- */
 
 /** Check what options say of standard streams; the status has its text. */
@@ -104,8 +107,8 @@ void streams_close_opened(subprocess_streams_t *streams);
 
 /* ---- subprocess_flow.c ------------------------------------------------------------------------------------------- */
 
-/** Whether a caller has what it wants. */
-typedef int (*flow_goal_t)(flow_t *flow, const void *context);
+/** Whether a caller has what it wants. `is_read`: all was read that programs had written that have ended. */
+typedef int (*flow_goal_t)(flow_t *flow, int is_read, const void *context);
 
 /**
  * Move data until a goal is reached.
@@ -137,7 +140,7 @@ typedef struct ends_t {
 } ends_t;
 
 /** A goal, with an ends_t: all have ended, and all that they had written is here. */
-int flow_is_over(flow_t *flow, const void *context);
+int flow_is_over(flow_t *flow, int is_read, const void *context);
 
 /* ---- subprocess_end.c -------------------------------------------------------------------------------------------- */
 

@@ -16,10 +16,12 @@ void mproc_completed_clear(mproc_completed_t *completed)
     memset(completed, 0, sizeof *completed);
 }
 
-int flow_is_over(flow_t *flow, const void *context)
+int flow_is_over(flow_t *flow, int is_read, const void *context)
 {
     const ends_t *ends = context;
     (void)flow;
+    if (!is_read)
+        return 0;
     for (size_t i = 0; i < ends->count; i++)
         if (!subprocess_has_ended(ends->processes[i]))
             return 0;

@@ -44,8 +44,9 @@ static sys_time_t deadline_of(apr_interval_time_t timeout)
 
 /* ---- Writing ----------------------------------------------------------------------------------------------------- */
 
-static int has_written(flow_t *flow, const void *context)
+static int has_written(flow_t *flow, int is_read, const void *context)
 {
+    (void)is_read;
     (void)context;
     return !flow->input || flow->pending_done == flow->pending_size;
 }
@@ -118,8 +119,9 @@ static apr_status_t check_output(const subprocess_t *subprocess, mproc_output_t 
     return APR_SUCCESS;
 }
 
-static int has_something(flow_t *flow, const void *context)
+static int has_something(flow_t *flow, int is_read, const void *context)
 {
+    (void)is_read;
     const gathered_t *gathered = &flow->outputs[*(const mproc_output_t *)context - 1];
     return gathered->end > gathered->begin || !gathered->channel;
 }
@@ -167,8 +169,9 @@ static size_t line_size(const gathered_t *gathered)
     return end ? (size_t)(end - first) + 1 : gathered->channel ? 0 : have;
 }
 
-static int has_line(flow_t *flow, const void *context)
+static int has_line(flow_t *flow, int is_read, const void *context)
 {
+    (void)is_read;
     const gathered_t *gathered = &flow->outputs[*(const mproc_output_t *)context - 1];
     return line_size(gathered) > 0 || !gathered->channel;
 }

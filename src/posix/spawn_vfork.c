@@ -106,7 +106,8 @@ static void execute(const order_t *order)
     int error = ENOENT;
     for (size_t i = 0; spawn->paths[i]; i++) {
         execve(spawn->paths[i], (char *const *)(uintptr_t)spawn->args, order->environment);
-        if (errno == EACCES)
+        /* Along a list of folders it is no matter that one of them is none. */
+        if (errno == EACCES || (errno == ENOTDIR && i == 0 && !spawn->paths[1]))
             error = errno;
         else if (errno != ENOENT && errno != ENOTDIR)
             fail(order, errno, NULL);
