@@ -86,6 +86,7 @@ static void wake(void *object)
 void subprocess_close_all(void)
 {
     handle_close_all(HANDLE_SUBPROCESS, is_own, wake);
+    subprocess_drop_left();
 }
 
 static apr_status_t close_with_pool(void *handle)
@@ -280,24 +281,6 @@ apr_status_t mproc_subprocess_close(mproc_subprocess_t *handle)
         subprocess_close(subprocess);
     subprocess_release(subprocess);
     return status;
-}
-
-static int is_own(const void *object)
-{
-    const subprocess_t *subprocess = object;
-    return subprocess->owner == sys_getpid();
-}
-
-static void wake(void *object)
-{
-    subprocess_t *subprocess = object;
-    closable_close(&subprocess->closable);
-}
-
-void subprocess_close_all(void)
-{
-    handle_close_all(HANDLE_SUBPROCESS, is_own, wake);
-    subprocess_drop_left();
 }
 
 int mproc_subprocess_pid(mproc_subprocess_t *handle)

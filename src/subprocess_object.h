@@ -85,9 +85,6 @@ apr_status_t subprocess_start(subprocess_t **subprocess, const char *const *args
 apr_status_t subprocess_take_options(mproc_subprocess_opts_t *to, const mproc_subprocess_opts_t *opts, size_t size,
                                      const char *call);
 
-/** Close the handles of all that this process has started, which have ended or are detached. */
-void subprocess_close_all(void);
-
 /** Close a handle; the last one who uses the object frees it. */
 void subprocess_close(subprocess_t *subprocess);
 
