@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* External programs on Unix: signals, closed streams, permissions, what the system is left with. */
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "support/harness.h"
+#include "support/messages.h"
+#include "support/support.h"
+#include "unix/processes.h"
+
+#define PROGRAM(...) ((const char *const[]){PROGRAM_ARGS, __VA_ARGS__, NULL})
+#define SHELL(command) ((const char *const[]){"/bin/sh", "-c", command, NULL})
+
+static void expect_code(const char *const *args, int expected)
+{
+    int exitcode;
+    assert_success(mproc_subprocess_call(&exitcode, args, NULL, patience()));
+    assert_int_equal(exitcode, expected);
+}
+
+/** What this process ignores or blocks the program does not: SIGPIPE, and each signal that is blocked. */
+static void test_signals_are_restored(void **state)
+{
+    sigset_t set, before;
+    (void)state;
+    signal(SIGPIPE, SIG_IGN);
+    sigfillset(&set);
+    pthread_sigmask(SIG_SETMASK, &set, &before);
+    expect_code(SHELL("kill -PIPE $$; exit 3"), -SIGPIPE);
+    expect_code(SHELL("kill -TERM $$; exit 3"), -SIGTERM);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    /* Writing to a program that has ended does not end this one. */
+    signal(SIGPIPE, SIG_DFL);
+    mproc_subprocess_opts_t opts = {0};
+    opts.input = "x";
+    opts.input_size = 1;
+    assert_success(mproc_subprocess_call(NULL, SHELL("exec <&-; sleep 0.1"), &opts, patience()));
+}
+
+/** Without standard streams of its own, a process can run programs, and their pipes are not mixed up. */
+static int run_without_streams(mproc_call_t *call)
+{
+    mproc_completed_t done;
+    mproc_subprocess_opts_t opts = {0};
+    (void)call;
+    for (int fd = 0; fd < 3; fd++)
+        close(fd);
+    opts.input = "in";
+    opts.input_size = 2;
+    opts.standard_output = opts.standard_error = mproc_stdio_pipe();
+    if (mproc_subprocess_run(&done, SHELL("cat; echo err >&2"), &opts, patience()) != APR_SUCCESS)
+        return 1;
+    const int is_right = strcmp(done.output, "in") == 0 && strcmp(done.error_output, "err\n") == 0;
+    mproc_completed_clear(&done);
+    opts.input = NULL;
+    opts.input_size = 0;
+    opts.standard_error = mproc_stdio_of_kind(MPROC_STDIO_INHERIT);
+    if (mproc_subprocess_run(&done, PROGRAM("--count"), &opts, patience()) != APR_SUCCESS)
+        return 2;
+    const int has_none = strcmp(done.output, "0") == 0 || strcmp(done.output, "-1") == 0;
+    mproc_completed_clear(&done);
+    return is_right && has_none ? 0 : 3;
+}
+
+static void test_closed_streams(void **state)
+{
+    mproc_process_opts_t opts = {0};
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        opts.start_method = i ? MPROC_FORK : MPROC_SPAWN;
+        assert_int_equal(finish(start(run_without_streams, opts)), 0);
+    }
+}
+
+static void test_script(void **state)
+{
+    char path[512];
+    mproc_subprocess_t *subprocess;
+    (void)state;
+    apr_file_t *file = make_file(path, sizeof path);
+    apr_file_puts("#!/bin/sh\nexit 6\n", file);
+    apr_file_close(file);
+    const char *const args[] = {path, NULL};
+    assert_failure(mproc_subprocess_start(&subprocess, args, NULL), APR_EACCES);
+    assert_error_names(path);
+    chmod(path, 0700);
+    expect_code(args, 6);
+    /* What is no program is a failure of the system's own. */
+    assert_int_equal(apr_file_open(&file, path, APR_WRITE | APR_TRUNCATE, 0, test_pool()), APR_SUCCESS);
+    apr_file_puts("no program\n", file);
+    apr_file_close(file);
+    assert_int_not_equal(mproc_subprocess_start(&subprocess, args, NULL), APR_SUCCESS);
+    assert_error_names(path);
+    apr_file_remove(path, test_pool());
+}
+
+static void test_yes_and_head(void **state)
+{
+    const char *const yes[] = {"yes", NULL};
+    const char *const head[] = {"head", "-n", "2", NULL};
+    const char *const *commands[] = {yes, head};
+    int exitcodes[2];
+    mproc_completed_t done;
+    mproc_subprocess_opts_t opts = {0};
+    (void)state;
+    opts.standard_output = mproc_stdio_pipe();
+    assert_success(mproc_subprocess_pipeline(&done, exitcodes, commands, 2, &opts, patience()));
+    assert_string_equal(done.output, "y\ny\n");
+    assert_int_equal(exitcodes[0], -SIGPIPE);
+    mproc_completed_clear(&done);
+}
+
+/** One in the background that writes for ever does not keep a run from its end. */
+static void test_background_writer(void **state)
+{
+    mproc_completed_t done;
+    mproc_subprocess_opts_t opts = {0};
+    (void)state;
+    opts.standard_output = opts.standard_error = mproc_stdio_pipe();
+    opts.output_max = 1000;
+    assert_success(mproc_subprocess_run(&done, SHELL("yes & echo $! >&2"), &opts, patience()));
+    /* The pipe is closed by then, so that it ends by itself. */
+    assert_true(is_gone_within(atoi(done.error_output), 20));
+    mproc_completed_clear(&done);
+}
+
+/** No zombie stays of programs that ended, that failed to start, or that were detached and closed. */
+static void test_no_zombies(void **state)
+{
+    mproc_subprocess_t *subprocess;
+    mproc_subprocess_opts_t opts = {0};
+    const char *const missing[] = {"/no-such-program", NULL};
+    (void)state;
+    need_proc();
+    const int children = children_of(getpid(), NULL, 0);
+    for (int i = 0; i < 50; i++) {
+        expect_code(PROGRAM("--exit", "2"), 2);
+        assert_failure(mproc_subprocess_start(&subprocess, missing, NULL), APR_ENOENT);
+        opts.detached = 1;
+        assert_success(mproc_subprocess_start(&subprocess, PROGRAM("--exit", "0"), &opts));
+        assert_success(mproc_subprocess_close(subprocess));
+    }
+    /* The detached ones may still run when the next one starts, and are seen later. */
+    const apr_time_t end = apr_time_now() + patience();
+    while (children_of(getpid(), NULL, 0) != children && apr_time_now() < end)
+        expect_code(PROGRAM("--exit", "2"), 2);
+    assert_int_equal(children_of(getpid(), NULL, 0), children);
+}
+
+int main(int argc, char **argv)
+{
+    static const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_signals_are_restored),
+        cmocka_unit_test(test_closed_streams),
+        cmocka_unit_test(test_script),
+        cmocka_unit_test(test_yes_and_head),
+        cmocka_unit_test(test_background_writer),
+        cmocka_unit_test(test_no_zombies),
+    };
+    return harness_main(argc, argv, tests, sizeof tests / sizeof tests[0]);
+}
