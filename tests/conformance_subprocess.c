@@ -10,7 +10,7 @@
 #include "support/messages.h"
 #include "support/support.h"
 
-#define PROGRAM(...) ((const char *const[]){PROGRAM_ARGS, __VA_ARGS__, NULL})
+#define PROGRAM(...) ((const char *const[]){PROGRAM_COMMANDS, __VA_ARGS__, NULL})
 
 static int run_echo(mproc_call_t *call)
 {
@@ -57,8 +57,8 @@ static void start_program(void *context)
     opts.standard_output = mproc_stdio_pipe();
     opts.grace = MPROC_MILLISECONDS(200);
     opts.detached = wish->how == DETACHED;
-    const char *const tree[] = {PROGRAM_ARGS, "--tree", "600", NULL};
-    const char *const stubborn[] = {PROGRAM_ARGS, "--stubborn", NULL};
+    const char *const tree[] = {PROGRAM_COMMANDS, "--tree", "600", NULL};
+    const char *const stubborn[] = {PROGRAM_COMMANDS, "--stubborn", NULL};
     mproc_subprocess_start(&started, strcmp(wish->option, "--tree") == 0 ? tree : stubborn, &opts);
 }
 

@@ -12,7 +12,7 @@
 #include "support/support.h"
 #include "unix/processes.h"
 
-#define PROGRAM(...) ((const char *const[]){PROGRAM_ARGS, __VA_ARGS__, NULL})
+#define PROGRAM(...) ((const char *const[]){PROGRAM_COMMANDS, __VA_ARGS__, NULL})
 #define SHELL(command) ((const char *const[]){"/bin/sh", "-c", command, NULL})
 
 static void expect_code(const char *const *args, int expected)
