@@ -101,8 +101,9 @@ static ssize_t write_to_pipe(int fd, outgoing_t *out)
 {
     struct pollfd item = {.fd = fd, .events = POLLOUT};
     const struct iovec *piece = out->pieces + out->first;
-    if (poll(&item, 1, 0) == 0) {
-        errno = EAGAIN;
+    const int ready = poll(&item, 1, 0);
+    if (ready <= 0) {
+        errno = ready == 0 ? EAGAIN : errno;
         return -1;
     }
     return unix_write_to_pipe(fd, piece->iov_base, piece->iov_len < PIPE_BUF ? piece->iov_len : PIPE_BUF);
@@ -143,9 +144,15 @@ static apr_status_t send_all(const sys_stream_t *stream, outgoing_t *out, sys_ti
             continue;
         if (errno != EAGAIN && errno != EWOULDBLOCK && errno != ENOBUFS)
             return errno;
+        const int lacks_memory = errno == ENOBUFS;
         const apr_status_t status = unix_wait_for(stream->fd, POLLOUT, deadline, stop);
         if (status != APR_SUCCESS)
             return status;
+        /* There is room, and the system has no memory for it: that is nothing to wait for. */
+        if (lacks_memory && deadline != SYS_NEVER && sys_now() >= deadline)
+            return APR_TIMEUP;
+        if (lacks_memory)
+            poll(NULL, 0, 1);
     }
     return APR_SUCCESS;
 }

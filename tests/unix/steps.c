@@ -2,6 +2,7 @@
 #include "steps.h"
 
 #include <limits.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -67,6 +68,7 @@ static next_t look(pid_t pid, int *sig)
             return ENDS;
         if (state_of(pid) == 'S')
             return SLEEPS;
+        sched_yield(); /* it may be waiting for this CPU */
     }
 }
 
