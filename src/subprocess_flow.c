@@ -190,11 +190,10 @@ static apr_status_t move_until(flow_t *flow, subprocess_t *const *processes, siz
         apr_status_t status = move_once(flow, &is_empty);
         if (status != APR_SUCCESS)
             return status;
-        if (is_empty && ended != count_ended(processes, count))
-            continue;
         /* Others that hold the pipes may write on for ever. */
         last_rounds += ended == count;
-        if (has_reached(flow, is_empty || last_rounds >= LAST_ROUNDS, context))
+        const int is_over = ended == count && (is_empty || last_rounds >= LAST_ROUNDS);
+        if (has_reached(flow, is_over, context))
             return APR_SUCCESS;
         if (atomic_load(&closable->is_closed))
             return MPROC_ECLOSED;

@@ -104,8 +104,8 @@ void streams_close_opened(subprocess_streams_t *streams);
 
 /* ---- subprocess_flow.c ------------------------------------------------------------------------------------------- */
 
-/** Whether a caller has what it wants. `is_read`: all was read that programs had written that have ended. */
-typedef int (*flow_goal_t)(flow_t *flow, int is_read, const void *context);
+/** Whether a caller has what it wants. `is_over`: all programs have ended, and all that they had written was read. */
+typedef int (*flow_goal_t)(flow_t *flow, int is_over, const void *context);
 
 /**
  * Move data until a goal is reached.
@@ -130,14 +130,8 @@ apr_status_t flow_take(flow_t *flow, mproc_completed_t *completed);
 
 /* ---- subprocess_run.c -------------------------------------------------------------------------------------------- */
 
-/** A list of programs that have all ended. */
-typedef struct ends_t {
-    subprocess_t *const *processes;
-    size_t count;
-} ends_t;
-
-/** A goal, with an ends_t: all have ended, and all that they had written is here. */
-int flow_is_over(flow_t *flow, int is_read, const void *context);
+/** The goal of those who want all. */
+int flow_is_over(flow_t *flow, int is_over, const void *context);
 
 /* ---- subprocess_end.c -------------------------------------------------------------------------------------------- */
 

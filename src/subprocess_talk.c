@@ -44,9 +44,9 @@ static sys_time_t deadline_of(apr_interval_time_t timeout)
 
 /* ---- Writing ----------------------------------------------------------------------------------------------------- */
 
-static int has_written(flow_t *flow, int is_read, const void *context)
+static int has_written(flow_t *flow, int is_over, const void *context)
 {
-    (void)is_read;
+    (void)is_over;
     (void)context;
     return !flow->input || flow->pending_done == flow->pending_size;
 }
@@ -119,9 +119,9 @@ static apr_status_t check_output(const subprocess_t *subprocess, mproc_output_t 
     return APR_SUCCESS;
 }
 
-static int has_something(flow_t *flow, int is_read, const void *context)
+static int has_something(flow_t *flow, int is_over, const void *context)
 {
-    (void)is_read;
+    (void)is_over;
     const gathered_t *gathered = &flow->outputs[*(const mproc_output_t *)context - 1];
     return gathered->end > gathered->begin || !gathered->channel;
 }
@@ -169,9 +169,9 @@ static size_t line_size(const gathered_t *gathered)
     return end ? (size_t)(end - first) + 1 : gathered->channel ? 0 : have;
 }
 
-static int has_line(flow_t *flow, int is_read, const void *context)
+static int has_line(flow_t *flow, int is_over, const void *context)
 {
-    (void)is_read;
+    (void)is_over;
     const gathered_t *gathered = &flow->outputs[*(const mproc_output_t *)context - 1];
     return line_size(gathered) > 0 || !gathered->channel;
 }
@@ -238,9 +238,8 @@ apr_status_t mproc_subprocess_communicate(mproc_subprocess_t *handle, mproc_comp
     if (status != APR_SUCCESS)
         return status;
     flow_t *flow = &subprocess->flow;
-    const ends_t ends = {&subprocess, 1};
     flow->is_closing = 1;
-    status = flow_move(flow, &subprocess, 1, flow_is_over, &ends, &subprocess->closable, deadline);
+    status = flow_move(flow, &subprocess, 1, flow_is_over, NULL, &subprocess->closable, deadline);
     if (status == APR_SUCCESS && completed)
         status = flow_take(flow, completed);
     if (status != APR_SUCCESS)
@@ -260,11 +259,10 @@ apr_status_t mproc_subprocess_finish(mproc_subprocess_t *handle, int *exitcode)
     if (status != APR_SUCCESS)
         return status;
     flow_t *flow = &subprocess->flow;
-    const ends_t ends = {&subprocess, 1};
     flow_close_input(flow);
     for (int i = 0; i < 2; i++)
         flow->outputs[i].most = 1; /* nobody wants to see it */
-    status = flow_move(flow, &subprocess, 1, flow_is_over, &ends, &subprocess->closable, SYS_NEVER);
+    status = flow_move(flow, &subprocess, 1, flow_is_over, NULL, &subprocess->closable, SYS_NEVER);
     if (status == APR_SUCCESS)
         status = mproc_subprocess_exitcode(handle, &code);
     else
