@@ -48,11 +48,10 @@ static void put_quoted(line_t *line, const wchar_t *text)
 /** Convert an argument from UTF-8: one allocation for free(). */
 static apr_status_t widen(wchar_t **wide, const char *text, const char **failed)
 {
-    apr_status_t status = win32_to_utf16(wide, text);
-    if (status == APR_SUCCESS || status == APR_ENOMEM)
-        return status;
-    *failed = "an argument";
-    return APR_EINVAL;
+    const apr_status_t status = win32_to_utf16(wide, text);
+    if (status != APR_SUCCESS && status != APR_ENOMEM)
+        *failed = "an argument";
+    return status;
 }
 
 static apr_status_t begin(line_t *line, size_t max)

@@ -3,8 +3,9 @@
  * @file win32.h
  * @brief What the files of this backend share. All of it is private to src/win32.
  *
- * No handle that is made here can be inherited, with one exception: the null device, as a stand-in for a standard
- * stream. So a program that another thread starts meanwhile gets nothing that would keep a pipe or a file of ours open.
+ * No handle that is made here can be inherited, with two exceptions: the null device, as a stand-in for a standard
+ * stream, and what an external program is to have, while that is started. So what other code of the program starts
+ * meanwhile gets nothing else that would keep a pipe or a file of ours open; what this library starts never does.
  */
 #ifndef MPROC_WIN32_H
 #define MPROC_WIN32_H
@@ -192,8 +193,8 @@ int win32_is_batch(const wchar_t *path);
 /* ---- arguments.c ------------------------------------------------------------------------------------------------- */
 
 /**
- * Make the command line of a program: one allocation for free(). APR_EINVAL for what is not UTF-8; E2BIG if it is too
- * long, a status of the C runtime's, since the system's own says that of names of files.
+ * Make the command line of a program: one allocation for free(). E2BIG, as on Unix, if it is too long: what the system
+ * would say is about names of files.
  */
 apr_status_t win32_command_line(wchar_t **command, const char *const *args, const char **failed);
 

@@ -194,6 +194,41 @@ static void test_writing(void **state)
     expect_end(theirs);
 }
 
+static DWORD WINAPI put_later(void *theirs)
+{
+    Sleep(100);
+    put_text(theirs, "late");
+    return 0;
+}
+
+static DWORD WINAPI take_later(void *theirs)
+{
+    Sleep(100);
+    expect_bytes(theirs, 0, WIN32_PIPE_BUFFER / 2);
+    return 0;
+}
+
+/** Whoever waits is woken. */
+static void test_waiting(void **state)
+{
+    (void)state;
+    for (int is_input = 0; is_input < 2; is_input++) {
+        sys_channel_t *channel;
+        HANDLE theirs;
+        make(&channel, &theirs, is_input);
+        if (is_input)
+            fill(channel);
+        HANDLE thread = CreateThread(NULL, 0, is_input ? take_later : put_later, theirs, 0, NULL);
+        assert_int_equal(wait_until(channel, later()), APR_SUCCESS);
+        assert_int_equal(WaitForSingleObject(thread, 50000), WAIT_OBJECT_0);
+        CloseHandle(thread);
+        if (!is_input)
+            expect_text(channel, "late");
+        CloseHandle(theirs);
+        sys_channel_close(channel);
+    }
+}
+
 static void test_closed_while_it_writes(void **state)
 {
     (void)state;
@@ -506,6 +541,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_nothing_is_written),
         cmocka_unit_test(test_program_handle),
         cmocka_unit_test(test_writing),
+        cmocka_unit_test(test_waiting),
         cmocka_unit_test(test_closed_while_it_writes),
         cmocka_unit_test(test_closed_and_never_read),
         cmocka_unit_test(test_reader_is_gone),

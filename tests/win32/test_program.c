@@ -426,6 +426,33 @@ static void test_streams(void **state)
     expect_refusal(&program, APR_EBADF, "a standard stream");
 }
 
+/** One program's output is another's input. */
+static void test_pipe_between_programs(void **state)
+{
+    const char *const both[] = {PROGRAM_ARGS, "--both", "60000", NULL};
+    const char *const echo[] = {PROGRAM_ARGS, "--echo", NULL};
+    sys_program_t first = describe(both);
+    sys_program_t second = describe(echo);
+    sys_handle_t ends[2];
+    DWORD flags;
+    (void)state;
+    assert_int_equal(sys_pipe(ends), APR_SUCCESS);
+    for (int i = 0; i < 2; i++) {
+        assert_true(GetHandleInformation((HANDLE)ends[i], &flags));
+        assert_int_equal(flags & HANDLE_FLAG_INHERIT, 0);
+    }
+    first.stdio[1] = (sys_stdio_t){SYS_STDIO_HANDLE, ends[1]};
+    second.stdio[0] = (sys_stdio_t){SYS_STDIO_HANDLE, ends[0]};
+    sys_process_t *process = start_program(&first);
+    sys_handle_close(ends[1]);
+    assert_int_equal(run(&second), 0);
+    sys_handle_close(ends[0]);
+    assert_int_equal(end_program(process), 0);
+    for (size_t i = 0; i < 60000; i++)
+        assert_int_equal((unsigned char)output[i], i % 251);
+    assert_int_equal(output[60000], 0);
+}
+
 /** This process's own streams, whether they can be inherited or not, and where it has none. */
 static void test_inherited_streams(void **state)
 {
@@ -1057,6 +1084,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_both_outputs),
         cmocka_unit_test(test_files),
         cmocka_unit_test(test_streams),
+        cmocka_unit_test(test_pipe_between_programs),
         cmocka_unit_test(test_inherited_streams),
         cmocka_unit_test(test_environment),
         cmocka_unit_test(test_working_folder),
