@@ -440,7 +440,7 @@ void sys_process_close(sys_process_t *process);
 /** End what was started behind the scenes (the fork server), and wait for its end. */
 void sys_process_shutdown(void);
 
-/* ---- channel: bytes to and from external programs ----------------------------------------------------------------- */
+/* ---- channel: bytes to and from external programs ---------------------------------------------------------------- */
 
 /**
  * This process's end of a pipe to a program. Nothing waits; SYS_WAIT_CHANNEL is ready when the next call would do
@@ -460,7 +460,7 @@ apr_status_t sys_channel_write(sys_channel_t *channel, const void *data, size_t 
 /** Close; NULL is allowed. What was written can still be read. */
 void sys_channel_close(sys_channel_t *channel);
 
-/* ---- program: external programs ----------------------------------------------------------------------------------- */
+/* ---- program: external programs ---------------------------------------------------------------------------------- */
 
 typedef struct sys_program_t {
     const char *const *args; /**< NULL after the last */

@@ -109,7 +109,7 @@ typedef struct mproc_subprocess_opts_t {
     apr_pool_t *pool;
 } mproc_subprocess_opts_t;
 
-/** What came of a program. mproc_completed_clear() frees it; every call that takes one writes it, also when it fails. */
+/** What came of a program. mproc_completed_clear() frees it; calls that take one write it also when they fail. */
 typedef struct mproc_completed_t {
     /** As mproc_process_exitcode(): 0 to 255, or minus the number of a signal. */
     int exitcode;
@@ -282,7 +282,7 @@ MPROC_API apr_status_t mproc_subprocess_communicate(mproc_subprocess_t *subproce
  * @param data       The bytes.
  * @param size       How many.
  * @param written    How many were written, all of them or fewer; may be NULL.
- * @param timeout    How long to wait, in microseconds; 0 to write what there is room for, MPROC_FOREVER to wait for good.
+ * @param timeout    How long to wait, in microseconds; 0 to write what there is room for, MPROC_FOREVER for any time.
  * @return APR_SUCCESS: all; APR_TIMEUP: as many as @p written; APR_EPIPE: the program reads no more; MPROC_ESTATE if
  *         its standard input was closed; APR_ENOMEM.
  * @remark Any thread.

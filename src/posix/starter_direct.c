@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Where the kernel does not mind which thread starts a program: it ends the program with this process (FreeBSD), or does
- * not tie their lives together at all. Other mechanisms need the child to take part, and this child is not ours.
+ * Where the kernel does not mind which thread starts a program: it ends the program with this process (FreeBSD), or
+ * does not tie their lives together at all. Other mechanisms need the child to take part, and this child is not ours.
  */
 #include <stddef.h>
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Linux: the kernel ends a child with the *thread* that started it. The main thread ends with the process; programs that
- * others start are started for them by a thread that lives as long as the library.
+ * Linux: the kernel ends a child with the *thread* that started it. The main thread ends with the process; programs
+ * that others start are started for them by a thread that lives as long as the library.
  */
 #include <pthread.h>
 #include <signal.h>
