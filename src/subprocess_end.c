@@ -151,7 +151,7 @@ static apr_status_t tell_end(mproc_subprocess_t *handle, sys_exit_t *end, const 
 
 apr_status_t mproc_subprocess_exitcode(mproc_subprocess_t *handle, int *exitcode)
 {
-    sys_exit_t end;
+    sys_exit_t end = {0};
     const apr_status_t status = tell_end(handle, &end, exitcode, "mproc_subprocess_exitcode");
     if (status == APR_SUCCESS)
         *exitcode = end.code;
@@ -160,7 +160,7 @@ apr_status_t mproc_subprocess_exitcode(mproc_subprocess_t *handle, int *exitcode
 
 apr_status_t mproc_subprocess_native_exitcode(mproc_subprocess_t *handle, int64_t *native)
 {
-    sys_exit_t end;
+    sys_exit_t end = {0};
     const apr_status_t status = tell_end(handle, &end, native, "mproc_subprocess_native_exitcode");
     if (status == APR_SUCCESS)
         *native = end.native;

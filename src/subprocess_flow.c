@@ -194,7 +194,7 @@ static apr_status_t move_until(flow_t *flow, subprocess_t *const *processes, siz
             continue;
         /* Others that hold the pipes may write on for ever. */
         last_rounds += ended == count;
-        if (has_reached(flow, is_empty || last_rounds >= LAST_ROUNDS, context))
+        if (has_reached(flow, ended == count && (is_empty || last_rounds >= LAST_ROUNDS), context))
             return APR_SUCCESS;
         if (atomic_load(&closable->is_closed))
             return MPROC_ECLOSED;

@@ -104,7 +104,7 @@ void streams_close_opened(subprocess_streams_t *streams);
 
 /* ---- subprocess_flow.c ------------------------------------------------------------------------------------------- */
 
-/** Whether a caller has what it wants. `is_read`: all was read that programs had written that have ended. */
+/** Whether a caller has what it wants. `is_read`: all programs have ended, and what they wrote was read. */
 typedef int (*flow_goal_t)(flow_t *flow, int is_read, const void *context);
 
 /**
@@ -130,13 +130,7 @@ apr_status_t flow_take(flow_t *flow, mproc_completed_t *completed);
 
 /* ---- subprocess_run.c -------------------------------------------------------------------------------------------- */
 
-/** A list of programs that have all ended. */
-typedef struct ends_t {
-    subprocess_t *const *processes;
-    size_t count;
-} ends_t;
-
-/** A goal, with an ends_t: all have ended, and all that they had written is here. */
+/** A goal: all have ended, and all that they had written is here. */
 int flow_is_over(flow_t *flow, int is_read, const void *context);
 
 /* ---- subprocess_end.c -------------------------------------------------------------------------------------------- */

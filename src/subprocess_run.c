@@ -18,14 +18,9 @@ void mproc_completed_clear(mproc_completed_t *completed)
 
 int flow_is_over(flow_t *flow, int is_read, const void *context)
 {
-    const ends_t *ends = context;
     (void)flow;
-    if (!is_read)
-        return 0;
-    for (size_t i = 0; i < ends->count; i++)
-        if (!subprocess_has_ended(ends->processes[i]))
-            return 0;
-    return 1;
+    (void)context;
+    return is_read;
 }
 
 /* ---- Several that are connected ---------------------------------------------------------------------------------- */
@@ -168,15 +163,14 @@ static void stop_all(const pipeline_t *pipeline, apr_interval_time_t grace)
 static apr_status_t run_all(pipeline_t *pipeline, const mproc_subprocess_opts_t *opts, mproc_completed_t *completed,
                             int *exitcodes, apr_interval_time_t timeout, const char *call)
 {
-    const ends_t ends = {pipeline->processes, pipeline->count};
     flow_t *flow = &pipeline->flow;
     int is_lost = 0;
     flow->is_closing = 1;
-    apr_status_t status = flow_move(flow, pipeline->processes, pipeline->count, flow_is_over, &ends,
-                                    &pipeline->closable, timeout == 0 ? 0 : process_deadline(timeout));
+    apr_status_t status = flow_move(flow, pipeline->processes, pipeline->count, flow_is_over, NULL, &pipeline->closable,
+                                    timeout == 0 ? 0 : process_deadline(timeout));
     if (status != APR_SUCCESS) {
         stop_all(pipeline, opts->grace ? opts->grace : MPROC_SECONDS(1));
-        flow_move(flow, pipeline->processes, pipeline->count, flow_is_over, &ends, &pipeline->closable, 0);
+        flow_move(flow, pipeline->processes, pipeline->count, flow_is_over, NULL, &pipeline->closable, 0);
     }
     if (completed && flow_take(flow, completed) != APR_SUCCESS)
         status = APR_ENOMEM;

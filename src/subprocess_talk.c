@@ -238,9 +238,8 @@ apr_status_t mproc_subprocess_communicate(mproc_subprocess_t *handle, mproc_comp
     if (status != APR_SUCCESS)
         return status;
     flow_t *flow = &subprocess->flow;
-    const ends_t ends = {&subprocess, 1};
     flow->is_closing = 1;
-    status = flow_move(flow, &subprocess, 1, flow_is_over, &ends, &subprocess->closable, deadline);
+    status = flow_move(flow, &subprocess, 1, flow_is_over, NULL, &subprocess->closable, deadline);
     if (status == APR_SUCCESS && completed)
         status = flow_take(flow, completed);
     if (status == APR_SUCCESS && completed)
@@ -260,11 +259,10 @@ apr_status_t mproc_subprocess_finish(mproc_subprocess_t *handle, int *exitcode)
     if (status != APR_SUCCESS)
         return status;
     flow_t *flow = &subprocess->flow;
-    const ends_t ends = {&subprocess, 1};
     flow_close_input(flow);
     for (int i = 0; i < 2; i++)
         flow->outputs[i].most = 1; /* nobody wants to see it */
-    status = flow_move(flow, &subprocess, 1, flow_is_over, &ends, &subprocess->closable, SYS_NEVER);
+    status = flow_move(flow, &subprocess, 1, flow_is_over, NULL, &subprocess->closable, SYS_NEVER);
     if (status == APR_SUCCESS)
         status = mproc_subprocess_exitcode(handle, &code);
     else
