@@ -257,12 +257,12 @@ apr_status_t mproc_subprocess_start_sized(mproc_subprocess_t **handle, const cha
     if (status != APR_SUCCESS)
         return status;
     status = subprocess_start(&subprocess, args, &options, &streams, call);
+    if (status == APR_SUCCESS) {
+        *handle = subprocess->handle;
+        if (options.pool)
+            apr_pool_cleanup_register(options.pool, *handle, close_with_pool, apr_pool_cleanup_null);
+    }
     process_end();
-    if (status != APR_SUCCESS)
-        return status;
-    if (options.pool)
-        apr_pool_cleanup_register(options.pool, subprocess->handle, close_with_pool, apr_pool_cleanup_null);
-    *handle = subprocess->handle;
     return status;
 }
 

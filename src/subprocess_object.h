@@ -85,7 +85,7 @@ apr_status_t subprocess_start(subprocess_t **subprocess, const char *const *args
 apr_status_t subprocess_take_options(mproc_subprocess_opts_t *to, const mproc_subprocess_opts_t *opts, size_t size,
                                      const char *call);
 
-/** Close a handle; the last one who uses the object frees it. */
+/** Close the handle of an object that the caller has acquired. */
 void subprocess_close(subprocess_t *subprocess);
 
 /** Close all handles at the end of the library; subprocess_end_all() comes before. */

@@ -111,9 +111,15 @@ static apr_status_t add(pipeline_t *pipeline, const char *const *args, const mpr
         flow_close(&streams.flow);
         return status;
     }
-    status = subprocess_start(&pipeline->processes[pipeline->count], args, &own, &streams, call);
+    subprocess_t *subprocess, *kept;
+    status = subprocess_start(&subprocess, args, &own, &streams, call);
+    /* It is needed until the end of the run, also if the library ends meanwhile. */
     if (status == APR_SUCCESS)
-        join_flow(&pipeline->flow, &pipeline->processes[pipeline->count++]->flow);
+        status = subprocess_acquire(&kept, subprocess->handle, call);
+    if (status != APR_SUCCESS)
+        return status;
+    join_flow(&pipeline->flow, &subprocess->flow);
+    pipeline->processes[pipeline->count++] = subprocess;
     return status;
 }
 
@@ -205,8 +211,10 @@ static apr_status_t run(mproc_completed_t *completed, int *exitcodes, const char
         status = run_all(&pipeline, opts, completed, exitcodes, timeout, call);
     else
         stop_all(&pipeline, 0);
-    for (size_t i = 0; i < pipeline.count; i++)
+    for (size_t i = 0; i < pipeline.count; i++) {
         subprocess_close(pipeline.processes[i]);
+        subprocess_release(pipeline.processes[i]);
+    }
     flow_close(&pipeline.flow);
     return status;
 }

@@ -99,8 +99,12 @@ static apr_status_t start(sys_process_t **process, sys_program_t *program, unix_
         keep[spawn->keep_count++] = (int)program->handles[i];
     spawn->keep = keep;
     const apr_status_t status = program->is_detached ? unix_spawn(&pid, spawn) : unix_starter_spawn(&pid, spawn);
-    if (status == APR_SUCCESS)
+    if (status == APR_SUCCESS) {
+        /* The child does it too. Where vfork does not wait for it (ThreadSanitizer's), it could be signalled before. */
+        if (program->has_group)
+            setpgid(pid, pid);
         return unix_process_of_child(process, pid, program->has_group || program->is_detached);
+    }
     program->failed = spawn->failed;
     return explain(program, status);
 }
