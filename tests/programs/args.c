@@ -28,7 +28,7 @@
 #include "support/support.h"
 #include "sys.h"
 
-enum { FAILED = 99, PIECE = 1 << 14 };
+enum { FAILED = 99, PIECE = 1000 };
 
 static apr_pool_t *pool;
 static apr_file_t *in, *out, *err;

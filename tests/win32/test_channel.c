@@ -248,21 +248,23 @@ static void test_closed_while_it_writes(void **state)
 /** What nobody reads is closed when the last who could is gone, or when the library ends. */
 static void test_closed_and_never_read(void **state)
 {
+    enum { HALF = 60 };
     (void)state;
     sys_channel_t *channel;
-    HANDLE theirs[20];
+    static HANDLE theirs[2 * HALF];
     const int before = count_descriptors();
-    for (int i = 0; i < 20; i++) {
+    for (int i = 0; i < 2 * HALF; i++) {
         make(&channel, &theirs[i], 1);
         fill(channel);
         sys_channel_close(channel);
     }
-    for (int i = 0; i < 10; i++)
+    for (int i = 0; i < HALF; i++)
         CloseHandle(theirs[i]);
-    expect_descriptors(before + 30);
+    /* Of the others there are three each: ours, theirs, and an event. */
+    expect_descriptors(before + 3 * HALF);
     sys_stream_shutdown();
-    expect_descriptors(before + 10);
-    for (int i = 10; i < 20; i++) {
+    expect_descriptors(before + HALF);
+    for (int i = HALF; i < 2 * HALF; i++) {
         expect_bytes(theirs[i], 0, PIECE); /* what is in the pipe stays there */
         CloseHandle(theirs[i]);
     }
@@ -386,6 +388,43 @@ static void test_reader_thread_is_stopped(void **state)
     }
     CloseHandle(sleeper.has_begun);
     CloseHandle(sleeper.may_end);
+}
+
+typedef struct writer_t {
+    HANDLE theirs;
+    volatile LONG has_written;
+} writer_t;
+
+static DWORD WINAPI put_and_tell(void *data)
+{
+    writer_t *writer = data;
+    put_text(writer->theirs, "written");
+    InterlockedExchange(&writer->has_written, 1);
+    return 0;
+}
+
+/** What was written before a look is found by it, also by a thread that has not waited since it began to read. */
+static void test_written_before_a_look(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 50; i++) {
+        sys_channel_t *channel;
+        writer_t writer = {NULL, 0};
+        char bytes[10];
+        size_t got;
+        make(&channel, &writer.theirs, 0);
+        assert_int_equal(sys_channel_read(channel, bytes, sizeof bytes, &got), APR_EAGAIN);
+        HANDLE thread = CreateThread(NULL, 0, put_and_tell, &writer, 0, NULL);
+        while (!writer.has_written)
+            YieldProcessor();
+        assert_int_equal(sys_channel_read(channel, bytes, sizeof bytes, &got), APR_SUCCESS);
+        assert_int_equal(got, 7);
+        assert_int_equal(sys_channel_read(channel, bytes, sizeof bytes, &got), APR_EAGAIN);
+        assert_int_equal(WaitForSingleObject(thread, 50000), WAIT_OBJECT_0);
+        CloseHandle(thread);
+        CloseHandle(writer.theirs);
+        sys_channel_close(channel);
+    }
 }
 
 static DWORD WINAPI read_nothing(void *channel)
@@ -546,6 +585,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_closed_and_never_read),
         cmocka_unit_test(test_reader_is_gone),
         cmocka_unit_test(test_writer_thread_ends),
+        cmocka_unit_test(test_written_before_a_look),
         cmocka_unit_test(test_reader_thread_ends),
         cmocka_unit_test(test_reader_thread_is_stopped),
         cmocka_unit_test(test_many_threads_write_in_turn),

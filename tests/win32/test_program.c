@@ -426,6 +426,59 @@ static void test_streams(void **state)
     expect_refusal(&program, APR_EBADF, "a standard stream");
 }
 
+/** Read what there is: 0 if that was all for now. */
+static void read_all_there(sys_channel_t *channel, size_t *total, int *is_at_end)
+{
+    static char scrap[OUTPUT];
+    apr_status_t status = APR_SUCCESS;
+    while (status == APR_SUCCESS) {
+        size_t got;
+        status = sys_channel_read(channel, scrap, sizeof scrap, &got);
+        *total += got;
+    }
+    *is_at_end = status == APR_EOF;
+    assert_true(status == APR_EAGAIN || status == APR_EOF);
+}
+
+/** When a program has ended, all that it has written is there: nobody has to wait for the pipe's end. */
+static void test_all_is_there_at_the_end(void **state)
+{
+    enum { SIZE = 69999 };
+    const char *const args[] = {PROGRAM_ARGS, "--both", "69999", NULL};
+    (void)state;
+    for (int i = 0; i < 60; i++) {
+        sys_program_t program = describe(args);
+        sys_channel_t *channels[2];
+        size_t totals[2] = {0, 0}, ready;
+        int is_at_end[2] = {0, 0};
+        for (int j = 0; j < 2; j++) {
+            program.stdio[j + 1].kind = SYS_STDIO_HANDLE;
+            assert_int_equal(sys_channel_create(&channels[j], &program.stdio[j + 1].handle, 0), APR_SUCCESS);
+        }
+        sys_process_t *process = start_program(&program);
+        for (int j = 0; j < 2; j++)
+            sys_handle_close(program.stdio[j + 1].handle);
+        for (int has_ended = 0; !has_ended;) {
+            has_ended = sys_wait(sys_process_sentinel(process), 0) == APR_SUCCESS;
+            sys_wait_t items[3] = {{.kind = SYS_WAIT_HANDLE, .handle = sys_process_sentinel(process)}};
+            size_t used = 1;
+            for (int j = 0; j < 2; j++) {
+                if (!is_at_end[j])
+                    read_all_there(channels[j], &totals[j], &is_at_end[j]);
+                if (!is_at_end[j])
+                    items[used++] = (sys_wait_t){.kind = SYS_WAIT_CHANNEL, .object = channels[j]};
+            }
+            if (!has_ended)
+                assert_int_equal(sys_wait_any(items, used, &ready, later()), APR_SUCCESS);
+        }
+        assert_int_equal(totals[0], SIZE);
+        assert_int_equal(totals[1], SIZE);
+        for (int j = 0; j < 2; j++)
+            sys_channel_close(channels[j]);
+        assert_int_equal(end_program(process), 0);
+    }
+}
+
 /** One program's output is another's input. */
 static void test_pipe_between_programs(void **state)
 {
@@ -1084,6 +1137,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_both_outputs),
         cmocka_unit_test(test_files),
         cmocka_unit_test(test_streams),
+        cmocka_unit_test(test_all_is_there_at_the_end),
         cmocka_unit_test(test_pipe_between_programs),
         cmocka_unit_test(test_inherited_streams),
         cmocka_unit_test(test_environment),
