@@ -157,20 +157,19 @@ static apr_status_t start(sys_channel_t *channel)
 }
 
 /**
- * Stop reading, so that it is known what was read. The system takes the bytes from the pipe first, and tells the thread
- * that has begun to read when that has its turn (Wine: when it waits); until then they are neither there nor here, and
- * what a program has written that has ended would seem not to be there.
+ * Whether another thread has begun to read; then that is stopped. The system tells that thread first what it has read,
+ * when that thread has its turn: until then the bytes are neither in the pipe nor here.
  */
-static int stop_reading(sys_channel_t *channel)
+static int is_of_another(sys_channel_t *channel)
 {
-    if (channel->is_output)
+    if (channel->is_output || channel->thread == GetCurrentThreadId())
         return 0;
     CancelIoEx(channel->pipe, &channel->overlapped);
     return 1;
 }
 
-/** As win32_channel_look(), with the lock held. `is_exact`: whatever was written by now is found. */
-static apr_status_t look(sys_channel_t *channel, int is_exact)
+/** As win32_channel_look(); with the lock held. */
+static apr_status_t look(sys_channel_t *channel)
 {
     while (channel->verdict == APR_SUCCESS) {
         apr_status_t status;
@@ -179,8 +178,7 @@ static apr_status_t look(sys_channel_t *channel, int is_exact)
         if (!channel->is_pending)
             status = start(channel);
         /* The event is the last that the system touches. */
-        else if (WaitForSingleObject(channel->overlapped.hEvent, 0) != WAIT_TIMEOUT ||
-                 (is_exact && stop_reading(channel)))
+        else if (WaitForSingleObject(channel->overlapped.hEvent, 0) != WAIT_TIMEOUT || is_of_another(channel))
             status = finish(channel);
         else
             status = APR_EINPROGRESS;
@@ -200,7 +198,7 @@ static win32_look_t look_after(win32_linger_t *linger, int timed_out)
     sys_channel_t *channel = (sys_channel_t *)linger;
     (void)timed_out;
     AcquireSRWLockExclusive(&channel->lock);
-    channel->is_looked_after = look(channel, 0) == APR_EINPROGRESS;
+    channel->is_looked_after = look(channel) == APR_EINPROGRESS;
     const win32_look_t found = channel->is_looked_after ? WIN32_GOES_ON : channel->is_closed ? WIN32_OVER : WIN32_LEFT;
     ReleaseSRWLockExclusive(&channel->lock);
     return found;
@@ -238,8 +236,7 @@ static void release(sys_channel_t *channel)
 apr_status_t win32_channel_look(sys_channel_t *channel)
 {
     AcquireSRWLockExclusive(&channel->lock);
-    /* One who waits is told in time what that same thread has read. */
-    const apr_status_t status = look(channel, channel->thread != GetCurrentThreadId());
+    const apr_status_t status = look(channel);
     release(channel);
     return status;
 }
@@ -254,9 +251,7 @@ HANDLE win32_channel_event(const sys_channel_t *channel)
 apr_status_t sys_channel_read(sys_channel_t *channel, void *buffer, size_t size, size_t *got)
 {
     *got = 0;
-    AcquireSRWLockExclusive(&channel->lock);
-    const apr_status_t status = look(channel, 1);
-    release(channel);
+    const apr_status_t status = win32_channel_look(channel);
     if (status != APR_SUCCESS)
         return status == APR_EINPROGRESS ? APR_EAGAIN : status;
     const size_t there = channel->end - channel->begin;
@@ -269,7 +264,7 @@ apr_status_t sys_channel_read(sys_channel_t *channel, void *buffer, size_t size,
 apr_status_t sys_channel_write(sys_channel_t *channel, const void *data, size_t size, size_t *done)
 {
     AcquireSRWLockExclusive(&channel->lock);
-    apr_status_t status = look(channel, 0);
+    apr_status_t status = look(channel);
     *done = 0;
     while (status == APR_SUCCESS && *done < size) {
         const size_t rest = size - *done;
@@ -277,7 +272,7 @@ apr_status_t sys_channel_write(sys_channel_t *channel, const void *data, size_t 
         channel->end = rest < channel->room ? rest : channel->room;
         memcpy(channel->buffer, (const unsigned char *)data + *done, channel->end);
         const size_t given = channel->end;
-        status = look(channel, 0);
+        status = look(channel);
         /* It is on its way, or already there. */
         if (status == APR_SUCCESS || status == APR_EINPROGRESS)
             *done += given;
@@ -294,7 +289,7 @@ void sys_channel_close(sys_channel_t *channel)
         return;
     if (channel->is_output)
         win32_linger_end(&channel->linger);
-    if (!channel->is_output || look(channel, 0) != APR_EINPROGRESS) {
+    if (!channel->is_output || look(channel) != APR_EINPROGRESS) {
         destroy(channel);
         return;
     }
