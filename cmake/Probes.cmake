@@ -25,11 +25,6 @@ if(NOT WIN32)
   probe(SIGRTMAX           SIGRTMAX             signal.h)
   probe(NSGETENVIRON       _NSGetEnviron        crt_externs.h)
   probe(LIBC_SINGLE_THREADED __libc_single_threaded sys/single_threaded.h)
-  # Whether a vfork child works in its creator's memory cannot be seen by trying
-  # to compile something: OpenBSD's has a copy.
-  if(CMAKE_SYSTEM_NAME MATCHES "^(Linux|FreeBSD|NetBSD)$")
-    set(MPROC_HAVE_SHARING_VFORK 1)
-  endif()
 
   # Descriptors
   probe(PIPE2              pipe2                fcntl.h unistd.h)

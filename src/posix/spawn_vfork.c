@@ -6,8 +6,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -15,8 +15,9 @@
 
 #include "unix.h"
 
-/** Where the child leaves word of a failure. */
+/** What the child says of itself. */
 typedef struct report_t {
+    volatile int is_here;
     volatile int error;
     const char *volatile failed;
 } report_t;
@@ -26,12 +27,15 @@ typedef struct order_t {
     unix_spawn_t *spawn;
     char **environment;
     report_t *report;
+    int pipe; /* for the report, where memory is not shared; -1: it is */
 } order_t;
 
 static void fail(const order_t *order, int error, const char *what)
 {
     order->report->error = error;
     order->report->failed = what;
+    if (order->pipe >= 0 && write(order->pipe, (const void *)(uintptr_t)order->report, sizeof *order->report) < 0)
+        _exit(126);
     _exit(127);
 }
 
@@ -119,6 +123,7 @@ static void become(const order_t *order)
 {
     const unix_spawn_t *spawn = order->spawn;
     sigset_t none;
+    order->report->is_here = 1;
     if (spawn->lifeline && unix_lifeline_follow(spawn->lifeline) != 0)
         _exit(127);
     if (spawn->directory >= 0 && fchdir(spawn->directory) != 0)
@@ -155,38 +160,43 @@ static pid_t __attribute__((noinline)) start(const order_t *order)
     return pid;
 }
 
-/** Start with the report in memory that the child has too. */
-static apr_status_t start_and_report(pid_t *pid, order_t *order, report_t *report)
+/** Whether a vfork child works in this process's memory. Under OpenBSD, emulators and some tools it has a copy. */
+enum { SHARING_UNKNOWN, SHARING, NOT_SHARING };
+static _Atomic int sharing;
+
+/** Start, and learn whether that has succeeded: from memory that is shared, or else from a pipe that exec closes. */
+static apr_status_t start_and_report(pid_t *pid, order_t *order)
 {
-#if defined(MPROC_HAVE_SHARING_VFORK)
-    order->report = report;
-    *pid = start(order);
-    return *pid < 0 ? errno : APR_SUCCESS;
-#else
-    /* vfork waits for the child's exec there as elsewhere, but the child has a copy of the memory. */
-    void *shared = mmap(NULL, sizeof *report, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANON, -1, 0);
-    if (shared == MAP_FAILED)
+    const int is_sharing = atomic_load(&sharing) == SHARING;
+    report_t received;
+    int ends[2] = {-1, -1};
+    if (!is_sharing && unix_pipe(ends) != 0)
         return errno;
-    order->report = shared;
+    order->pipe = ends[1];
     *pid = start(order);
     const apr_status_t status = *pid < 0 ? errno : APR_SUCCESS;
-    *report = *order->report;
-    munmap(shared, sizeof *report);
+    unix_close(ends[1]);
+    if (!is_sharing && *pid > 0) {
+        atomic_store(&sharing, order->report->is_here ? SHARING : NOT_SHARING);
+        if (!order->report->is_here && read(ends[0], &received, sizeof received) == (ssize_t)sizeof received)
+            *order->report = received;
+    }
+    unix_close(ends[0]);
     return status;
-#endif
 }
 
 apr_status_t unix_spawn(pid_t *pid, unix_spawn_t *spawn)
 {
-    report_t report = {0, NULL};
+    report_t report = {0, 0, NULL};
     order_t order = {.spawn = spawn,
+                     .report = &report,
                      .environment = spawn->environment ? (char **)(uintptr_t)spawn->environment : *unix_environment()};
     sigset_t all, before;
     *pid = 0;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
     spawning = 1;
-    apr_status_t status = start_and_report(pid, &order, &report);
+    apr_status_t status = start_and_report(pid, &order);
     spawning = 0;
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (status == APR_SUCCESS)
