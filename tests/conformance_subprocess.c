@@ -33,6 +33,8 @@ static int run_echo(mproc_call_t *call)
 static void test_run(void **state)
 {
     (void)state;
+    if (getenv("MPROC_TEST_NO_PROCESSES"))
+        skip_because("processes cannot be started here");
     const int used = count_after_waiting();
     for (int i = 0; i < 3; i++)
         assert_int_equal(finish(start(run_echo, method_options())), 5);
