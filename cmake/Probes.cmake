@@ -41,6 +41,10 @@ if(NOT WIN32)
   # Memory
   probe(MEMFD_CREATE       memfd_create         sys/mman.h)
   probe(POSIX_FALLOCATE    posix_fallocate      fcntl.h)
+  probe(FALLOCATE          fallocate            fcntl.h)
+  probe(MAP_NORESERVE      MAP_NORESERVE        sys/mman.h)
+  probe(MADV_DONTDUMP      MADV_DONTDUMP        sys/mman.h)
+  probe(MADV_NOCORE        MADV_NOCORE          sys/mman.h)
 
   probe(SHM_OPEN           shm_open             sys/mman.h fcntl.h)
   if(NOT MPROC_HAVE_SHM_OPEN)

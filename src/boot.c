@@ -94,6 +94,8 @@ static void lay_out(layout_t *layout, boot_t *boot, const boot_contents_t *conte
     boot->conns =
         contents->conns ? put(layout, contents->conns->table, contents->conns->table_size) : (boot_piece_t){0, 0};
     boot->conn_handle_count = contents->conns ? contents->conns->handle_count : 0;
+    boot->shares = contents->share_count ? put(layout, NULL, contents->share_count * sizeof(shared_pass_t))
+                                         : (boot_piece_t){0, 0};
     boot->data = opts->data ? put(layout, opts->data, opts->size) : (boot_piece_t){0, 0};
 }
 
@@ -157,7 +159,8 @@ static int is_sound(const boot_t *boot)
 {
     if (!fits(boot, boot->target_path, 1) || !fits(boot, boot->data, 0) || !fits(boot, boot->args, 0) ||
         !fits(boot, boot->handles, 0) || !fits(boot, boot->cpus, 0) || !fits(boot, boot->environment, 1) ||
-        !fits(boot, boot->conns, 0) || !has_sound_conns(boot))
+        !fits(boot, boot->conns, 0) || !has_sound_conns(boot) || !fits(boot, boot->shares, 0) ||
+        boot->shares.size > MPROC_SHARE_MAX * sizeof(shared_pass_t))
         return 0;
     const boot_arg_t *args = boot_at(boot, boot->args);
     for (size_t i = 0; args && i < boot->args.size / sizeof *args; i++)

@@ -15,9 +15,10 @@
 
 #include "conn_object.h"
 #include "error.h"
+#include "shared.h"
 #include "sys.h"
 
-enum { BOOT_MAGIC = 0x636f7270, BOOT_LAYOUT = 2, BOOT_NAME_MAX = 256, BOOT_IDENTITY_MAX = 128 };
+enum { BOOT_MAGIC = 0x636f7270, BOOT_LAYOUT = 3, BOOT_NAME_MAX = 256, BOOT_IDENTITY_MAX = 128 };
 
 /** How far the child has come; each step is published by one store. */
 typedef enum boot_stage_t {
@@ -86,6 +87,8 @@ typedef struct boot_t {
     boot_piece_t environment;   /* "NAME=value" strings, one after the other, for a child whose backend cannot set it */
     boot_piece_t conns;         /* a table of conn_move.c's */
     uint64_t conn_handle_count; /* how many of the last handles are theirs */
+    boot_piece_t shares;        /* shared_pass_t each */
+    uint64_t ticket;            /* the member that the child is to be; 0: it becomes one by itself */
 } boot_t;
 
 /** What the pieces are made of, besides the options. */
@@ -94,6 +97,7 @@ typedef struct boot_contents_t {
     const sys_place_t *place;       /* NULL: the address will do */
     const char *const *environment; /* NULL: not carried */
     const conn_move_t *conns;       /* NULL: there are none */
+    size_t share_count;
 } boot_contents_t;
 
 /** Make a block and fill in what does not change until the start. The status has its text. */

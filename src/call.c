@@ -138,12 +138,12 @@ mproc_os_handle_t mproc_call_handle(mproc_call_t *call, size_t index)
 
 /* ---- Connections ------------------------------------------------------------------------------------------------- */
 
-apr_status_t call_open(mproc_call_t *call, boot_t *boot)
+/** Open the connections. */
+static apr_status_t open_conns(mproc_call_t *call, boot_t *boot)
 {
     sys_handle_t handles[SYS_ATTACHED_MAX];
     size_t table_size, handle_count;
     const unsigned char *table = boot_at(boot, boot->conns);
-    *call = (mproc_call_t){.boot = boot};
     if (!table)
         return APR_SUCCESS;
     conn_table_check(table, (size_t)boot->conns.size, &table_size, &call->conn_count, &handle_count);
@@ -156,11 +156,57 @@ apr_status_t call_open(mproc_call_t *call, boot_t *boot)
     return status;
 }
 
+/** Open the objects that are held for this process. */
+static apr_status_t open_shares(mproc_call_t *call, boot_t *boot)
+{
+    const shared_pass_t *passes = boot_at(boot, boot->shares);
+    const size_t count = (size_t)boot->shares.size / sizeof *passes;
+    if (count == 0)
+        return APR_SUCCESS;
+    apr_status_t status = arena_use(boot->name);
+    for (size_t i = 0; i < count && status == APR_SUCCESS; i++) {
+        status = shared_take(&call->shares[i], &passes[i], boot->name);
+        if (status == APR_SUCCESS)
+            call->share_count = i + 1;
+    }
+    return status;
+}
+
+apr_status_t call_open(mproc_call_t *call, boot_t *boot)
+{
+    *call = (mproc_call_t){.boot = boot};
+    apr_status_t status = open_conns(call, boot);
+    if (status == APR_SUCCESS)
+        status = open_shares(call, boot);
+    if (status != APR_SUCCESS)
+        call_close(call);
+    return status;
+}
+
 void call_close(mproc_call_t *call)
 {
     for (size_t i = 0; i < call->conn_count; i++)
         conn_close_handle(call->conns[i]);
-    call->conn_count = 0;
+    for (size_t i = 0; i < call->share_count; i++)
+        shared_close_any(call->shares[i]);
+    call->conn_count = call->share_count = 0;
+}
+
+/* ---- Shared objects ---------------------------------------------------------------------------------------------- */
+
+void *call_share(mproc_call_t *call, size_t index, handle_kind_t kind, const char *function)
+{
+    if (is_missing(call, function))
+        return NULL;
+    if (index >= call->share_count) {
+        mproc_fail(APR_EINVAL, "%s: %s was given %zu shared objects, there is none at %zu", function, call->boot->name,
+                   call->share_count, index);
+        return NULL;
+    }
+    if (handle_kind(call->shares[index]) == (int)kind)
+        return call->shares[index];
+    mproc_fail(APR_EINVAL, "%s: what %s was given at %zu is of another kind", function, call->boot->name, index);
+    return NULL;
 }
 
 size_t mproc_call_conn_count(mproc_call_t *call)

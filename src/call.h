@@ -9,17 +9,23 @@
 #include <mproc/call.h>
 
 #include "boot.h"
+#include "shared.h"
 
 struct mproc_call_t {
     boot_t *boot;
     mproc_conn_t *conns[MPROC_GIVE_MAX];
     size_t conn_count;
+    void *shares[MPROC_SHARE_MAX];
+    size_t share_count;
 };
 
-/** Make a call of a block: its connections are opened. The status has its text. */
+/** Make a call of a block: its connections and objects are opened. The status has its text. */
 apr_status_t call_open(mproc_call_t *call, boot_t *boot);
 
-/** Close the connections that are still open. */
+/** Get an object that was shared with the target, for the public function `function`. */
+void *call_share(mproc_call_t *call, size_t index, handle_kind_t kind, const char *function);
+
+/** Close the connections and objects that are still open. */
 void call_close(mproc_call_t *call);
 
 #endif

@@ -269,3 +269,10 @@ void handle_close_all(handle_kind_t kind, int (*approves)(const void *object), v
         handle_release(handle);
     }
 }
+
+int handle_kind(const void *handle)
+{
+    const uintptr_t bits = (uintptr_t)handle;
+    const uintptr_t mask = ((uintptr_t)1 << KIND_BITS) - 1;
+    return (bits & (((uintptr_t)1 << TAG_BITS) - 1)) == TAG ? (int)(bits >> TAG_BITS & mask) : 0;
+}

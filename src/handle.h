@@ -13,7 +13,7 @@
 #include <apr_errno.h>
 
 /** The kinds of objects; a handle of one kind is refused where another is expected. */
-typedef enum handle_kind_t { HANDLE_PROCESS = 1, HANDLE_CONN, HANDLE_LISTENER, HANDLE_SUBPROCESS } handle_kind_t;
+typedef enum handle_kind_t { HANDLE_PROCESS = 1, HANDLE_CONN, HANDLE_LISTENER, HANDLE_SUBPROCESS, HANDLE_LOCK } handle_kind_t;
 
 /** Called when an object is closed and no call uses it any more. */
 typedef void (*handle_destroy_t)(void *object);
@@ -47,6 +47,9 @@ apr_status_t handle_close(const void *handle, handle_kind_t kind);
  * while its object is still there.
  */
 void handle_close_all(handle_kind_t kind, int (*approves)(const void *object), void (*closed)(void *object));
+
+/** What kind of object a handle speaks of, open or not; 0 if it is no handle. */
+int handle_kind(const void *handle);
 
 /** Around a fork: hold the table still. */
 void handle_lock(void);

@@ -7,11 +7,13 @@
 #include <apr_general.h>
 #include <apr_time.h>
 
+#include "arena.h"
 #include "conn_object.h"
 #include "handle.h"
 #include "listener_object.h"
 #include "log.h"
 #include "process_object.h"
+#include "shared.h"
 #include "start_method.h"
 #include "subprocess_object.h"
 #include "waiter.h"
@@ -55,6 +57,7 @@ static void become_forked(void)
     subprocess_forget();
     process_forked();
     waiter_forked();
+    arena_forked();
 }
 
 static apr_status_t watch_forks(void)
@@ -93,6 +96,7 @@ static apr_status_t initialize(boot_t *boot)
 
 apr_status_t library_become_child(boot_t *boot)
 {
+    arena_take(sys_child_arena(boot->slots), (uint32_t)boot->ticket);
     if (boot->method == MPROC_FORK) {
         /* A forked child has all this from its creator, settings included; only who it is has changed. */
         return process_become(boot);
@@ -216,6 +220,8 @@ apr_status_t mproc_terminate(void)
     listener_close_all();
     subprocess_close_all();
     process_close_all();
+    shared_close_all();
+    arena_leave();
     waiter_terminate();
     sys_stream_shutdown();
     sys_process_shutdown();

@@ -11,6 +11,7 @@
 #include "handle.h"
 #include "initialize.h"
 #include "log.h"
+#include "member.h"
 #include "start_method.h"
 #include "target.h"
 
@@ -253,8 +254,25 @@ int process_is_busy(void)
     return result;
 }
 
+/** Release what is held for a child that will not be. */
+static void drop_shares(process_t *process)
+{
+    const boot_t *boot = boot_of(&process->block);
+    if (process->share_count == 0)
+        return;
+    if (process->ticket) {
+        member_end(process->ticket);
+        member_settle();
+    } else {
+        shared_pass_drop(boot_at(boot, boot->shares), process->share_count);
+    }
+}
+
 void process_drop_given(process_t *process, int has_moved)
 {
+    if (!has_moved)
+        drop_shares(process);
+    process->share_count = 0;
     if (process->moving)
         conn_move_finish(process->moving, has_moved);
     free(process->moving);

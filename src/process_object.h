@@ -62,6 +62,8 @@ typedef struct process_t {
     sys_handle_t *given; /* our duplicates of the handles that it gets */
     size_t given_count;
     conn_move_t *moving; /* the connections that it gets; NULL: none */
+    size_t share_count;  /* objects that are held for it */
+    uint32_t ticket;     /* the member of the family that it is to be; 0: it becomes one by itself, or is a thread */
     sys_block_t block;
 
     /* What it is. */

@@ -5,8 +5,11 @@
 
 #include <apr_strings.h>
 
+#include "arena.h"
 #include "environment.h"
+#include "member.h"
 #include "process_object.h"
+#include "shared.h"
 #include "target.h"
 
 apr_status_t process_check_options(const mproc_process_opts_t *opts, mproc_start_method_t method)
@@ -81,6 +84,34 @@ static apr_status_t duplicate_given(process_t *process, const mproc_process_opts
     return APR_SUCCESS;
 }
 
+/** Hold for the child what it shares, as the member of the family that it will be. */
+static apr_status_t hold_shares(process_t *process, const mproc_process_opts_t *opts)
+{
+    static const char call[] = "options: share";
+    boot_t *boot = boot_of(&process->block);
+    if (process->share_count == 0)
+        return APR_SUCCESS;
+    apr_status_t status = arena_use(call);
+    if (status != APR_SUCCESS)
+        return status;
+    uint32_t ticket = member_self();
+    if (process->method != MPROC_THREAD) {
+        ticket = process->ticket = member_prepare();
+        if (ticket == 0)
+            return mproc_fail(MPROC_EFULL, "%s: the family has too many members", call);
+        member_set_name(ticket, process->name);
+    }
+    boot->ticket = process->ticket;
+    status = shared_pass(boot_at(boot, boot->shares), opts->share, process->share_count, ticket, call);
+    if (status == APR_SUCCESS)
+        return status;
+    process->share_count = 0;
+    if (process->ticket)
+        member_end(process->ticket);
+    member_settle();
+    return status;
+}
+
 /** Build the block: everything that the child needs to know. */
 static apr_status_t build_block(process_t *process, const mproc_process_opts_t *opts)
 {
@@ -90,7 +121,7 @@ static apr_status_t build_block(process_t *process, const mproc_process_opts_t *
                                              [MPROC_THREAD] = SYS_BLOCK_LOCAL};
     const sys_block_kind_t kind = kinds[process->method];
     sys_place_t place = {.path = NULL};
-    boot_contents_t contents = {opts, NULL, NULL, process->moving};
+    boot_contents_t contents = {opts, NULL, NULL, process->moving, process->share_count};
     apr_status_t status = APR_SUCCESS;
     if (kind == SYS_BLOCK_SERVED || kind == SYS_BLOCK_PASSED) {
         status = target_locate(&place, process->target);
@@ -107,7 +138,8 @@ static apr_status_t build_block(process_t *process, const mproc_process_opts_t *
     uintptr_t address;
     memcpy(&address, &process->target, sizeof address);
     boot_of(&process->block)->target_address = address;
-    return duplicate_given(process, opts);
+    status = duplicate_given(process, opts);
+    return status == APR_SUCCESS ? hold_shares(process, opts) : status;
 }
 
 /** Name a child after its creator and its number: "Process-1:2" is the second child of Process-1. */
@@ -160,6 +192,8 @@ apr_status_t process_fill(process_t *process, const mproc_process_opts_t *opts)
     if (status == APR_SUCCESS &&
         (opts->environment || opts->environment_changes || process->method == MPROC_FORKSERVER))
         status = environment_build(&process->environment, opts->environment, opts->environment_changes);
+    while (process->share_count < MPROC_SHARE_MAX && opts->share[process->share_count])
+        process->share_count++;
     if (status == APR_SUCCESS)
         status = promise_conns(process, opts);
     if (status == APR_SUCCESS)

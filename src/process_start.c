@@ -5,9 +5,11 @@
 
 #include <apr_strings.h>
 
+#include "arena.h"
 #include "call.h"
 #include "initialize.h"
 #include "log.h"
+#include "member.h"
 #include "process_object.h"
 #include "start_method.h"
 
@@ -150,6 +152,9 @@ void process_set_running(process_t *process)
 static apr_status_t launch(process_t *process)
 {
     apr_status_t status = complete_block(process);
+    /* Without memory to share, the child is a family of its own. */
+    if (process->method != MPROC_THREAD)
+        arena_offer();
     if (status == APR_SUCCESS)
         status = process->method == MPROC_THREAD ? thread_launch(process) : start_with_system(process);
     /*
@@ -237,6 +242,20 @@ static apr_status_t duplicate_handles(boot_t *copy, const process_t *process)
     return mproc_fail(status, "mproc_process_run: the handles given to %s cannot be duplicated", process->name);
 }
 
+/** Duplicate the handles, and hold what is shared once more. */
+static apr_status_t duplicate_for_run(boot_t *copy, const process_t *process)
+{
+    apr_status_t status = APR_SUCCESS;
+    if (process->share_count)
+        status = shared_pass_again(boot_at(copy, copy->shares), process->share_count, member_self());
+    if (status != APR_SUCCESS)
+        return mproc_fail(status, "mproc_process_run: there is no room for what %s shares", process->name);
+    status = duplicate_handles(copy, process);
+    if (status != APR_SUCCESS && process->share_count)
+        shared_pass_drop(boot_at(copy, copy->shares), process->share_count);
+    return status;
+}
+
 /**
  * Copy what a target is given, so that it may write into its arguments and close its handles, and the process can still
  * be launched with its own.
@@ -260,7 +279,7 @@ static apr_status_t copy_for_run(boot_t **copy, process_t *process)
     *copy = malloc((size_t)boot->size);
     if (*copy) {
         memcpy(*copy, boot, (size_t)boot->size);
-        status = duplicate_handles(*copy, process);
+        status = duplicate_for_run(*copy, process);
     } else {
         status = mproc_fail(APR_ENOMEM, "mproc_process_run: no memory for the arguments of %s", process->name);
     }

@@ -91,6 +91,8 @@ apr_status_t thread_launch(process_t *process)
     if (status == APR_SUCCESS && process->moving)
         conn_move_finish(process->moving, 1);
     if (status == APR_SUCCESS)
+        process->share_count = 0;
+    if (status == APR_SUCCESS)
         return status;
     free_thread(thread);
     return mproc_fail(status, "%s cannot be started by thread", process->name);

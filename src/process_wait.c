@@ -6,6 +6,7 @@
 #include <apr_time.h>
 
 #include "handle.h"
+#include "member.h"
 #include "process_object.h"
 
 /** Keep for join what the child reported, or its death says, about a target that never ran. */
@@ -62,6 +63,8 @@ apr_status_t process_settle(process_t *process)
     process->state = PROCESS_ENDED;
     if (process->role != ROLE_CHILD)
         return APR_SUCCESS;
+    if (!process->thread)
+        member_note_end(process->ticket, process->pid);
     judge(process);
     sys_block_close(&process->block);
     children_remove(process);
@@ -91,8 +94,10 @@ apr_status_t process_wait(process_t *process, sys_time_t deadline)
         apr_status_t status = process_settle(process);
         const process_state_t state = process->state;
         process_unlock();
-        if (status != APR_SUCCESS || state == PROCESS_ENDED)
+        if (status != APR_SUCCESS || state == PROCESS_ENDED) {
+            member_settle_noted();
             return status;
+        }
         status = sys_wait(process->thread ? thread_sentinel(process) : sys_process_sentinel(process->os), deadline);
         if (status != APR_SUCCESS)
             return status;

@@ -148,6 +148,50 @@ void sys_block_trim(sys_block_t *block, size_t keep);
 /** Unmap and close; a closed block again is harmless. */
 void sys_block_close(sys_block_t *block);
 
+/* ---- arena: the memory that a family of processes shares --------------------------------------------------------- */
+
+typedef struct sys_arena_t {
+    unsigned char *base; /**< NULL: it is not mapped */
+    uint64_t size;
+    sys_handle_t handle; /**< what other processes map it by */
+} sys_arena_t;
+
+/** The size that is best if nobody says one, as far as this process's limits allow it. */
+uint64_t sys_arena_default_size(void);
+
+/**
+ * Make and map an arena of zeros, which has no memory yet; `size` is a multiple of 64 KiB. Children that are started
+ * from now on find it by sys_child_arena(); there is one for each process.
+ */
+apr_status_t sys_arena_create(sys_arena_t *arena, uint64_t size);
+
+/** Map what another process has made; the handle then belongs to the arena. */
+apr_status_t sys_arena_map(sys_arena_t *arena, sys_handle_t handle);
+
+/** Have memory for a part, both in units of 64 KiB, for all processes: APR_ENOMEM. To do it again is harmless. */
+apr_status_t sys_arena_commit(const sys_arena_t *arena, uint64_t offset, uint64_t size);
+
+/** The memory of a part is not needed. What it holds from now on is anything, until it is written. */
+void sys_arena_release(const sys_arena_t *arena, uint64_t offset, uint64_t size);
+
+/** Unmap and close. */
+void sys_arena_close(sys_arena_t *arena);
+
+/** What process ids mean here: two processes with different answers cannot tell each other by them. */
+uint64_t sys_pid_space(void);
+
+/* ---- park: to wait at a word of shared memory -------------------------------------------------------------------- */
+
+/**
+ * Wait while the word has this value. It may end for no reason, so the caller looks again.
+ *
+ * @return APR_SUCCESS: woken, or the value is another; APR_TIMEUP.
+ */
+apr_status_t sys_park(_Atomic uint32_t *word, uint32_t value, sys_time_t deadline);
+
+/** Wake some of those who wait at a word, of whatever process. What was written before is seen by them. */
+void sys_unpark(_Atomic uint32_t *word, unsigned count);
+
 /* ---- handle ------------------------------------------------------------------------------------------------------ */
 
 /** Duplicate a handle of the program's; APR_EBADF if it is not open. */
@@ -510,6 +554,9 @@ apr_status_t sys_child_attach(sys_block_t *block, int argc, const char *const *a
 
 /** Set up what the start left for the child to do (standard streams, die with the creator). */
 apr_status_t sys_child_setup(const int64_t *slots);
+
+/** The arena that this child's creator has; SYS_NO_HANDLE if it has none, or this child was forked and has it too. */
+sys_handle_t sys_child_arena(const int64_t *slots);
 
 /** Get hold of the given handle at `index`, which its creator called *handle. */
 apr_status_t sys_child_take(int64_t *handle, size_t index);

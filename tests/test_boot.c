@@ -55,7 +55,7 @@ static int make_block(void **state)
     opts.handle_count = sizeof handles / sizeof handles[0];
     opts.cpus = cpus;
     opts.cpu_count = sizeof cpus / sizeof cpus[0];
-    const boot_contents_t contents = {&opts, &place, environment, NULL};
+    const boot_contents_t contents = {&opts, &place, environment, NULL, 0};
     assert_success(boot_create(&made, &contents, 0));
     boot_t *boot = boot_of(&made);
     boot->method = MPROC_SPAWN;

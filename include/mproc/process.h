@@ -45,6 +45,7 @@
 #include <string.h>
 
 #include "call.h"
+#include "share.h"
 #include "start_method.h"
 #include "types.h"
 
@@ -272,6 +273,11 @@ typedef struct mproc_process_opts_t {
      * may be in use by another thread.
      */
     mproc_conn_t *give[MPROC_GIVE_MAX];
+    /**
+     * Objects that the child shares, up to the first NULL: locks and so on, see share.h. It has them open from its
+     * start, and gets them by mproc_call_lock() and so on, by their place here. This process's handles stay its own.
+     */
+    void *share[MPROC_SHARE_MAX];
     /** The CPUs that the child may run on, by number from 0; NULL for as the creator. */
     const int *cpus;
     /** How many @p cpus there are. */

@@ -41,7 +41,9 @@ extern "C" {
     X(EPROTOCOL, "what came through the connection is not a message")                                                  \
     X(EATTACHED, "the message has attachments, which this call cannot receive")                                        \
     X(EDIRECTION, "this end of the connection has the other direction")                                                \
-    X(EGONE, "what was referred to exists no more")
+    X(EGONE, "what was referred to exists no more")                                                                    \
+    X(EOWNERDEAD, "the process that had the lock has ended, and it is the caller's now")                               \
+    X(EFULL, "there is no room for another one")
 
 /** mproc's own statuses, to be compared with the `apr_status_t` that a call returned. */
 typedef enum mproc_status_t {

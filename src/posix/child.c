@@ -76,6 +76,7 @@ apr_status_t sys_child_attach(sys_block_t *block, int argc, const char *const *a
         if (!is_socket(server) || !is_socket(client) || fcntl(lifeline, F_GETFD) < 0)
             return APR_EBADF;
         take(next_number(&at)); /* the kernel's: it stays open */
+        unix_arena_take(next_number(&at));
         show_name(argv[0]);
         unix_forkserver_serve(&served, take(server), take(client), take(lifeline));
         is_served = 1;
@@ -96,6 +97,16 @@ apr_status_t sys_child_setup(const int64_t *slots)
     /* Standard streams were placed before the program ran, or by whoever forked it. */
     const int parent = is_served ? served.parent : (int)slots[UNIX_SLOT_CREATOR];
     return unix_lifeline_renew(parent) == 0 ? APR_SUCCESS : errno;
+}
+
+sys_handle_t sys_child_arena(const int64_t *slots)
+{
+    if (is_served)
+        return unix_arena_descriptor();
+    if (is_forked)
+        return SYS_NO_HANDLE;
+    unix_arena_take((int)slots[UNIX_SLOT_ARENA]);
+    return unix_arena_descriptor();
 }
 
 apr_status_t sys_child_take(int64_t *handle, size_t index)

@@ -137,13 +137,16 @@ static apr_status_t start_server(const char **failed)
     apr_status_t status = open_ends(&ends);
     if (status != APR_SUCCESS)
         return status;
-    const int keep[] = {ends.sockets[0], ends.sockets[1], ends.line[0], ends.guard.followed};
-    unix_spawn_t spawn = {.directory = -1,
-                          .stdio = {-1, -1, -1},
-                          .keep = keep,
-                          .keep_count = ends.guard.followed >= 0 ? 4 : 3,
-                          .lifeline = &ends.guard};
-    snprintf(marker, sizeof marker, "--mproc=forkserver:%d,%d,%d,%d", keep[0], keep[1], keep[2], keep[3]);
+    int keep[5] = {ends.sockets[0], ends.sockets[1], ends.line[0]};
+    const int arena = unix_arena_descriptor();
+    unix_spawn_t spawn = {
+        .directory = -1, .stdio = {-1, -1, -1}, .keep = keep, .keep_count = 3, .lifeline = &ends.guard};
+    if (ends.guard.followed >= 0)
+        keep[spawn.keep_count++] = ends.guard.followed;
+    if (arena >= 0)
+        keep[spawn.keep_count++] = arena;
+    snprintf(marker, sizeof marker, "--mproc=forkserver:%d,%d,%d,%d,%d", keep[0], keep[1], keep[2],
+             ends.guard.followed, arena);
     status = unix_spawn_self(&server.pid, &spawn, marker);
     *failed = spawn.failed;
     if (status != APR_SUCCESS) {

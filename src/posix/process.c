@@ -185,6 +185,8 @@ static apr_status_t start_by_spawn(sys_process_t *process, sys_start_t *start)
         keep[count++] = (int)start->block->handle;
         if (process->lifeline.followed >= 0)
             keep[count++] = process->lifeline.followed;
+        if (unix_arena_descriptor() >= 0)
+            keep[count++] = unix_arena_descriptor();
         spawn.keep_count = count;
         spawn.lifeline = &process->lifeline;
         snprintf(marker, sizeof marker, "--mproc=spawn:%d,%d", (int)start->block->handle, process->lifeline.followed);
@@ -228,6 +230,7 @@ apr_status_t sys_process_start(sys_process_t **process, sys_method_t method, sys
     if (status != APR_SUCCESS)
         return status;
     start->slots[UNIX_SLOT_CREATOR] = getpid();
+    start->slots[UNIX_SLOT_ARENA] = unix_arena_descriptor();
     switch (method) {
     case SYS_FORK:
         status = start_by_fork(*process, start);

@@ -344,6 +344,14 @@ void unix_childwatch_clear(int watch);
 /** In a child: undo what the watch did to this process's signals, but for the mask. */
 void unix_childwatch_forget(void);
 
+/* ---- arena.c ----------------------------------------------------------------------------------------------------- */
+
+/** The descriptor of this process's arena, or -1. Forked children have it, too. */
+int unix_arena_descriptor(void);
+
+/** Take over the descriptor of the creator's; -1: there is none. */
+void unix_arena_take(int fd);
+
 /* ---- forkserver_serve.c ------------------------------------------------------------------------------------------ */
 
 void unix_forkserver_serve(unix_served_t *child, int server, int client, int lifeline);
@@ -382,7 +390,7 @@ apr_status_t unix_block_map(sys_block_t *block, int fd);
 /* ---- process.c, child.c ------------------------------------------------------------------------------------------ */
 
 /** What a start leaves in its slots. */
-enum { UNIX_SLOT_CREATOR };
+enum { UNIX_SLOT_CREATOR, UNIX_SLOT_ARENA };
 
 /**
  * Open a sentinel for a child. One that has ended, and cannot be watched any more, gets something else that is ready.

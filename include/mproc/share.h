@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/**
+ * @file share.h
+ * @brief Objects that the processes of a family share: how one process names them to another.
+ *
+ * A family is a first process and all that descend from it by mproc, whatever their start methods. Locks, semaphores,
+ * events, conditions and barriers are shared by a family: every member that has one open uses the same. They lie in
+ * memory that all members have, cost no descriptor and no name in the system, and stay as long as any member has them
+ * open, whoever made them. A member that ends, or is killed, has closed them all.
+ *
+ * There are two ways to give one to another process:
+ * - As `.share` of a process that is started: the child has it open before its target runs, and gets it by
+ *   mproc_call_lock() and so on.
+ * - As a reference, which is plain bytes: in a message, in a struct, in a file. Whoever gets it opens the object by
+ *   mproc_lock_open() and so on. A reference does not keep its object: if nobody has it open any more, opening it says
+ *   so (MPROC_EGONE).
+ *
+ * Threads of a process, children by the start method thread among them, just use the same handle. A child by fork may
+ * use the handles that its creator had, too, as long as somebody has the object open when it does so first.
+ *
+ * A handle is recognised as closed or foreign and refused, never dereferenced. Every call that takes one returns
+ * APR_EINVAL for NULL, and MPROC_ECLOSED for a handle that was closed or never was one of its kind; in a child by fork,
+ * MPROC_EGONE if the object is gone; this is not repeated below. Closing a handle ends the calls that other threads of
+ * this process are waiting in, with MPROC_ECLOSED.
+ */
+#ifndef MPROC_SHARE_H
+#define MPROC_SHARE_H
+
+#include "types.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/** Names a shared object to other members of its family. */
+typedef struct mproc_ref_t {
+    /** The family. */
+    uint64_t family[2];
+    /** Where it lies in the family's memory. */
+    uint64_t place;
+    /** Its number, which no other object of the family ever has. */
+    uint64_t serial;
+} mproc_ref_t;
+
+/** The most objects that one process can be given as `.share`; references in its data have no such limit. */
+#define MPROC_SHARE_MAX 32
+
+/**
+ * Make a reference to a shared object.
+ *
+ * @param ref    Where to store it.
+ * @param object A lock, a semaphore, an event, a condition, or a barrier.
+ * @return APR_SUCCESS; APR_EINVAL; MPROC_ECLOSED.
+ * @remark Any thread.
+ */
+MPROC_API apr_status_t mproc_ref(mproc_ref_t *ref, void *object);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

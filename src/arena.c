@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "arena.h"
+
+#include <string.h>
+
+#include <apr_general.h>
+#include <apr_thread_proc.h>
+
+#include <mproc/status.h>
+
+#include "error.h"
+#include "family.h"
+#include "member.h"
+
+_Static_assert(sizeof(arena_span_t) == 32, "the same for all members of the family");
+_Static_assert(sizeof(arena_member_t) == 128, "the same for all members of the family");
+_Static_assert(sizeof(arena_header_t) % 8 == 0, "the same for all members of the family");
+
+arena_header_t *arena;
+
+/** How far this process is. */
+enum { NOTHING, BUSY, OFFERED, MAPPED, JOINED };
+
+static _Atomic int state; /* BUSY: a thread is at the next step, */
+static int reached;       /* and this is what it has done */
+static sys_arena_t memory = {NULL, 0, SYS_NO_HANDLE};
+static uint32_t prepared; /* the ticket that the creator has for this process */
+
+/** Wait until no other thread is at a step, and begin one: how far this process is. */
+static int enter(void)
+{
+    for (;;) {
+        int now = atomic_load(&state);
+        if (now != BUSY && atomic_compare_exchange_strong(&state, &now, BUSY)) {
+            reached = now;
+            return now;
+        }
+        apr_thread_yield();
+    }
+}
+
+static void leave(int now)
+{
+    atomic_store(&state, now);
+}
+
+void arena_forked(void)
+{
+    /* What another thread was about to do is not done here. */
+    const int now = atomic_load(&state) == BUSY ? reached : atomic_load(&state);
+    const int here = now == JOINED ? MAPPED : now;
+    if (atomic_load(&state) != here)
+        atomic_store(&state, here);
+    if (prepared)
+        prepared = 0;
+    member_forget();
+}
+
+apr_status_t arena_reserve(uint64_t offset, uint64_t size)
+{
+    return sys_arena_commit(&memory, offset, size);
+}
+
+void arena_return(uint64_t offset, uint64_t size)
+{
+    sys_arena_release(&memory, offset, size);
+}
+
+/* ---- Founding ---------------------------------------------------------------------------------------------------- */
+
+static uint64_t round_up(uint64_t size, uint64_t unit)
+{
+    return (size + unit - 1) / unit * unit;
+}
+
+/** Lay the arena out, in memory that is all zeros. */
+static apr_status_t lay_out(arena_header_t *header, uint64_t size)
+{
+    apr_status_t status = apr_generate_random_bytes((unsigned char *)header->family, sizeof header->family);
+    if (status != APR_SUCCESS)
+        return status;
+    header->layout = ARENA_LAYOUT;
+    header->size = size;
+    header->space = sys_pid_space();
+    header->build = family_build();
+    header->spans_at = round_up(sizeof *header, ARENA_SPAN);
+    header->span_count = (size - header->spans_at) / (ARENA_SPAN + sizeof(arena_span_t));
+    header->first_span = round_up(header->spans_at + header->span_count * sizeof(arena_span_t), ARENA_SPAN);
+    header->span_count = (size - header->first_span) >> ARENA_SPAN_BITS;
+    header->magic = ARENA_MAGIC;
+    return APR_SUCCESS;
+}
+
+/** Found the family. */
+static apr_status_t found(void)
+{
+    const uint64_t size = family_arena_size();
+    apr_status_t status = sys_arena_create(&memory, size);
+    if (status != APR_SUCCESS)
+        return status;
+    /* The tables are committed as a whole where that costs nothing before they are used. */
+    status = sys_arena_commit(&memory, 0, round_up(sizeof(arena_header_t), ARENA_SPAN));
+    if (status == APR_SUCCESS)
+        status = lay_out((arena_header_t *)(void *)memory.base, memory.size);
+    if (status == APR_SUCCESS)
+        return status;
+    sys_arena_close(&memory);
+    return status;
+}
+
+/* ---- Joining ----------------------------------------------------------------------------------------------------- */
+
+/** Whether what the creator offers is an arena that this build of the library can use; the status has its text. */
+static apr_status_t check(const arena_header_t *header, const char *call)
+{
+    if (memory.size < sizeof *header || header->magic != ARENA_MAGIC || header->size != memory.size ||
+        header->first_span > header->size || header->spans_at > header->first_span ||
+        header->span_count > (header->size - header->first_span) >> ARENA_SPAN_BITS)
+        return mproc_fail(MPROC_EPROTOCOL, "%s: what this process's creator offers is no memory of a family", call);
+    if (header->layout != ARENA_LAYOUT || header->build != family_build())
+        return mproc_fail(MPROC_EBUILD, "%s: the family's memory was made by another build of libmproc", call);
+    if (header->space != sys_pid_space())
+        return mproc_fail(MPROC_EFOREIGN,
+                          "%s: the family lives in another PID namespace, where process ids have another meaning",
+                          call);
+    return APR_SUCCESS;
+}
+
+/** Map what was offered; the status has its text. */
+static apr_status_t map(const char *call)
+{
+    const sys_handle_t handle = memory.handle;
+    apr_status_t status = sys_arena_map(&memory, handle);
+    if (status != APR_SUCCESS) {
+        memory.handle = handle;
+        return mproc_fail(status, "%s: the family's memory cannot be mapped", call);
+    }
+    return check((const arena_header_t *)(void *)memory.base, call);
+}
+
+/** One step from how far this process is; the status has its text. */
+static apr_status_t advance(int *now, const char *call)
+{
+    apr_status_t status;
+    switch (*now) {
+    case NOTHING:
+        status = found();
+        if (status != APR_SUCCESS)
+            return mproc_fail(status, "%s: there is no memory to share", call);
+        *now = OFFERED;
+        return status;
+    case OFFERED:
+        status = memory.base ? APR_SUCCESS : map(call);
+        if (status != APR_SUCCESS)
+            return status;
+        arena = (arena_header_t *)(void *)memory.base;
+        *now = MAPPED;
+        return status;
+    default:
+        status = member_join(prepared);
+        if (status == MPROC_EFULL)
+            return mproc_fail(status, "%s: the family has %d members already", call, ARENA_MEMBERS_MAX - 1);
+        if (status != APR_SUCCESS)
+            return mproc_fail(status, "%s: this process's creator has ended", call);
+        *now = JOINED;
+        return status;
+    }
+}
+
+apr_status_t arena_use(const char *call)
+{
+    if (atomic_load_explicit(&state, memory_order_acquire) == JOINED)
+        return APR_SUCCESS;
+    int now = enter();
+    apr_status_t status = APR_SUCCESS;
+    while (now != JOINED && status == APR_SUCCESS) {
+        status = advance(&now, call);
+        reached = now;
+    }
+    leave(now);
+    return status;
+}
+
+void arena_offer(void)
+{
+    if (atomic_load_explicit(&state, memory_order_acquire) > BUSY)
+        return;
+    int now = enter();
+    if (now == NOTHING && found() == APR_SUCCESS)
+        now = OFFERED;
+    leave(now);
+}
+
+void arena_take(sys_handle_t handle, uint32_t ticket)
+{
+    prepared = ticket;
+    if (handle == SYS_NO_HANDLE)
+        return;
+    memory = (sys_arena_t){.handle = handle};
+    atomic_store(&state, OFFERED);
+}
+
+int arena_is_mapped(void)
+{
+    return atomic_load_explicit(&state, memory_order_acquire) >= MAPPED;
+}
+
+void arena_leave(void)
+{
+    const int now = enter();
+    if (now == JOINED)
+        member_leave();
+    leave(now == JOINED ? MAPPED : now);
+}

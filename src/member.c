@@ -1,0 +1,232 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "member.h"
+
+#include <string.h>
+
+#include <apr_strings.h>
+
+#include <mproc/status.h>
+
+#include "references.h"
+
+enum { PLACE_BITS = 12, TICKET_BITS = 31 };
+_Static_assert((int)ARENA_MEMBERS_MAX == 1 << PLACE_BITS, "a ticket names a place");
+
+static const uint32_t last_generation = ((uint32_t)1 << (TICKET_BITS - PLACE_BITS)) - 1;
+
+static _Atomic uint32_t self;
+
+uint32_t member_self(void)
+{
+    return atomic_load_explicit(&self, memory_order_relaxed);
+}
+
+void member_forget(void)
+{
+    if (member_self())
+        atomic_store(&self, 0);
+}
+
+/* ---- The word that says who stands in a place -------------------------------------------------------------------- */
+
+static uint64_t pack(member_ident_t ident)
+{
+    return (uint64_t)ident.state << 62 | (uint64_t)ident.who << TICKET_BITS | ident.ticket;
+}
+
+member_ident_t member_ident(const arena_member_t *member)
+{
+    const uint64_t word = shm_load64(&member->ident);
+    const uint32_t low = ((uint32_t)1 << TICKET_BITS) - 1;
+    return (member_ident_t){.state = (member_state_t)(word >> 62),
+                            .ticket = (uint32_t)word & low,
+                            .who = (uint32_t)(word >> TICKET_BITS) & low};
+}
+
+arena_member_t *member_at(uint32_t ticket)
+{
+    return &arena->members[ticket & (ARENA_MEMBERS_MAX - 1)];
+}
+
+int member_pid(uint32_t ticket)
+{
+    const member_ident_t ident = member_ident(member_at(ticket));
+    return ident.ticket == ticket && ident.state != MEMBER_STARTING ? (int)ident.who : 0;
+}
+
+/** Change a member's state: whether it was as expected. */
+static int change(arena_member_t *member, member_ident_t before, member_ident_t after)
+{
+    return shm_replace64(&member->ident, pack(before), pack(after));
+}
+
+/* ---- Becoming one ------------------------------------------------------------------------------------------------ */
+
+/** Say that places up to this one were in use. */
+static void note_use(uint32_t place)
+{
+    uint64_t used = shm_load64(&arena->members_used);
+    while (used <= place && !shm_replace64(&arena->members_used, used, (uint64_t)place + 1))
+        used = shm_load64(&arena->members_used);
+}
+
+/** Claim a free place: its ticket, or 0. */
+static uint32_t claim(member_state_t state, uint32_t who)
+{
+    for (uint32_t place = 1; place < ARENA_MEMBERS_MAX; place++) {
+        arena_member_t *member = &arena->members[place];
+        const member_ident_t before = member_ident(member);
+        const uint32_t generation = before.ticket >> PLACE_BITS;
+        /* One that has had all generations rests for good. */
+        if (before.state != MEMBER_FREE || generation == last_generation)
+            continue;
+        const uint32_t ticket = (generation + 1) << PLACE_BITS | place;
+        /* First, so that nobody who looks for members leaves it out. */
+        note_use(place);
+        if (change(member, before, (member_ident_t){state, ticket, who}))
+            return ticket;
+    }
+    return 0;
+}
+
+uint32_t member_prepare(void)
+{
+    return claim(MEMBER_STARTING, member_self());
+}
+
+void member_set_name(uint32_t ticket, const char *name)
+{
+    apr_cpystrn(member_at(ticket)->name, name, ARENA_NAME_MAX);
+}
+
+apr_status_t member_join(uint32_t ticket)
+{
+    const uint32_t pid = (uint32_t)sys_getpid();
+    uint64_t birth = 0;
+    if (ticket) {
+        arena_member_t *member = member_at(ticket);
+        const member_ident_t before = member_ident(member);
+        if (before.state != MEMBER_STARTING || before.ticket != ticket ||
+            !change(member, before, (member_ident_t){MEMBER_LIVING, ticket, pid}))
+            return MPROC_EGONE;
+        shm_store64(&member->parent, before.who);
+    } else {
+        ticket = claim(MEMBER_LIVING, pid);
+        if (ticket == 0)
+            return MPROC_EFULL;
+    }
+    if (sys_birth(&birth, (int)pid) == APR_SUCCESS)
+        shm_store64(&member_at(ticket)->birth, birth);
+    atomic_store(&self, ticket);
+    return APR_SUCCESS;
+}
+
+/* ---- Deaths ------------------------------------------------------------------------------------------------------ */
+
+/** Ask the system. What it does not tell is no death. */
+static int has_died(const arena_member_t *member, int pid)
+{
+    sys_process_t *process;
+    const apr_status_t status = sys_process_open(&process, pid, shm_load64(&member->birth));
+    if (status != APR_SUCCESS)
+        return status == APR_ENOENT;
+    const int has_ended = sys_wait(sys_process_sentinel(process), 0) == APR_SUCCESS;
+    sys_process_close(process);
+    return has_ended;
+}
+
+int member_is_dead(uint32_t ticket)
+{
+    const arena_member_t *member = member_at(ticket);
+    const member_ident_t ident = member_ident(member);
+    if (ticket == member_self())
+        return 0;
+    if (ident.ticket != ticket || ident.state == MEMBER_FREE || ident.state == MEMBER_ENDED)
+        return 1;
+    /* A child that has not come yet does not come any more when its creator is dead. */
+    if (ident.state == MEMBER_STARTING ? !member_is_dead(ident.who) : !has_died(member, (int)ident.who))
+        return 0;
+    member_end(ticket);
+    return 1;
+}
+
+void member_end(uint32_t ticket)
+{
+    arena_member_t *member = member_at(ticket);
+    for (;;) {
+        member_ident_t ident = member_ident(member);
+        if (ident.ticket != ticket || ident.state == MEMBER_FREE || ident.state == MEMBER_ENDED)
+            return;
+        const member_ident_t before = ident;
+        ident.state = MEMBER_ENDED;
+        if (change(member, before, ident))
+            return;
+    }
+}
+
+/** Release what an ended member held, and let its place be used again. */
+static void settle(arena_member_t *member, member_ident_t ident)
+{
+    transaction_t transaction;
+    references_release_all(ident.ticket);
+    journal_begin(&transaction);
+    const member_ident_t now = member_ident(member);
+    if (now.state == MEMBER_ENDED && now.ticket == ident.ticket) {
+        journal_put(&transaction, &member->birth, 0);
+        journal_put(&transaction, &member->parent, 0);
+        journal_step(&transaction);
+        /* On its own: a place is claimed without the lock, and what is in the journal may be written once more. */
+        change(member, now, (member_ident_t){MEMBER_FREE, ident.ticket, 0});
+    }
+    journal_abandon(&transaction);
+}
+
+void member_settle(void)
+{
+    const uint64_t end = shm_load64(&arena->members_used);
+    for (uint64_t place = 1; place < end; place++) {
+        arena_member_t *member = &arena->members[place];
+        member_ident_t ident = member_ident(member);
+        if (ident.state == MEMBER_STARTING && member_is_dead(ident.ticket))
+            ident = member_ident(member);
+        if (ident.state == MEMBER_ENDED)
+            settle(member, ident);
+    }
+}
+
+void member_leave(void)
+{
+    const uint32_t ticket = member_self();
+    if (ticket == 0)
+        return;
+    references_release_all(ticket);
+    /* Nobody of this process uses the arena any more: the last step is somebody else's, or nobody's. */
+    member_end(ticket);
+    member_forget();
+}
+
+/* ---- Children of this process ------------------------------------------------------------------------------------ */
+
+static _Atomic int is_noted;
+
+void member_note_end(uint32_t ticket, int pid)
+{
+    if (!arena_is_mapped())
+        return;
+    const uint64_t end = shm_load64(&arena->members_used);
+    for (uint64_t place = 1; place < end && ticket == 0; place++) {
+        const member_ident_t ident = member_ident(&arena->members[place]);
+        if (ident.state == MEMBER_LIVING && ident.who == (uint32_t)pid)
+            ticket = ident.ticket;
+    }
+    if (ticket == 0)
+        return;
+    member_end(ticket);
+    atomic_store(&is_noted, 1);
+}
+
+void member_settle_noted(void)
+{
+    if (atomic_exchange(&is_noted, 0) && arena_use("") == APR_SUCCESS)
+        member_settle();
+}

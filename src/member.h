@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/**
+ * @file member.h
+ * @brief The members of the family: who they are, and whether they live.
+ *
+ * A member is a process that uses the arena. Its ticket names it for good: 12 bits say where it stands in the table, the
+ * others count those who have stood there. A place is claimed and its state changed by one step each, so that whoever
+ * dies in between leaves nothing that others could not finish:
+ *
+ *     free -> starting (a creator holds references for a child to be) -> living -> ended -> free
+ *     free -> living   (a process that comes by itself)
+ *
+ * Who notices a death marks the member as ended; what it held is released by whoever comes first (member_settle()).
+ */
+#ifndef MPROC_MEMBER_H
+#define MPROC_MEMBER_H
+
+#include "arena.h"
+
+typedef enum member_state_t { MEMBER_FREE, MEMBER_STARTING, MEMBER_LIVING, MEMBER_ENDED } member_state_t;
+
+/** A member's word `ident`, unpacked. */
+typedef struct member_ident_t {
+    member_state_t state;
+    uint32_t ticket;
+    uint32_t who; /* its process id; while it starts, its creator's ticket */
+} member_ident_t;
+
+/** This process's ticket; 0 before it is a member. */
+uint32_t member_self(void);
+
+/**
+ * Become a member, as the one that the creator has made a place for (its ticket), or as a new one (0).
+ *
+ * @return APR_SUCCESS; MPROC_EGONE: the place is not there any more, as the creator has ended; MPROC_EFULL.
+ */
+apr_status_t member_join(uint32_t ticket);
+
+/** In a forked child: this process is none yet. */
+void member_forget(void);
+
+/** Make a place for a child: its ticket, or 0 if there is no room. */
+uint32_t member_prepare(void);
+
+/** Name a member, for whoever looks at the family. */
+void member_set_name(uint32_t ticket, const char *name);
+
+/** Whether a member is dead; if so it is marked as ended, and member_settle() has something to do. */
+int member_is_dead(uint32_t ticket);
+
+/** Mark a member as ended: it is known to be dead, or never came to life. */
+void member_end(uint32_t ticket);
+
+/** Release what ended members held. Not while the arena's lock is held. */
+void member_settle(void);
+
+/**
+ * Note that a child has ended, which may have been a member; its ticket is 0 if it was none, or has become one by
+ * itself. member_settle_noted() does what is to be done, with no lock held.
+ */
+void member_note_end(uint32_t ticket, int pid);
+void member_settle_noted(void);
+
+/** Leave the family: what this process holds is released. */
+void member_leave(void);
+
+member_ident_t member_ident(const arena_member_t *member);
+
+arena_member_t *member_at(uint32_t ticket);
+
+/** The process id of a member; 0 if it is none any more. */
+int member_pid(uint32_t ticket);
+
+#endif

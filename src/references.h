@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/**
+ * @file references.h
+ * @brief Who holds which object: recorded in the arena, so that it can be released for those who die.
+ *
+ * Each member has a list of what it holds, in blocks of the arena; an entry is the offset of an object. An object
+ * counts its entries, and is gone with the last one.
+ */
+#ifndef MPROC_REFERENCES_H
+#define MPROC_REFERENCES_H
+
+#include "arena.h"
+
+/** What all objects begin with. */
+typedef struct object_t {
+    shm_u64_t serial; /* 0: there is none */
+    shm_u64_t holds;  /* kind in the upper half, entries in the lower; where there is none, the allocator's */
+} object_t;
+
+/** An entry: where it is. */
+typedef uint64_t reference_t;
+
+/**
+ * Have a member hold an object, which counts it.
+ *
+ * @return APR_SUCCESS; APR_ENOMEM: nothing is changed.
+ */
+apr_status_t references_add(transaction_t *transaction, reference_t *reference, uint32_t ticket, uint64_t object);
+
+/** Release what an entry refers to. */
+void references_drop(transaction_t *transaction, reference_t reference);
+
+/** Release all that a member holds. It takes as many transactions as it needs, so the lock must not be held. */
+void references_release_all(uint32_t ticket);
+
+#endif

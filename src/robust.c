@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "robust.h"
+
+#include <mproc/status.h>
+
+#include "member.h"
+
+/* How long the watcher sleeps, and the others, in microseconds. */
+enum { WATCH = 40000, SLEEP = 1000000 };
+
+/** A thread that waits. */
+typedef struct waiting_t {
+    robust_t *lock;
+    uint32_t self;
+    int is_watcher;
+    uint32_t watcher; /* who it is if not this thread */
+} waiting_t;
+
+int robust_try(robust_t *lock, uint32_t self)
+{
+    return shm_replace(&lock->word, 0, self);
+}
+
+uint32_t robust_owner(const robust_t *lock)
+{
+    return shm_load(&lock->word) & ~ROBUST_WAITERS;
+}
+
+/** Become the watcher if there is none. */
+static void take_watch(waiting_t *waiting)
+{
+    if (waiting->is_watcher)
+        return;
+    waiting->watcher = shm_load(&waiting->lock->watcher);
+    if (waiting->watcher == 0)
+        waiting->is_watcher = shm_replace(&waiting->lock->watcher, 0, waiting->self);
+}
+
+/** Be the watcher no more: somebody else is to be it. */
+static void leave_watch(waiting_t *waiting)
+{
+    if (!waiting->is_watcher)
+        return;
+    shm_store(&waiting->lock->watcher, 0);
+    shm_unpark(&waiting->lock->word, 1);
+    waiting->is_watcher = 0;
+}
+
+/** After a sleep to its end: see whether somebody has died. Whether the lock was taken from a dead owner. */
+static int look_for_deaths(waiting_t *waiting, uint32_t word)
+{
+    if (waiting->is_watcher)
+        return member_is_dead(word & ~ROBUST_WAITERS) &&
+               shm_replace(&waiting->lock->word, word, waiting->self | ROBUST_WAITERS);
+    if (waiting->watcher != 0 && member_is_dead(waiting->watcher))
+        waiting->is_watcher = shm_replace(&waiting->lock->watcher, waiting->watcher, waiting->self);
+    return 0;
+}
+
+/** Sleep until the lock may be free: whether it was taken from a dead owner. */
+static int sleep_once(waiting_t *waiting, uint32_t word, sys_time_t deadline)
+{
+    const sys_time_t slice = sys_now() + (waiting->is_watcher ? WATCH : SLEEP);
+    return shm_park(&waiting->lock->word, word, slice < deadline ? slice : deadline) && look_for_deaths(waiting, word);
+}
+
+static apr_status_t acquire_by_waiting(waiting_t *waiting, const robust_wait_t *wait)
+{
+    robust_t *lock = waiting->lock;
+    for (;;) {
+        uint32_t word = shm_load(&lock->word);
+        /* Others may wait as well, which the one before has forgotten. */
+        if (word == 0 && shm_replace(&lock->word, 0, waiting->self | ROBUST_WAITERS))
+            return APR_SUCCESS;
+        if (word == 0)
+            continue;
+        if (wait->is_over && wait->is_over(wait->context))
+            return MPROC_ECLOSED;
+        if (wait->deadline != SYS_NEVER && sys_now() >= wait->deadline)
+            return APR_TIMEUP;
+        if (!(word & ROBUST_WAITERS) && !shm_replace(&lock->word, word, word | ROBUST_WAITERS))
+            continue;
+        take_watch(waiting);
+        if (sleep_once(waiting, word | ROBUST_WAITERS, wait->deadline))
+            return MPROC_EOWNERDEAD;
+    }
+}
+
+apr_status_t robust_acquire(robust_t *lock, const robust_wait_t *wait)
+{
+    waiting_t waiting = {.lock = lock, .self = wait->self};
+    if (robust_try(lock, wait->self))
+        return APR_SUCCESS;
+    const apr_status_t status = acquire_by_waiting(&waiting, wait);
+    leave_watch(&waiting);
+    /* A wake may have been for this thread, which has no use for it; and whoever came in between knows of no waiters. */
+    if (status == APR_TIMEUP || status == MPROC_ECLOSED)
+        shm_unpark(&lock->word, 1);
+    return status;
+}
+
+apr_status_t robust_release(robust_t *lock)
+{
+    const uint32_t word = shm_exchange(&lock->word, 0);
+    if (word & ROBUST_WAITERS)
+        shm_unpark(&lock->word, 1);
+    return word ? APR_SUCCESS : MPROC_ESTATE;
+}
+
+void robust_stir(robust_t *lock)
+{
+    shm_unpark(&lock->word, 1);
+}

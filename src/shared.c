@@ -1,0 +1,401 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "shared.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include <apr_strings.h>
+#include <apr_thread_proc.h>
+#include <apr_time.h>
+
+#include "blocks.h"
+#include "error.h"
+#include "initialize.h"
+#include "member.h"
+
+static shared_head_t *head_of(const shared_t *shared)
+{
+    return arena_at(shared->offset);
+}
+
+int shared_is_closed(const void *shared)
+{
+    return atomic_load(&((const shared_t *)shared)->closable.is_closed);
+}
+
+static const shared_kind_t *const kinds[] = {&lock_kind};
+
+/** The kind of a handle; NULL if it is no shared object. */
+static const shared_kind_t *kind_of(const void *handle)
+{
+    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
+        if (handle_kind(handle) == (int)kinds[i]->kind)
+            return kinds[i];
+    return NULL;
+}
+
+/* ---- Handles ----------------------------------------------------------------------------------------------------- */
+
+static void drop_reference(const shared_t *shared)
+{
+    transaction_t transaction;
+    journal_begin(&transaction);
+    references_drop(&transaction, shared->reference);
+    journal_commit(&transaction);
+}
+
+static void destroy(void *object)
+{
+    shared_t *shared = object;
+    /* What a forked child has not opened anew it does not hold. */
+    if (shared->owner == sys_getpid() && shared->reference)
+        drop_reference(shared);
+    free(shared);
+}
+
+/** Make a handle to an object that it does not know yet; it is in use. The status has its text. */
+static apr_status_t make(shared_t **shared, const shared_kind_t *kind, const char *call)
+{
+    void *object;
+    shared_t *made = *shared = calloc(1, sizeof **shared);
+    if (made) {
+        made->kind = kind->kind;
+        made->owner = sys_getpid();
+        made->handle = handle_open(kind->kind, made, destroy);
+        if (made->handle && handle_acquire(&object, made->handle, kind->kind) == APR_SUCCESS)
+            return APR_SUCCESS;
+    }
+    free(made);
+    *shared = NULL;
+    return mproc_fail(APR_ENOMEM, "%s: no memory for another %s", call, kind->noun);
+}
+
+static apr_status_t close_with_pool(void *handle)
+{
+    shared_close_any(handle);
+    return APR_SUCCESS;
+}
+
+/** If a handle has got its object, tell it; else drop it, and tell NULL. */
+static void *complete(shared_t *shared, apr_pool_t *pool, apr_status_t status)
+{
+    void *handle = shared->handle;
+    if (status != APR_SUCCESS)
+        handle_close(handle, shared->kind);
+    else if (pool)
+        apr_pool_cleanup_register(pool, handle, close_with_pool, apr_pool_cleanup_null);
+    shared_release(shared);
+    return status == APR_SUCCESS ? handle : NULL;
+}
+
+/* ---- Making and opening ------------------------------------------------------------------------------------------ */
+
+/** What a new object is to be. */
+typedef struct plan_t {
+    const shared_kind_t *kind;
+    const char *name;
+    shared_init_t init;
+    const void *context;
+} plan_t;
+
+/** Take a block, and make it an object that this process holds. */
+static apr_status_t create(shared_t *shared, const plan_t *plan)
+{
+    transaction_t transaction;
+    journal_begin(&transaction);
+    apr_status_t status = blocks_take(&transaction, &shared->offset, plan->kind->size, BLOCK_OBJECT);
+    if (status == APR_SUCCESS) {
+        shared_head_t *head = head_of(shared);
+        /* Until this is done it is a free block, of which only the first words mean something. */
+        memset((unsigned char *)head + sizeof head->object, 0, plan->kind->size - sizeof head->object);
+        if (plan->name)
+            apr_cpystrn(head->name, plan->name, sizeof head->name);
+        plan->init(head, plan->context);
+        shared->serial = journal_get(&transaction, &arena->serial) + 1;
+        journal_put(&transaction, &arena->serial, shared->serial);
+        journal_put(&transaction, &head->object.serial, shared->serial);
+        journal_put(&transaction, &head->object.holds, (uint64_t)plan->kind->kind << 32);
+        status = references_add(&transaction, &shared->reference, member_self(), shared->offset);
+    }
+    if (status == APR_SUCCESS)
+        journal_commit(&transaction);
+    else
+        journal_abandon(&transaction);
+    return status;
+}
+
+apr_status_t shared_create(void **handle, const shared_kind_t *kind, const char *name, apr_pool_t *pool,
+                           shared_init_t init, const void *context, const char *call)
+{
+    const plan_t plan = {kind, name, init, context};
+    shared_t *shared;
+    if (handle)
+        *handle = NULL;
+    apr_status_t status = library_check_initialized(call);
+    if (status == APR_SUCCESS && !handle)
+        status = mproc_fail(APR_EINVAL, "%s: nowhere to store the %s: it is NULL", call, kind->noun);
+    if (status == APR_SUCCESS && name && strlen(name) >= SHARED_NAME_MAX)
+        status =
+            mproc_fail(APR_EINVAL, "%s: the name '%.40s...' has more than %d bytes", call, name, SHARED_NAME_MAX - 1);
+    if (status == APR_SUCCESS)
+        status = arena_use(call);
+    if (status == APR_SUCCESS)
+        status = make(&shared, kind, call);
+    if (status != APR_SUCCESS)
+        return status;
+    status = create(shared, &plan);
+    if (status != APR_SUCCESS)
+        status =
+            mproc_fail(status, "%s: the family's memory is full (%llu bytes)", call, (unsigned long long)arena->size);
+    *handle = complete(shared, pool, status);
+    return status;
+}
+
+/** Have a member hold what is said to be at an offset: APR_EINVAL: it is of another kind; MPROC_EGONE: it is not. */
+static apr_status_t hold(shared_t *shared, uint32_t ticket)
+{
+    transaction_t transaction;
+    if (!blocks_can_be_object(shared->offset))
+        return MPROC_EGONE;
+    journal_begin(&transaction);
+    const object_t *object = arena_at(shared->offset);
+    apr_status_t status = APR_SUCCESS;
+    if (!blocks_can_be_object(shared->offset) || shared->serial == 0 ||
+        journal_get(&transaction, &object->serial) != shared->serial)
+        status = MPROC_EGONE;
+    else if (journal_get(&transaction, &object->holds) >> 32 != (uint64_t)shared->kind)
+        status = APR_EINVAL;
+    if (status == APR_SUCCESS)
+        status = references_add(&transaction, &shared->reference, ticket, shared->offset);
+    if (status == APR_SUCCESS)
+        journal_commit(&transaction);
+    else
+        journal_abandon(&transaction);
+    return status;
+}
+
+static apr_status_t fail_to_hold(apr_status_t status, const shared_kind_t *kind, const char *call)
+{
+    switch (status) {
+    case MPROC_EGONE:
+        return mproc_fail(status, "%s: nobody has this %s open any more", call, kind->noun);
+    case APR_EINVAL:
+        return mproc_fail(status, "%s: the reference is to something else than a %s", call, kind->noun);
+    default:
+        return mproc_fail(status, "%s: the family's memory is full (%llu bytes)", call,
+                          (unsigned long long)arena->size);
+    }
+}
+
+apr_status_t shared_open(void **handle, const shared_kind_t *kind, const mproc_ref_t *ref, apr_pool_t *pool,
+                         const char *call)
+{
+    shared_t *shared;
+    if (handle)
+        *handle = NULL;
+    apr_status_t status = library_check_initialized(call);
+    if (status == APR_SUCCESS && (!handle || !ref))
+        status = mproc_fail(APR_EINVAL, "%s: %s is NULL", call, handle ? "the reference" : "where to store the handle");
+    if (status == APR_SUCCESS)
+        status = arena_use(call);
+    if (status != APR_SUCCESS)
+        return status;
+    if (ref->family[0] != arena->family[0] || ref->family[1] != arena->family[1])
+        return mproc_fail(MPROC_EFOREIGN, "%s: the %s belongs to another family of processes", call, kind->noun);
+    status = make(&shared, kind, call);
+    if (status != APR_SUCCESS)
+        return status;
+    shared->offset = ref->place;
+    shared->serial = ref->serial;
+    status = hold(shared, member_self());
+    if (status != APR_SUCCESS)
+        status = fail_to_hold(status, kind, call);
+    *handle = complete(shared, pool, status);
+    return status;
+}
+
+/* ---- Using them -------------------------------------------------------------------------------------------------- */
+
+/* An owner that is none: a thread is opening it. */
+enum { OPENING = -1 };
+
+/** In a forked child: open anew what its creator had open. Several threads may come here for one handle. */
+static apr_status_t open_in_child(shared_t *shared, const shared_kind_t *kind, const char *call)
+{
+    apr_status_t status = arena_use(call);
+    if (status != APR_SUCCESS)
+        return status;
+    const int self = sys_getpid();
+    int owner = atomic_load(&shared->owner);
+    while (owner == OPENING || (owner != self && !atomic_compare_exchange_weak(&shared->owner, &owner, OPENING))) {
+        apr_thread_yield();
+        owner = atomic_load(&shared->owner);
+    }
+    if (owner == self)
+        return status;
+    status = hold(shared, member_self());
+    atomic_store(&shared->owner, status == APR_SUCCESS ? self : owner);
+    return status == APR_SUCCESS ? status : fail_to_hold(status, kind, call);
+}
+
+apr_status_t shared_acquire(shared_t **shared, void *handle, const shared_kind_t *kind, const char *call)
+{
+    void *object;
+    apr_status_t status = handle_acquire(&object, handle, kind->kind);
+    *shared = object;
+    if (status == APR_EINVAL)
+        return mproc_fail(status, "%s: the %s is NULL", call, kind->noun);
+    if (status != APR_SUCCESS)
+        return mproc_fail(status, "%s: %p is not an open %s: closed before, or never one", call, handle, kind->noun);
+    if ((*shared)->owner == sys_getpid())
+        return status;
+    status = open_in_child(*shared, kind, call);
+    if (status != APR_SUCCESS) {
+        handle_release(handle);
+        *shared = NULL;
+    }
+    return status;
+}
+
+apr_status_t shared_close(void *handle, const shared_kind_t *kind, const char *call)
+{
+    void *object;
+    if (!handle)
+        return APR_SUCCESS;
+    if (handle_acquire(&object, handle, kind->kind) != APR_SUCCESS)
+        return mproc_fail(MPROC_ECLOSED, "%s: %p is not an open %s: closed before, or never one", call, handle,
+                          kind->noun);
+    shared_t *shared = object;
+    if (handle_close(handle, kind->kind) == APR_SUCCESS) {
+        atomic_store(&shared->closable.is_closed, 1);
+        /* Whoever is about to wait may not have seen it: those who wait are few, and do not wait long then. */
+        while (atomic_load(&shared->closable.waiters) > 0) {
+            kind->stir(head_of(shared));
+            apr_sleep(100);
+        }
+    }
+    handle_release(handle);
+    return APR_SUCCESS;
+}
+
+apr_status_t mproc_ref(mproc_ref_t *ref, void *handle)
+{
+    static const char call[] = "mproc_ref";
+    shared_t *shared = NULL;
+    if (!ref)
+        return mproc_fail(APR_EINVAL, "%s: nowhere to store the reference: it is NULL", call);
+    memset(ref, 0, sizeof *ref);
+    const shared_kind_t *kind = kind_of(handle);
+    if (!kind)
+        return mproc_fail(handle ? MPROC_ECLOSED : APR_EINVAL, "%s: %p is no open object that can be shared", call,
+                          handle);
+    const apr_status_t status = shared_acquire(&shared, handle, kind, call);
+    if (status != APR_SUCCESS)
+        return status;
+    memcpy(ref->family, arena->family, sizeof ref->family);
+    ref->place = shared->offset;
+    ref->serial = shared->serial;
+    shared_release(shared);
+    return APR_SUCCESS;
+}
+
+/* ---- Passing them to children ------------------------------------------------------------------------------------ */
+
+/** Have a member hold what a pass names. */
+static apr_status_t pass_one(shared_pass_t *pass, uint32_t ticket)
+{
+    shared_t shared = {.kind = (handle_kind_t)pass->kind, .offset = pass->place, .serial = pass->serial};
+    const apr_status_t status = hold(&shared, ticket);
+    pass->reference = shared.reference;
+    return status;
+}
+
+void shared_pass_drop(const shared_pass_t *passes, size_t count)
+{
+    transaction_t transaction;
+    for (size_t i = 0; i < count; i++) {
+        journal_begin(&transaction);
+        references_drop(&transaction, passes[i].reference);
+        journal_commit(&transaction);
+    }
+}
+
+apr_status_t shared_pass(shared_pass_t *passes, void *const *handles, size_t count, uint32_t ticket, const char *call)
+{
+    for (size_t i = 0; i < count; i++) {
+        const shared_kind_t *kind = kind_of(handles[i]);
+        shared_t *shared;
+        apr_status_t status =
+            kind ? shared_acquire(&shared, handles[i], kind, call)
+                 : mproc_fail(MPROC_ECLOSED, "%s: %p at %zu is no open object that can be shared", call, handles[i], i);
+        if (status == APR_SUCCESS) {
+            passes[i] = (shared_pass_t){.place = shared->offset, .serial = shared->serial, .kind = kind->kind};
+            shared_release(shared);
+            status = pass_one(&passes[i], ticket);
+            if (status != APR_SUCCESS)
+                fail_to_hold(status, kind, call);
+        }
+        if (status != APR_SUCCESS) {
+            shared_pass_drop(passes, i);
+            return status;
+        }
+    }
+    return APR_SUCCESS;
+}
+
+apr_status_t shared_pass_again(shared_pass_t *passes, size_t count, uint32_t ticket)
+{
+    for (size_t i = 0; i < count; i++) {
+        const apr_status_t status = pass_one(&passes[i], ticket);
+        if (status == APR_SUCCESS)
+            continue;
+        shared_pass_drop(passes, i);
+        return status;
+    }
+    return APR_SUCCESS;
+}
+
+apr_status_t shared_take(void **handle, const shared_pass_t *pass, const char *call)
+{
+    const shared_kind_t *kind = NULL;
+    shared_t *shared;
+    *handle = NULL;
+    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
+        if ((uint64_t)kinds[i]->kind == pass->kind)
+            kind = kinds[i];
+    if (!kind)
+        return mproc_fail(MPROC_EBUILD, "%s: there are no objects of kind %llu", call, (unsigned long long)pass->kind);
+    const apr_status_t status = make(&shared, kind, call);
+    if (status != APR_SUCCESS)
+        return status;
+    shared->offset = pass->place;
+    shared->serial = pass->serial;
+    shared->reference = pass->reference;
+    *handle = complete(shared, NULL, status);
+    return status;
+}
+
+void shared_close_any(void *handle)
+{
+    const shared_kind_t *kind = kind_of(handle);
+    if (kind)
+        shared_close(handle, kind, "");
+}
+
+/* ---- The end ----------------------------------------------------------------------------------------------------- */
+
+static int is_own(const void *object)
+{
+    return atomic_load(&((const shared_t *)object)->owner) == sys_getpid();
+}
+
+static void note_close(void *object)
+{
+    atomic_store(&((shared_t *)object)->closable.is_closed, 1);
+}
+
+void shared_close_all(void)
+{
+    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
+        handle_close_all(kinds[i]->kind, is_own, note_close);
+}

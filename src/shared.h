@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/**
+ * @file shared.h
+ * @brief Objects of the family, as one process has them: handles to what lies in the arena.
+ */
+#ifndef MPROC_SHARED_H
+#define MPROC_SHARED_H
+
+#include <mproc/share.h>
+
+#include "handle.h"
+#include "references.h"
+#include "waiter.h"
+
+/** The most bytes of an object's name, with the zero at its end. */
+enum { SHARED_NAME_MAX = 24 };
+
+/** What all shared objects begin with, in the arena. */
+typedef struct shared_head_t {
+    object_t object;
+    char name[SHARED_NAME_MAX];
+} shared_head_t;
+
+/** What this process has of one. */
+typedef struct shared_t {
+    void *handle;
+    handle_kind_t kind;
+    _Atomic int owner; /* the process that has it open: a copy in a forked child is opened anew when it is used */
+    uint64_t offset;
+    uint64_t serial;
+    reference_t reference;
+    closable_t closable;
+} shared_t;
+
+/** What a kind of objects is. */
+typedef struct shared_kind_t {
+    handle_kind_t kind;
+    const char *noun; /* for texts */
+    uint64_t size;    /* of its part in the arena */
+    /** Have whoever waits for an object look again: there was a death, or its handle is closed. */
+    void (*stir)(void *at);
+} shared_kind_t;
+
+extern const shared_kind_t lock_kind;
+
+/** Prepare a new object in zeroed memory that nobody else can see. */
+typedef void (*shared_init_t)(void *at, const void *context);
+
+/** Make an object. The status has its text. */
+apr_status_t shared_create(void **handle, const shared_kind_t *kind, const char *name, apr_pool_t *pool,
+                           shared_init_t init, const void *context, const char *call);
+
+/** Open an object that somebody refers to. The status has its text. */
+apr_status_t shared_open(void **handle, const shared_kind_t *kind, const mproc_ref_t *ref, apr_pool_t *pool,
+                         const char *call);
+
+/** Get the object behind a handle for the public function `call`; the status has its text. */
+apr_status_t shared_acquire(shared_t **shared, void *handle, const shared_kind_t *kind, const char *call);
+
+/** Give back what shared_acquire() got. */
+static inline void shared_release(const shared_t *shared)
+{
+    handle_release(shared->handle);
+}
+
+/** Close a handle for the public function `call`; NULL is allowed. `word` is where its threads wait. */
+apr_status_t shared_close(void *handle, const shared_kind_t *kind, const char *call);
+
+/** An object on its way to a child: held for it already. */
+typedef struct shared_pass_t {
+    uint64_t place;
+    uint64_t serial;
+    uint64_t reference;
+    uint64_t kind;
+} shared_pass_t;
+
+/** Have a member hold objects; the status has its text, and after a failure it holds none of them. */
+apr_status_t shared_pass(shared_pass_t *passes, void *const *handles, size_t count, uint32_t ticket, const char *call);
+
+/** The same for objects that others of its kind were passed; without a text. */
+apr_status_t shared_pass_again(shared_pass_t *passes, size_t count, uint32_t ticket);
+
+/** Release what was passed, but nobody has taken. */
+void shared_pass_drop(const shared_pass_t *passes, size_t count);
+
+/** Make a handle of an object that this process was passed; the status has its text. */
+apr_status_t shared_take(void **handle, const shared_pass_t *pass, const char *call);
+
+/** Close a handle of whatever kind, unless that was done before. */
+void shared_close_any(void *handle);
+
+/** Close all handles of this process, at the end of the library. */
+void shared_close_all(void);
+
+/** Whether calls that wait are to end. */
+int shared_is_closed(const void *shared);
+
+#endif
