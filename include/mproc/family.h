@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/**
+ * @file family.h
+ * @brief The family of processes that share objects: its memory, and a look at it.
+ *
+ * The memory is made when the first process starts a child, or makes the first object. It is large, but takes from the
+ * system only what is used.
+ */
+#ifndef MPROC_FAMILY_H
+#define MPROC_FAMILY_H
+
+#include <stdio.h>
+
+#include "types.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/**
+ * Say how large the family's memory is to be. Without this it is what the environment variable MPROC_ARENA_SIZE says, in
+ * bytes, or else the platform's default: 64 GiB on 64-bit Unix, 1 GiB on Windows, 256 MiB on 32 bits, or half of what
+ * the process's limits allow.
+ *
+ * @param size Its size in bytes; it is rounded up to 64 KiB. 0 for the default.
+ * @return APR_SUCCESS; MPROC_ESTATE if the family has its memory already; APR_EINVAL if it is too small for its tables
+ *         (less than 2 MiB), or larger than this machine can address.
+ * @remark Any thread of the first process.
+ */
+MPROC_API apr_status_t mproc_set_arena_size(uint64_t size);
+
+/** How the family's memory is used. */
+typedef struct mproc_arena_info_t {
+    /** Its size in bytes. */
+    uint64_t size;
+    /** What blocks are in use, in bytes. */
+    uint64_t used;
+    /** How many objects there are. */
+    uint64_t objects;
+    /** How many processes are members. */
+    unsigned members;
+} mproc_arena_info_t;
+
+/**
+ * Tell how the family's memory is used.
+ *
+ * @param info Where to store it; all zero if there is no such memory yet.
+ * @return APR_SUCCESS; APR_EINVAL; MPROC_EINIT; MPROC_EBUILD or MPROC_EFOREIGN if this process cannot use it.
+ * @remark Any thread.
+ */
+MPROC_API apr_status_t mproc_arena_info(mproc_arena_info_t *info);
+
+/**
+ * Describe the family in lines of text: its members and their state, its objects, who owns which lock, who waits for
+ * what and since when; a circle of processes that wait for one another is named as a deadlock.
+ *
+ * @param write   Called with each line, with its line feed and a zero behind it.
+ * @param context For @p write.
+ * @return APR_SUCCESS; otherwise as mproc_arena_info().
+ * @remark Any thread of any member. What others do meanwhile may be seen in part.
+ */
+MPROC_API apr_status_t mproc_dump(void (*write)(void *context, const char *line), void *context);
+
+/** Writes a line to a stream of the program's; for mproc_dump_to(). */
+static inline void mproc_dump_line(void *stream, const char *line)
+{
+    fputs(line, (FILE *)stream);
+}
+
+/**
+ * Describe the family as mproc_dump() does, to a stream.
+ *
+ * @param stream The stream, such as stderr.
+ * @return As mproc_dump().
+ * @remark Any thread.
+ */
+static inline apr_status_t mproc_dump_to(FILE *stream)
+{
+    return mproc_dump(mproc_dump_line, stream);
+}
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
