@@ -94,8 +94,8 @@ static void lay_out(layout_t *layout, boot_t *boot, const boot_contents_t *conte
     boot->conns =
         contents->conns ? put(layout, contents->conns->table, contents->conns->table_size) : (boot_piece_t){0, 0};
     boot->conn_handle_count = contents->conns ? contents->conns->handle_count : 0;
-    boot->shares = contents->share_count ? put(layout, NULL, contents->share_count * sizeof(shared_pass_t))
-                                         : (boot_piece_t){0, 0};
+    boot->shares =
+        contents->share_count ? put(layout, NULL, contents->share_count * sizeof(shared_pass_t)) : (boot_piece_t){0, 0};
     boot->data = opts->data ? put(layout, opts->data, opts->size) : (boot_piece_t){0, 0};
 }
 

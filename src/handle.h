@@ -13,7 +13,15 @@
 #include <apr_errno.h>
 
 /** The kinds of objects; a handle of one kind is refused where another is expected. */
-typedef enum handle_kind_t { HANDLE_PROCESS = 1, HANDLE_CONN, HANDLE_LISTENER, HANDLE_SUBPROCESS, HANDLE_LOCK } handle_kind_t;
+typedef enum handle_kind_t {
+    HANDLE_PROCESS = 1,
+    HANDLE_CONN,
+    HANDLE_LISTENER,
+    HANDLE_SUBPROCESS,
+    HANDLE_LOCK,
+    HANDLE_SEMAPHORE,
+    HANDLE_EVENT
+} handle_kind_t;
 
 /** Called when an object is closed and no call uses it any more. */
 typedef void (*handle_destroy_t)(void *object);

@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <mproc/lock.h>
-#include <mproc/version.h>
-
-#include <string.h>
 
 #include "call.h"
 #include "error.h"
@@ -158,15 +155,11 @@ static void init(void *at, const void *context)
 apr_status_t mproc_lock_create_sized(mproc_lock_t **handle, const mproc_lock_opts_t *opts, size_t opts_size)
 {
     static const char call[] = "mproc_lock_create";
-    mproc_lock_opts_t options = {0};
+    mproc_lock_opts_t options;
     void *made = NULL;
-    if (opts && opts_size > sizeof options)
-        return mproc_fail(MPROC_EBUILD, "%s: the program was built for a later libmproc than %s", call,
-                          mproc_version());
-    if (opts)
-        memcpy(&options, opts, opts_size);
-    const apr_status_t status =
-        shared_create(handle ? &made : NULL, &lock_kind, options.name, options.pool, init, &options, call);
+    apr_status_t status = shared_take_options(&options, sizeof options, opts, opts_size, call);
+    if (status == APR_SUCCESS)
+        status = shared_create(handle ? &made : NULL, &lock_kind, options.name, options.pool, init, &options, call);
     if (handle)
         *handle = made;
     return status;

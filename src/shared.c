@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "shared.h"
 
+#include <mproc/version.h>
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -23,7 +25,7 @@ int shared_is_closed(const void *shared)
     return atomic_load(&((const shared_t *)shared)->closable.is_closed);
 }
 
-static const shared_kind_t *const kinds[] = {&lock_kind};
+static const shared_kind_t *const kinds[] = {&lock_kind, &semaphore_kind, &event_kind};
 
 /** The kind of a handle; NULL if it is no shared object. */
 static const shared_kind_t *kind_of(const void *handle)
@@ -296,6 +298,49 @@ apr_status_t mproc_ref(mproc_ref_t *ref, void *handle)
     ref->place = shared->offset;
     ref->serial = shared->serial;
     shared_release(shared);
+    return APR_SUCCESS;
+}
+
+/* Those who wait for no owner need no sooner look whether a wake was lost with a death. */
+enum { SLICE = 5000000 };
+
+apr_status_t shared_park(shared_t *shared, shm_u32_t *word, uint32_t value, sys_time_t deadline)
+{
+    const sys_time_t now = sys_now();
+    apr_status_t status = APR_SUCCESS;
+    if (deadline <= now)
+        return APR_TIMEUP;
+    /* Counted first: who closes it stirs until nobody is left. */
+    atomic_fetch_add(&shared->closable.waiters, 1);
+    if (shared_is_closed(shared))
+        status = MPROC_ECLOSED;
+    else
+        shm_park(word, value, deadline - now > SLICE ? now + SLICE : deadline);
+    atomic_fetch_sub(&shared->closable.waiters, 1);
+    return status;
+}
+
+apr_status_t shared_fail_to_wait(apr_status_t status, const shared_t *shared, const char *call)
+{
+    const shared_kind_t *kind = kind_of(shared->handle);
+    const char *name = head_of(shared)->name;
+    if (status == APR_TIMEUP)
+        return mproc_fail(status, "%s: the time is up; %s %s(%llu)", call, kind->noun, name,
+                          (unsigned long long)shared->serial);
+    return mproc_fail(status, "%s: another thread has closed the %s %s(%llu)", call, kind->noun, name,
+                      (unsigned long long)shared->serial);
+}
+
+apr_status_t shared_take_options(void *complete, size_t complete_size, const void *opts, size_t opts_size,
+                                 const char *call)
+{
+    memset(complete, 0, complete_size);
+    if (!opts)
+        return APR_SUCCESS;
+    if (opts_size > complete_size)
+        return mproc_fail(MPROC_EBUILD, "%s: the program was built for a later libmproc than %s", call,
+                          mproc_version());
+    memcpy(complete, opts, opts_size);
     return APR_SUCCESS;
 }
 

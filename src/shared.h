@@ -36,12 +36,14 @@ typedef struct shared_t {
 typedef struct shared_kind_t {
     handle_kind_t kind;
     const char *noun; /* for texts */
-    uint64_t size;    /* of its part in the arena */
+    uint64_t size;    /* of its part in the arena, if all have the same */
     /** Have whoever waits for an object look again: there was a death, or its handle is closed. */
     void (*stir)(void *at);
 } shared_kind_t;
 
 extern const shared_kind_t lock_kind;
+extern const shared_kind_t semaphore_kind;
+extern const shared_kind_t event_kind;
 
 /** Prepare a new object in zeroed memory that nobody else can see. */
 typedef void (*shared_init_t)(void *at, const void *context);
@@ -94,5 +96,19 @@ void shared_close_all(void);
 
 /** Whether calls that wait are to end. */
 int shared_is_closed(const void *shared);
+
+/**
+ * Wait at a word of an object while it has a value: for as long as nobody else need look whether somebody has died.
+ *
+ * @return APR_SUCCESS: look again; APR_TIMEUP; MPROC_ECLOSED.
+ */
+apr_status_t shared_park(shared_t *shared, shm_u32_t *word, uint32_t value, sys_time_t deadline);
+
+/** Put into words why a call has not waited to its end. */
+apr_status_t shared_fail_to_wait(apr_status_t status, const shared_t *shared, const char *call);
+
+/** What options of an object begin with, whatever they are of: the size that the caller knows is checked. */
+apr_status_t shared_take_options(void *complete, size_t complete_size, const void *opts, size_t opts_size,
+                                 const char *call);
 
 #endif

@@ -8,11 +8,13 @@
 
 #include "call.h"
 #include "connection.h"
+#include "event.h"
 #include "initialize.h"
 #include "listener.h"
 #include "lock.h"
 #include "log.h"
 #include "process.h"
+#include "semaphore.h"
 #include "share.h"
 #include "start_method.h"
 #include "status.h"
