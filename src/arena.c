@@ -11,6 +11,7 @@
 #include "error.h"
 #include "family.h"
 #include "member.h"
+#include "spots.h"
 
 _Static_assert(sizeof(arena_span_t) == 32, "the same for all members of the family");
 _Static_assert(sizeof(arena_member_t) == 128, "the same for all members of the family");
@@ -54,6 +55,7 @@ void arena_forked(void)
     if (prepared)
         prepared = 0;
     member_forget();
+    spots_forget();
 }
 
 apr_status_t arena_reserve(uint64_t offset, uint64_t size)
@@ -83,7 +85,8 @@ static apr_status_t lay_out(arena_header_t *header, uint64_t size)
     header->size = size;
     header->space = sys_pid_space();
     header->build = family_build();
-    header->spans_at = round_up(sizeof *header, ARENA_SPAN);
+    header->spots_at = round_up(sizeof *header, ARENA_SPAN);
+    header->spans_at = header->spots_at + ARENA_SPOTS_MAX * sizeof(spot_t);
     header->span_count = (size - header->spans_at) / (ARENA_SPAN + sizeof(arena_span_t));
     header->first_span = round_up(header->spans_at + header->span_count * sizeof(arena_span_t), ARENA_SPAN);
     header->span_count = (size - header->first_span) >> ARENA_SPAN_BITS;
@@ -98,8 +101,8 @@ static apr_status_t found(void)
     apr_status_t status = sys_arena_create(&memory, size);
     if (status != APR_SUCCESS)
         return status;
-    /* The tables are committed as a whole where that costs nothing before they are used. */
-    status = sys_arena_commit(&memory, 0, round_up(sizeof(arena_header_t), ARENA_SPAN));
+    /* The tables get their memory as they are used, but for the beginning. */
+    status = sys_arena_commit(&memory, 0, ARENA_SPAN);
     if (status == APR_SUCCESS)
         status = lay_out((arena_header_t *)(void *)memory.base, memory.size);
     if (status == APR_SUCCESS)
@@ -115,6 +118,7 @@ static apr_status_t check(const arena_header_t *header, const char *call)
 {
     if (memory.size < sizeof *header || header->magic != ARENA_MAGIC || header->size != memory.size ||
         header->first_span > header->size || header->spans_at > header->first_span ||
+        header->spots_at > header->spans_at ||
         header->span_count > (header->size - header->first_span) >> ARENA_SPAN_BITS)
         return mproc_fail(MPROC_EPROTOCOL, "%s: what this process's creator offers is no memory of a family", call);
     if (header->layout != ARENA_LAYOUT || header->build != family_build())

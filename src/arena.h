@@ -24,7 +24,13 @@
 /** Sizes of small blocks are powers of two, from 64 bytes; a span has blocks of one size. */
 enum { ARENA_CLASSES = 8, ARENA_CLASS_BITS = 6 };
 
-enum { ARENA_MEMBERS_MAX = 4096, ARENA_MAGIC = 0x616e6572, ARENA_LAYOUT = 1, ARENA_NAME_MAX = 64 };
+enum {
+    ARENA_MEMBERS_MAX = 4096,
+    ARENA_SPOTS_MAX = 65536,
+    ARENA_MAGIC = 0x616e6572,
+    ARENA_LAYOUT = 1,
+    ARENA_NAME_MAX = 64
+};
 
 /** What a process of the family is in it; a place that was in use is used again, with another ticket. */
 typedef struct arena_member_t {
@@ -57,6 +63,7 @@ typedef struct arena_header_t {
     uint64_t span_count;
     uint64_t spans_at;   /* the table of spans, */
     uint64_t first_span; /* and what it is about */
+    uint64_t spots_at;   /* the table of spots, see spots.h */
 
     robust_t lock; /* held for all that follows */
     uint32_t reserved[2];
@@ -65,6 +72,7 @@ typedef struct arena_header_t {
     shm_u64_t spans_used;                  /* those behind were never used */
     shm_u64_t free_runs;                   /* how many runs of free spans there are in front of that */
     shm_u64_t members_used;                /* places behind were never used */
+    shm_u64_t spots_used;                  /* likewise */
     shm_u64_t with_room[2][ARENA_CLASSES]; /* for each kind and class: a span with a free block, +1 */
 
     arena_member_t members[ARENA_MEMBERS_MAX]; /* the first place is not used: no ticket is 0 */

@@ -103,6 +103,18 @@ static uint64_t find_run(const transaction_t *transaction, uint64_t count)
     return 0;
 }
 
+/** Have memory for the part of the table that is about spans which were never used. */
+static apr_status_t reserve_table(uint64_t first, uint64_t count)
+{
+    const uint64_t each = ARENA_SPAN / sizeof(arena_span_t);
+    for (uint64_t i = (first + each - 1) / each * each; i < first + count; i += each) {
+        const apr_status_t status = arena_reserve(arena_offset(span_at(i)), ARENA_SPAN);
+        if (status != APR_SUCCESS)
+            return status;
+    }
+    return APR_SUCCESS;
+}
+
 /** Take spans that follow one another: the first one; APR_ENOMEM if there are none. */
 static apr_status_t take_run(transaction_t *transaction, uint64_t *first, uint64_t count)
 {
@@ -115,7 +127,9 @@ static apr_status_t take_run(transaction_t *transaction, uint64_t *first, uint64
         return APR_ENOMEM;
     /* From the end of the run, so that what is left of it begins where it did. */
     *first = found ? found - 1 + left : end;
-    const apr_status_t status = arena_reserve(span_offset(*first), count << ARENA_SPAN_BITS);
+    apr_status_t status = arena_reserve(span_offset(*first), count << ARENA_SPAN_BITS);
+    if (status == APR_SUCCESS && !found)
+        status = reserve_table(end, count);
     if (status != APR_SUCCESS)
         return status;
     if (!found) {

@@ -62,12 +62,21 @@ static int change(arena_member_t *member, member_ident_t before, member_ident_t 
 
 /* ---- Becoming one ------------------------------------------------------------------------------------------------ */
 
-/** Say that places up to this one were in use. */
-static void note_use(uint32_t place)
+/** Say that places up to this one were in use: whether there is memory for them. */
+static int note_use(uint32_t place)
 {
     uint64_t used = shm_load64(&arena->members_used);
+    if (used > place)
+        return 1;
+    /* A place may lie across two spans. */
+    const uint64_t first = arena_offset(&arena->members[place]) & ~(ARENA_SPAN - 1);
+    const uint64_t end = arena_offset(&arena->members[place + 1]);
+    for (uint64_t offset = first; offset < end; offset += ARENA_SPAN)
+        if (arena_reserve(offset, ARENA_SPAN) != APR_SUCCESS)
+            return 0;
     while (used <= place && !shm_replace64(&arena->members_used, used, (uint64_t)place + 1))
         used = shm_load64(&arena->members_used);
+    return 1;
 }
 
 /** Claim a free place: its ticket, or 0. */
@@ -82,7 +91,8 @@ static uint32_t claim(member_state_t state, uint32_t who)
             continue;
         const uint32_t ticket = (generation + 1) << PLACE_BITS | place;
         /* First, so that nobody who looks for members leaves it out. */
-        note_use(place);
+        if (!note_use(place))
+            return 0;
         if (change(member, before, (member_ident_t){state, ticket, who}))
             return ticket;
     }

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/**
+ * @file spots.h
+ * @brief Who waits where: a place in the arena for each thread that waits.
+ *
+ * A thread has a spot as long as it waits. It says what the thread waits for and since when, for who looks at the
+ * family; and those who are woken one by one (at a condition) wait at the spot's own word.
+ */
+#ifndef MPROC_SPOTS_H
+#define MPROC_SPOTS_H
+
+#include "arena.h"
+
+typedef struct spot_t {
+    shm_u32_t owner;  /* a ticket; 0: the spot is free */
+    shm_u32_t word;   /* the waiting thread's own, see SPOT_... */
+    shm_u64_t object; /* what it waits for: an offset; 0: nothing */
+    shm_u64_t since;  /* sys_now() */
+    shm_u64_t order;  /* who came first has the smaller number */
+    uint64_t reserved[4];
+} spot_t;
+
+/** What the word of a spot says, at a condition. */
+enum { SPOT_IDLE, SPOT_WAITING, SPOT_NOTIFIED };
+
+/** Get a spot for this thread to wait at an object; NULL if there is none left, which only makes it unseen. */
+spot_t *spot_begin(uint64_t object);
+
+/** Give it back; NULL is harmless. */
+void spot_end(spot_t *spot);
+
+/** Go through all that are in use: the next one after `spot`, NULL to start with; NULL at the end. */
+spot_t *spot_next(const spot_t *spot);
+
+/** Free those of a member that has died: calls `was_notified` with the object for each that had not gone on yet. */
+void spots_settle(uint32_t ticket, void (*was_notified)(uint64_t object));
+
+/** In a forked child: those that its creator has are not its own. */
+void spots_forget(void);
+
+#endif
