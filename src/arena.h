@@ -65,8 +65,9 @@ typedef struct arena_header_t {
     uint64_t first_span; /* and what it is about */
     uint64_t spots_at;   /* the table of spots, see spots.h */
 
-    robust_t lock; /* held for all that follows */
-    uint32_t reserved[2];
+    robust_t lock;       /* held for all that follows */
+    shm_u32_t lookout;   /* the ticket of who looks out for deaths; 0: nobody */
+    shm_u32_t looked_at; /* whom they have come to */
     journal_t journal;
     shm_u64_t serial;                      /* of the last object */
     shm_u64_t spans_used;                  /* those behind were never used */

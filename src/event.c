@@ -25,7 +25,7 @@ static void stir(void *at)
     shm_unpark(&((event_t *)at)->word, UINT_MAX);
 }
 
-const shared_kind_t event_kind = {HANDLE_EVENT, "event", sizeof(event_t), stir};
+const shared_kind_t event_kind = {HANDLE_EVENT, "event", sizeof(event_t), stir, NULL};
 
 static event_t *event_of(const shared_t *shared)
 {

@@ -20,7 +20,8 @@ typedef enum handle_kind_t {
     HANDLE_SUBPROCESS,
     HANDLE_LOCK,
     HANDLE_SEMAPHORE,
-    HANDLE_EVENT
+    HANDLE_EVENT,
+    HANDLE_BARRIER
 } handle_kind_t;
 
 /** Called when an object is closed and no call uses it any more. */

@@ -23,7 +23,7 @@ static void stir(void *at)
     robust_stir(&((lock_t *)at)->robust);
 }
 
-const shared_kind_t lock_kind = {HANDLE_LOCK, "lock", sizeof(lock_t), stir};
+const shared_kind_t lock_kind = {HANDLE_LOCK, "lock", sizeof(lock_t), stir, NULL};
 
 static lock_t *lock_of(const shared_t *shared)
 {

@@ -8,6 +8,8 @@
 #include <mproc/status.h>
 
 #include "references.h"
+#include "shared.h"
+#include "spots.h"
 
 enum { PLACE_BITS = 12, TICKET_BITS = 31 };
 _Static_assert((int)ARENA_MEMBERS_MAX == 1 << PLACE_BITS, "a ticket names a place");
@@ -178,7 +180,7 @@ void member_end(uint32_t ticket)
 static void settle(arena_member_t *member, member_ident_t ident)
 {
     transaction_t transaction;
-    references_release_all(ident.ticket);
+    references_release_all(ident.ticket, shared_bereave);
     journal_begin(&transaction);
     const member_ident_t now = member_ident(member);
     if (now.state == MEMBER_ENDED && now.ticket == ident.ticket) {
@@ -209,10 +211,38 @@ void member_leave(void)
     const uint32_t ticket = member_self();
     if (ticket == 0)
         return;
-    references_release_all(ticket);
+    references_release_all(ticket, NULL);
     /* Nobody of this process uses the arena any more: the last step is somebody else's, or nobody's. */
     member_end(ticket);
     member_forget();
+}
+
+/* ---- Looking out for deaths -------------------------------------------------------------------------------------- */
+
+/* How many members are asked for at once: that takes a few microseconds each. */
+enum { LOOKS = 16 };
+
+int member_become_lookout(void)
+{
+    const uint32_t other = shm_load(&arena->lookout);
+    if (other == member_self() || (other != 0 && !member_is_dead(other)))
+        return 0;
+    return shm_replace(&arena->lookout, other, member_self());
+}
+
+void member_look_out(void)
+{
+    const uint32_t end = (uint32_t)shm_load64(&arena->members_used);
+    int has_found = 0;
+    for (uint32_t i = 0; i < LOOKS && i + 1 < end; i++) {
+        const uint32_t place = 1 + shm_add(&arena->looked_at, 1) % (end - 1);
+        const member_ident_t ident = member_ident(&arena->members[place]);
+        if (ident.state != MEMBER_FREE)
+            has_found |= member_is_dead(ident.ticket);
+    }
+    if (has_found)
+        member_settle();
+    shm_store(&arena->lookout, 0);
 }
 
 /* ---- Children of this process ------------------------------------------------------------------------------------ */

@@ -64,6 +64,13 @@ void member_settle_noted(void);
 /** Leave the family: what this process holds is released. */
 void member_leave(void);
 
+/**
+ * Become the one who looks out for deaths, if there is none: whoever succeeds wakes up often, calls member_look_out(),
+ * and is it no more.
+ */
+int member_become_lookout(void);
+void member_look_out(void);
+
 member_ident_t member_ident(const arena_member_t *member);
 
 arena_member_t *member_at(uint32_t ticket);

@@ -145,7 +145,7 @@ void references_drop(transaction_t *transaction, reference_t reference)
 }
 
 /** Drop one entry of a member's: 0 if there was none. */
-static int drop_one(transaction_t *transaction, const arena_member_t *member)
+static int drop_one(transaction_t *transaction, const arena_member_t *member, void (*bereave)(uint64_t object))
 {
     uint64_t offset = journal_get(transaction, &member->lists_with_room);
     if (!offset)
@@ -156,7 +156,10 @@ static int drop_one(transaction_t *transaction, const arena_member_t *member)
     const unsigned touched = unpack(journal_get(transaction, &list->state)).touched;
     /* Offsets of objects are above all numbers of entries. */
     for (unsigned i = 0; i < touched; i++) {
-        if (journal_get(transaction, &list->entries[i]) > LIST_ENTRIES) {
+        const uint64_t object = journal_get(transaction, &list->entries[i]);
+        if (object > LIST_ENTRIES) {
+            if (bereave)
+                bereave(object);
             references_drop(transaction, arena_offset(&list->entries[i]));
             return 1;
         }
@@ -164,7 +167,7 @@ static int drop_one(transaction_t *transaction, const arena_member_t *member)
     return 0;
 }
 
-void references_release_all(uint32_t ticket)
+void references_release_all(uint32_t ticket, void (*bereave)(uint64_t object))
 {
     transaction_t transaction;
     const arena_member_t *member = member_at(ticket);
@@ -172,7 +175,7 @@ void references_release_all(uint32_t ticket)
     while (is_more) {
         journal_begin(&transaction);
         /* Somebody else may have been faster, and the place be another's. */
-        is_more = member_ident(member).ticket == ticket && drop_one(&transaction, member);
+        is_more = member_ident(member).ticket == ticket && drop_one(&transaction, member, bereave);
         journal_commit(&transaction);
     }
 }

@@ -22,7 +22,7 @@ static void stir(void *at)
     shm_unpark(&((semaphore_t *)at)->word, UINT_MAX);
 }
 
-const shared_kind_t semaphore_kind = {HANDLE_SEMAPHORE, "semaphore", sizeof(semaphore_t), stir};
+const shared_kind_t semaphore_kind = {HANDLE_SEMAPHORE, "semaphore", sizeof(semaphore_t), stir, NULL};
 
 static semaphore_t *semaphore_of(const shared_t *shared)
 {

@@ -25,7 +25,7 @@ int shared_is_closed(const void *shared)
     return atomic_load(&((const shared_t *)shared)->closable.is_closed);
 }
 
-static const shared_kind_t *const kinds[] = {&lock_kind, &semaphore_kind, &event_kind};
+static const shared_kind_t *const kinds[] = {&lock_kind, &semaphore_kind, &event_kind, &barrier_kind};
 
 /** The kind of a handle; NULL if it is no shared object. */
 static const shared_kind_t *kind_of(const void *handle)
@@ -301,10 +301,8 @@ apr_status_t mproc_ref(mproc_ref_t *ref, void *handle)
     return APR_SUCCESS;
 }
 
-/* Those who wait for no owner need no sooner look whether a wake was lost with a death. */
-enum { SLICE = 5000000 };
-
-apr_status_t shared_park(shared_t *shared, shm_u32_t *word, uint32_t value, sys_time_t deadline)
+/** Wait for as long as a slice at most. */
+static apr_status_t park(shared_t *shared, shm_u32_t *word, uint32_t value, sys_time_t deadline, sys_time_t slice)
 {
     const sys_time_t now = sys_now();
     apr_status_t status = APR_SUCCESS;
@@ -315,8 +313,23 @@ apr_status_t shared_park(shared_t *shared, shm_u32_t *word, uint32_t value, sys_
     if (shared_is_closed(shared))
         status = MPROC_ECLOSED;
     else
-        shm_park(word, value, deadline - now > SLICE ? now + SLICE : deadline);
+        shm_park(word, value, deadline - now > slice ? now + slice : deadline);
     atomic_fetch_sub(&shared->closable.waiters, 1);
+    return status;
+}
+
+apr_status_t shared_park(shared_t *shared, shm_u32_t *word, uint32_t value, sys_time_t deadline)
+{
+    /* Only a death could have lost a wake, and whoever notices that death passes it on. */
+    return park(shared, word, value, deadline, 5000000);
+}
+
+apr_status_t shared_watch(shared_t *shared, shm_u32_t *word, uint32_t value, sys_time_t deadline)
+{
+    const int is_lookout = member_become_lookout();
+    const apr_status_t status = park(shared, word, value, deadline, is_lookout ? 50000 : 1000000);
+    if (is_lookout)
+        member_look_out();
     return status;
 }
 
@@ -425,6 +438,21 @@ void shared_close_any(void *handle)
     const shared_kind_t *kind = kind_of(handle);
     if (kind)
         shared_close(handle, kind, "");
+}
+
+/* ---- Deaths ------------------------------------------------------------------------------------------------------ */
+
+void shared_bereave(uint64_t offset)
+{
+    const object_t *object = arena_at(offset);
+    const uint64_t kind = shm_load64(&object->holds) >> 32;
+    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
+        if ((uint64_t)kinds[i]->kind != kind)
+            continue;
+        if (kinds[i]->note_death)
+            kinds[i]->note_death(arena_at(offset));
+        kinds[i]->stir(arena_at(offset));
+    }
 }
 
 /* ---- The end ----------------------------------------------------------------------------------------------------- */

@@ -39,11 +39,14 @@ typedef struct shared_kind_t {
     uint64_t size;    /* of its part in the arena, if all have the same */
     /** Have whoever waits for an object look again: there was a death, or its handle is closed. */
     void (*stir)(void *at);
+    /** Note that a process has died which had it open; NULL: that does not matter. */
+    void (*note_death)(void *at);
 } shared_kind_t;
 
 extern const shared_kind_t lock_kind;
 extern const shared_kind_t semaphore_kind;
 extern const shared_kind_t event_kind;
+extern const shared_kind_t barrier_kind;
 
 /** Prepare a new object in zeroed memory that nobody else can see. */
 typedef void (*shared_init_t)(void *at, const void *context);
@@ -91,6 +94,9 @@ apr_status_t shared_take(void **handle, const shared_pass_t *pass, const char *c
 /** Close a handle of whatever kind, unless that was done before. */
 void shared_close_any(void *handle);
 
+/** An object's holder has died: have whoever waits for it look again. */
+void shared_bereave(uint64_t offset);
+
 /** Close all handles of this process, at the end of the library. */
 void shared_close_all(void);
 
@@ -103,6 +109,9 @@ int shared_is_closed(const void *shared);
  * @return APR_SUCCESS: look again; APR_TIMEUP; MPROC_ECLOSED.
  */
 apr_status_t shared_park(shared_t *shared, shm_u32_t *word, uint32_t value, sys_time_t deadline);
+
+/** As shared_park(), and look now and then whether some member of the family has died. */
+apr_status_t shared_watch(shared_t *shared, shm_u32_t *word, uint32_t value, sys_time_t deadline);
 
 /** Put into words why a call has not waited to its end. */
 apr_status_t shared_fail_to_wait(apr_status_t status, const shared_t *shared, const char *call);

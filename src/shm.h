@@ -32,6 +32,11 @@ static inline uint32_t shm_exchange(shm_u32_t *word, uint32_t value)
     return atomic_exchange(word, value);
 }
 
+static inline uint32_t shm_add(shm_u32_t *word, uint32_t value)
+{
+    return atomic_fetch_add(word, value);
+}
+
 /** Replace one value by another: whether that was the value. */
 static inline int shm_replace(shm_u32_t *word, uint32_t before, uint32_t after)
 {

@@ -6,6 +6,7 @@
 #ifndef MPROC_H
 #define MPROC_H
 
+#include "barrier.h"
 #include "call.h"
 #include "connection.h"
 #include "event.h"

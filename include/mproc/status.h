@@ -43,7 +43,8 @@ extern "C" {
     X(EDIRECTION, "this end of the connection has the other direction")                                                \
     X(EGONE, "what was referred to exists no more")                                                                    \
     X(EOWNERDEAD, "the process that had the lock has ended, and it is the caller's now")                               \
-    X(EFULL, "there is no room for another one")
+    X(EFULL, "there is no room for another one")                                                                       \
+    X(EBROKENBARRIER, "the barrier is broken")
 
 /** mproc's own statuses, to be compared with the `apr_status_t` that a call returned. */
 typedef enum mproc_status_t {

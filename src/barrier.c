@@ -1,0 +1,328 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <mproc/barrier.h>
+
+#include <limits.h>
+
+#include "call.h"
+#include "error.h"
+#include "member.h"
+#include "process_object.h"
+#include "shared.h"
+
+/**
+ * A barrier in the arena. What state it is in is one word, so that nobody sees half a change; those who wait do so at
+ * the bell, which is rung after each change that matters to them.
+ */
+typedef struct barrier_t {
+    shared_head_t head;
+    shm_u64_t state;
+    shm_u32_t bell;
+    uint32_t parties;
+    int64_t timeout; /* of those who wait for good, in microseconds; 0: none */
+    uint32_t ignores_deaths;
+} barrier_t;
+
+/** Its word `state`, unpacked. */
+typedef struct state_t {
+    uint32_t generation; /* how often all have come */
+    unsigned resets;     /* how often it was reset */
+    unsigned arrived;    /* how many have come this time */
+    int is_broken;
+} state_t;
+
+enum { RESETS_MAX = 0x7fff };
+
+static uint64_t pack(state_t state)
+{
+    return (uint64_t)state.generation | (uint64_t)state.arrived << 32 | (uint64_t)(state.is_broken != 0) << 48 |
+           (uint64_t)(state.resets & RESETS_MAX) << 49;
+}
+
+static state_t unpack(uint64_t word)
+{
+    return (state_t){.generation = (uint32_t)word,
+                     .arrived = (unsigned)(word >> 32 & 0xffff),
+                     .is_broken = (int)(word >> 48 & 1),
+                     .resets = (unsigned)(word >> 49)};
+}
+
+static barrier_t *barrier_of(const shared_t *shared)
+{
+    return arena_at(shared->offset);
+}
+
+/** Have those who wait look. */
+static void ring(barrier_t *barrier)
+{
+    shm_add(&barrier->bell, 1);
+    shm_unpark(&barrier->bell, UINT_MAX);
+}
+
+static void stir(void *at)
+{
+    ring(at);
+}
+
+/** Break it, unless another generation has begun since, or it is broken. */
+static void break_it(barrier_t *barrier, uint32_t generation)
+{
+    for (;;) {
+        const uint64_t word = shm_load64(&barrier->state);
+        state_t state = unpack(word);
+        if (state.is_broken || state.generation != generation)
+            return;
+        state.is_broken = 1;
+        if (shm_replace64(&barrier->state, word, pack(state)))
+            break;
+    }
+    ring(barrier);
+}
+
+static void note_death(void *at)
+{
+    barrier_t *barrier = at;
+    if (!barrier->ignores_deaths)
+        break_it(barrier, unpack(shm_load64(&barrier->state)).generation);
+}
+
+const shared_kind_t barrier_kind = {HANDLE_BARRIER, "barrier", sizeof(barrier_t), stir, note_death};
+
+/* ---- Waiting ----------------------------------------------------------------------------------------------------- */
+
+/** What one party does when it comes. */
+typedef struct visit_t {
+    shared_t *shared;
+    barrier_t *barrier;
+    state_t came; /* as it was then */
+    int (*action)(void *context);
+    void *context;
+    sys_time_t deadline;
+} visit_t;
+
+/** Be counted, when those of the last time have been let go: APR_SUCCESS, or why not. */
+static apr_status_t arrive(visit_t *visit)
+{
+    barrier_t *barrier = visit->barrier;
+    for (;;) {
+        const uint32_t bell = shm_load(&barrier->bell);
+        const uint64_t word = shm_load64(&barrier->state);
+        state_t state = visit->came = unpack(word);
+        if (state.is_broken)
+            return MPROC_EBROKENBARRIER;
+        if (state.arrived < barrier->parties) {
+            state.arrived++;
+            if (shm_replace64(&barrier->state, word, pack(state)))
+                return APR_SUCCESS;
+            continue;
+        }
+        const apr_status_t status = shared_watch(visit->shared, &barrier->bell, bell, visit->deadline);
+        if (status != APR_SUCCESS)
+            return status;
+    }
+}
+
+/** All have come: let them go on. */
+static apr_status_t complete(visit_t *visit)
+{
+    barrier_t *barrier = visit->barrier;
+    state_t state = visit->came;
+    if (visit->action && visit->action(visit->context) != 0) {
+        break_it(barrier, state.generation);
+        return MPROC_EBROKENBARRIER;
+    }
+    state.arrived = barrier->parties;
+    const uint64_t before = pack(state);
+    state.arrived = 0;
+    state.generation++;
+    if (!shm_replace64(&barrier->state, before, pack(state)))
+        return MPROC_EBROKENBARRIER; /* or reset */
+    ring(barrier);
+    return APR_SUCCESS;
+}
+
+/** Wait for the others. */
+static apr_status_t wait_for_others(visit_t *visit)
+{
+    barrier_t *barrier = visit->barrier;
+    for (;;) {
+        const uint32_t bell = shm_load(&barrier->bell);
+        const state_t now = unpack(shm_load64(&barrier->state));
+        if (now.resets != visit->came.resets)
+            return MPROC_EBROKENBARRIER;
+        if (now.generation != visit->came.generation)
+            return APR_SUCCESS;
+        if (now.is_broken)
+            return MPROC_EBROKENBARRIER;
+        const apr_status_t status = shared_watch(visit->shared, &barrier->bell, bell, visit->deadline);
+        if (status == APR_SUCCESS)
+            continue;
+        /* Those who wait for this one would wait for good. */
+        break_it(barrier, visit->came.generation);
+        const state_t then = unpack(shm_load64(&barrier->state));
+        return then.generation != visit->came.generation && then.resets == visit->came.resets ? APR_SUCCESS : status;
+    }
+}
+
+static apr_status_t fail(apr_status_t status, const visit_t *visit, const char *call)
+{
+    if (status == MPROC_EBROKENBARRIER)
+        return mproc_fail(status, "%s: the barrier %s(%llu) is broken", call, visit->barrier->head.name,
+                          (unsigned long long)visit->shared->serial);
+    return shared_fail_to_wait(status, visit->shared, call);
+}
+
+apr_status_t mproc_barrier_wait_with(mproc_barrier_t *handle, unsigned *index, int (*action)(void *context),
+                                     void *context, apr_interval_time_t timeout)
+{
+    static const char call[] = "mproc_barrier_wait";
+    visit_t visit = {.action = action, .context = context};
+    if (index)
+        *index = 0;
+    apr_status_t status = shared_acquire(&visit.shared, handle, &barrier_kind, call);
+    if (status != APR_SUCCESS)
+        return status;
+    visit.barrier = barrier_of(visit.shared);
+    if (timeout < 0 && visit.barrier->timeout > 0)
+        timeout = visit.barrier->timeout;
+    visit.deadline = timeout == 0 ? 0 : process_deadline(timeout);
+    status = arrive(&visit);
+    if (status == APR_SUCCESS)
+        status = visit.came.arrived + 1 >= visit.barrier->parties ? complete(&visit) : wait_for_others(&visit);
+    if (status != APR_SUCCESS)
+        fail(status, &visit, call);
+    else if (index)
+        *index = visit.came.arrived;
+    shared_release(visit.shared);
+    return status;
+}
+
+apr_status_t mproc_barrier_wait(mproc_barrier_t *handle, unsigned *index, apr_interval_time_t timeout)
+{
+    return mproc_barrier_wait_with(handle, index, NULL, NULL, timeout);
+}
+
+/* ---- Breaking and mending ---------------------------------------------------------------------------------------- */
+
+apr_status_t mproc_barrier_abort(mproc_barrier_t *handle)
+{
+    shared_t *shared;
+    const apr_status_t status = shared_acquire(&shared, handle, &barrier_kind, "mproc_barrier_abort");
+    if (status != APR_SUCCESS)
+        return status;
+    barrier_t *barrier = barrier_of(shared);
+    break_it(barrier, unpack(shm_load64(&barrier->state)).generation);
+    shared_release(shared);
+    return status;
+}
+
+apr_status_t mproc_barrier_reset(mproc_barrier_t *handle)
+{
+    shared_t *shared;
+    const apr_status_t status = shared_acquire(&shared, handle, &barrier_kind, "mproc_barrier_reset");
+    if (status != APR_SUCCESS)
+        return status;
+    barrier_t *barrier = barrier_of(shared);
+    uint64_t word;
+    state_t state;
+    do {
+        word = shm_load64(&barrier->state);
+        state = unpack(word);
+        state.arrived = 0;
+        state.is_broken = 0;
+        state.resets++;
+    } while (!shm_replace64(&barrier->state, word, pack(state)));
+    ring(barrier);
+    shared_release(shared);
+    return status;
+}
+
+/** Look at a barrier: 0 if the handle is refused. */
+static int look(mproc_barrier_t *handle, unsigned *parties, state_t *state, const char *call)
+{
+    shared_t *shared;
+    if (shared_acquire(&shared, handle, &barrier_kind, call) != APR_SUCCESS)
+        return 0;
+    *parties = barrier_of(shared)->parties;
+    *state = unpack(shm_load64(&barrier_of(shared)->state));
+    shared_release(shared);
+    mproc_forget_error();
+    return 1;
+}
+
+unsigned mproc_barrier_parties(mproc_barrier_t *handle)
+{
+    unsigned parties;
+    state_t state;
+    return look(handle, &parties, &state, "mproc_barrier_parties") ? parties : 0;
+}
+
+unsigned mproc_barrier_waiting(mproc_barrier_t *handle)
+{
+    unsigned parties;
+    state_t state;
+    return look(handle, &parties, &state, "mproc_barrier_waiting") && !state.is_broken ? state.arrived : 0;
+}
+
+int mproc_barrier_is_broken(mproc_barrier_t *handle)
+{
+    unsigned parties;
+    state_t state;
+    return look(handle, &parties, &state, "mproc_barrier_is_broken") && state.is_broken;
+}
+
+/* ---- Handles ----------------------------------------------------------------------------------------------------- */
+
+/** What it is to be. */
+typedef struct plan_t {
+    unsigned parties;
+    const mproc_barrier_opts_t *opts;
+} plan_t;
+
+static void init(void *at, const void *context)
+{
+    const plan_t *plan = context;
+    barrier_t *barrier = at;
+    barrier->parties = plan->parties;
+    barrier->timeout = plan->opts->timeout > 0 ? plan->opts->timeout : 0;
+    barrier->ignores_deaths = plan->opts->ignore_deaths != 0;
+}
+
+apr_status_t mproc_barrier_create_sized(mproc_barrier_t **handle, unsigned parties, const mproc_barrier_opts_t *opts,
+                                        size_t opts_size)
+{
+    static const char call[] = "mproc_barrier_create";
+    enum { PARTIES_MAX = 65535 };
+    mproc_barrier_opts_t options;
+    void *made = NULL;
+    if (handle)
+        *handle = NULL;
+    apr_status_t status = shared_take_options(&options, sizeof options, opts, opts_size, call);
+    if (status != APR_SUCCESS)
+        return status;
+    if (parties == 0 || parties > PARTIES_MAX)
+        return mproc_fail(APR_EINVAL, "%s: %u parties, where 1 to %d can be", call, parties, PARTIES_MAX);
+    const plan_t plan = {parties, &options};
+    status = shared_create(handle ? &made : NULL, &barrier_kind, options.name, options.pool, init, &plan, call);
+    if (handle)
+        *handle = made;
+    return status;
+}
+
+apr_status_t mproc_barrier_open(mproc_barrier_t **handle, const mproc_ref_t *ref, apr_pool_t *pool)
+{
+    void *opened = NULL;
+    const apr_status_t status = shared_open(handle ? &opened : NULL, &barrier_kind, ref, pool, "mproc_barrier_open");
+    if (handle)
+        *handle = opened;
+    return status;
+}
+
+apr_status_t mproc_barrier_close(mproc_barrier_t *handle)
+{
+    return shared_close(handle, &barrier_kind, "mproc_barrier_close");
+}
+
+mproc_barrier_t *mproc_call_barrier(mproc_call_t *call, size_t index)
+{
+    return call_share(call, index, HANDLE_BARRIER, "mproc_call_barrier");
+}
