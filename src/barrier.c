@@ -18,7 +18,6 @@ typedef struct barrier_t {
     shm_u64_t state;
     shm_u32_t bell;
     uint32_t parties;
-    int64_t timeout; /* of those who wait for good, in microseconds; 0: none */
     uint32_t ignores_deaths;
 } barrier_t;
 
@@ -182,8 +181,6 @@ apr_status_t mproc_barrier_wait_with(mproc_barrier_t *handle, unsigned *index, i
     if (status != APR_SUCCESS)
         return status;
     visit.barrier = barrier_of(visit.shared);
-    if (timeout < 0 && visit.barrier->timeout > 0)
-        timeout = visit.barrier->timeout;
     visit.deadline = timeout == 0 ? 0 : process_deadline(timeout);
     status = arrive(&visit);
     if (status == APR_SUCCESS)
@@ -283,7 +280,6 @@ static void init(void *at, const void *context)
     const plan_t *plan = context;
     barrier_t *barrier = at;
     barrier->parties = plan->parties;
-    barrier->timeout = plan->opts->timeout > 0 ? plan->opts->timeout : 0;
     barrier->ignores_deaths = plan->opts->ignore_deaths != 0;
 }
 

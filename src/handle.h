@@ -21,6 +21,7 @@ typedef enum handle_kind_t {
     HANDLE_LOCK,
     HANDLE_SEMAPHORE,
     HANDLE_EVENT,
+    HANDLE_CONDITION,
     HANDLE_BARRIER
 } handle_kind_t;
 

@@ -3,18 +3,10 @@
 
 #include "call.h"
 #include "error.h"
+#include "lock_object.h"
 #include "member.h"
 #include "process_object.h"
-#include "shared.h"
-
-/** A lock in the arena: a cache line. */
-typedef struct lock_t {
-    shared_head_t head;
-    robust_t robust;
-    uint32_t is_recursive;
-    shm_u32_t depth;  /* how often the owner has it */
-    shm_u64_t thread; /* the owner's, in terms of its process */
-} lock_t;
+#include "spots.h"
 
 _Static_assert(sizeof(lock_t) == 64, "the same for all members of the family");
 
@@ -37,44 +29,81 @@ static uint64_t this_thread(void)
     return (uint64_t)(uintptr_t)&place;
 }
 
-/* ---- Acquiring and releasing ------------------------------------------------------------------------------------- */
-
-static int has_it(const lock_t *lock)
+static int is_recursive(const lock_t *lock)
 {
-    return robust_owner(&lock->robust) == member_self() && shm_load64(&lock->thread) == this_thread();
+    return (shm_load(&lock->flags) & LOCK_RECURSIVE) != 0;
 }
 
-static apr_status_t acquire_slowly(shared_t *shared, lock_t *lock, apr_interval_time_t timeout)
+int lock_is_mine(const lock_t *lock)
+{
+    return robust_owner(&lock->robust) == member_self() &&
+           (!is_recursive(lock) || shm_load64(&lock->thread) == this_thread());
+}
+
+/* ---- Acquiring --------------------------------------------------------------------------------------------------- */
+
+static apr_status_t acquire_slowly(lock_t *lock, shared_t *shared, apr_interval_time_t timeout)
 {
     const robust_wait_t wait = {.self = member_self(),
                                 .deadline = timeout == 0 ? 0 : process_deadline(timeout),
                                 .is_over = shared_is_closed,
                                 .context = shared};
+    spot_t *spot = timeout == 0 ? NULL : spot_begin(shared->offset);
     atomic_fetch_add(&shared->closable.waiters, 1);
     const apr_status_t status = robust_acquire(&lock->robust, &wait);
     atomic_fetch_sub(&shared->closable.waiters, 1);
+    spot_end(spot);
     return status;
 }
 
 /** Acquire once more what this thread has already. */
-static apr_status_t acquire_again(lock_t *lock, const char *call)
+static apr_status_t acquire_again(lock_t *lock)
 {
     const uint32_t depth = shm_load(&lock->depth);
     if (depth == UINT32_MAX)
-        return mproc_fail(MPROC_ESTATE, "%s: the lock was acquired too often", call);
+        return MPROC_ESTATE;
     shm_store(&lock->depth, depth + 1);
     return APR_SUCCESS;
 }
 
-static apr_status_t fail_to_acquire(apr_status_t status, const lock_t *lock, const char *call)
+apr_status_t lock_acquire(lock_t *lock, shared_t *shared, apr_interval_time_t timeout)
 {
-    if (status == APR_TIMEUP)
-        return mproc_fail(status, "%s: process %d has the lock%s%s", call, member_pid(robust_owner(&lock->robust)),
-                          lock->head.name[0] ? " " : "", lock->head.name);
-    return mproc_fail(status,
-                      status == MPROC_EOWNERDEAD ? "%s: the process that had the lock has ended: it is this one's now"
-                                                 : "%s: another thread has closed the lock",
-                      call);
+    apr_status_t status = APR_SUCCESS;
+    const uint32_t flags = shm_load(&lock->flags);
+    if ((flags & LOCK_RECURSIVE) && lock_is_mine(lock))
+        return acquire_again(lock);
+    if (!robust_try(&lock->robust, member_self()))
+        status = acquire_slowly(lock, shared, timeout);
+    if (!mproc_has_acquired(status))
+        return status;
+    /* Looked at again, with the lock: whoever had it may have abandoned it. */
+    if (shm_load(&lock->flags) & LOCK_ABANDONED) {
+        shm_store(&lock->flags, flags & LOCK_RECURSIVE);
+        status = MPROC_EOWNERDEAD;
+    }
+    if (flags & LOCK_RECURSIVE) {
+        shm_store64(&lock->thread, this_thread());
+        shm_store(&lock->depth, 1);
+    }
+    return status;
+}
+
+apr_status_t lock_fail(apr_status_t status, const lock_t *lock, const char *call)
+{
+    const char *name = lock->head.name;
+    const unsigned long long serial = (unsigned long long)shm_load64(&lock->head.object.serial);
+    switch (status) {
+    case APR_TIMEUP:
+        return mproc_fail(status, "%s: process %d has the lock %s(%llu)", call, member_pid(robust_owner(&lock->robust)),
+                          name, serial);
+    case MPROC_EOWNERDEAD:
+        return mproc_fail(status, "%s: who had the lock %s(%llu) has died, or abandoned it: it is the caller's now",
+                          call, name, serial);
+    case MPROC_ESTATE:
+        return mproc_fail(status, "%s: the lock %s(%llu) was acquired too often", call, name, serial);
+    default:
+        return mproc_fail(status, "%s: another thread has closed it", call);
+    }
 }
 
 apr_status_t mproc_lock_acquire(mproc_lock_t *handle, apr_interval_time_t timeout)
@@ -85,58 +114,76 @@ apr_status_t mproc_lock_acquire(mproc_lock_t *handle, apr_interval_time_t timeou
     if (status != APR_SUCCESS)
         return status;
     lock_t *lock = lock_of(shared);
-    if (lock->is_recursive && has_it(lock)) {
-        status = acquire_again(lock, call);
-    } else {
-        if (!robust_try(&lock->robust, member_self()))
-            status = acquire_slowly(shared, lock, timeout);
-        if (lock->is_recursive && (status == APR_SUCCESS || status == MPROC_EOWNERDEAD)) {
-            shm_store64(&lock->thread, this_thread());
-            shm_store(&lock->depth, 1);
-        }
-        if (status != APR_SUCCESS)
-            fail_to_acquire(status, lock, call);
-    }
+    status = lock_acquire(lock, shared, timeout);
+    if (status != APR_SUCCESS)
+        lock_fail(status, lock, call);
     shared_release(shared);
     return status;
 }
 
-/** Release a lock that belongs to a thread. */
-static apr_status_t release_recursive(lock_t *lock, const char *call)
+/* ---- Releasing --------------------------------------------------------------------------------------------------- */
+
+apr_status_t lock_release(lock_t *lock, const char *call)
 {
-    if (robust_owner(&lock->robust) == 0)
-        return mproc_fail(MPROC_ESTATE, "%s: nobody has the lock", call);
-    if (!has_it(lock))
-        return mproc_fail(APR_EACCES, "%s: another thread has the lock, one of process %d", call,
-                          member_pid(robust_owner(&lock->robust)));
-    const uint32_t depth = shm_load(&lock->depth) - 1;
-    shm_store(&lock->depth, depth);
-    if (depth > 0)
+    if (is_recursive(lock) && robust_owner(&lock->robust) != 0) {
+        if (!lock_is_mine(lock))
+            return mproc_fail(APR_EACCES, "%s: another thread has the lock, one of process %d", call,
+                              member_pid(robust_owner(&lock->robust)));
+        const uint32_t depth = shm_load(&lock->depth) - 1;
+        shm_store(&lock->depth, depth);
+        if (depth > 0)
+            return APR_SUCCESS;
+        shm_store64(&lock->thread, 0);
+    }
+    if (robust_release(&lock->robust) == APR_SUCCESS)
         return APR_SUCCESS;
-    shm_store64(&lock->thread, 0);
-    return robust_release(&lock->robust);
+    return mproc_fail(MPROC_ESTATE, "%s: nobody has the lock", call);
 }
 
-apr_status_t mproc_lock_release(mproc_lock_t *handle)
+uint32_t lock_release_all(lock_t *lock)
 {
-    static const char call[] = "mproc_lock_release";
+    const uint32_t depth = shm_load(&lock->depth);
+    if (is_recursive(lock))
+        shm_store64(&lock->thread, 0);
+    robust_release(&lock->robust);
+    return depth;
+}
+
+void lock_restore(lock_t *lock, uint32_t depth)
+{
+    if (is_recursive(lock))
+        shm_store(&lock->depth, depth);
+}
+
+/** Release for a public function, and have the next one told first if it is abandoned. */
+static apr_status_t release_handle(mproc_lock_t *handle, int is_abandoned, const char *call)
+{
     shared_t *shared;
     apr_status_t status = shared_acquire(&shared, handle, &lock_kind, call);
     if (status != APR_SUCCESS)
         return status;
     lock_t *lock = lock_of(shared);
-    if (lock->is_recursive)
-        status = release_recursive(lock, call);
-    else if (robust_release(&lock->robust) != APR_SUCCESS)
-        status = mproc_fail(MPROC_ESTATE, "%s: nobody has the lock", call);
+    if (is_abandoned && robust_owner(&lock->robust) != 0 && (!is_recursive(lock) || lock_is_mine(lock)))
+        shm_store(&lock->flags, shm_load(&lock->flags) | LOCK_ABANDONED);
+    status = lock_release(lock, call);
     shared_release(shared);
     return status;
 }
 
-int mproc_lock_owner(mproc_lock_t *handle)
+apr_status_t mproc_lock_release(mproc_lock_t *handle)
+{
+    return release_handle(handle, 0, "mproc_lock_release");
+}
+
+apr_status_t mproc_lock_abandon(mproc_lock_t *handle)
+{
+    return release_handle(handle, 1, "mproc_lock_abandon");
+}
+
+int mproc_lock_owner_pid(mproc_lock_t *handle)
 {
     shared_t *shared;
-    if (shared_acquire(&shared, handle, &lock_kind, "mproc_lock_owner") != APR_SUCCESS)
+    if (shared_acquire(&shared, handle, &lock_kind, "mproc_lock_owner_pid") != APR_SUCCESS)
         return 0;
     const int pid = member_pid(robust_owner(&lock_of(shared)->robust));
     shared_release(shared);
@@ -149,7 +196,7 @@ int mproc_lock_owner(mproc_lock_t *handle)
 static void init(void *at, const void *context)
 {
     const mproc_lock_opts_t *opts = context;
-    ((lock_t *)at)->is_recursive = opts->recursive != 0;
+    shm_store(&((lock_t *)at)->flags, opts->recursive ? LOCK_RECURSIVE : 0);
 }
 
 apr_status_t mproc_lock_create_sized(mproc_lock_t **handle, const mproc_lock_opts_t *opts, size_t opts_size)

@@ -180,6 +180,8 @@ void member_end(uint32_t ticket)
 static void settle(arena_member_t *member, member_ident_t ident)
 {
     transaction_t transaction;
+    /* Objects are there as long as the dead one holds them. */
+    spots_settle(ident.ticket, condition_pass_on);
     references_release_all(ident.ticket, shared_bereave);
     journal_begin(&transaction);
     const member_ident_t now = member_ident(member);
@@ -211,6 +213,7 @@ void member_leave(void)
     const uint32_t ticket = member_self();
     if (ticket == 0)
         return;
+    spots_settle(ticket, condition_pass_on);
     references_release_all(ticket, NULL);
     /* Nobody of this process uses the arena any more: the last step is somebody else's, or nobody's. */
     member_end(ticket);

@@ -84,6 +84,18 @@ static apr_status_t duplicate_given(process_t *process, const mproc_process_opts
     return APR_SUCCESS;
 }
 
+static apr_status_t count_shares(process_t *process, const mproc_process_opts_t *opts)
+{
+    size_t count = 0;
+    while (count < MPROC_SHARE_MAX && opts->share[count])
+        count++;
+    for (size_t i = count; i < MPROC_SHARE_MAX; i++)
+        if (opts->share[i])
+            return mproc_fail(APR_EINVAL, "options: share has an object at %zu, but none at %zu", i, count);
+    process->share_count = count;
+    return APR_SUCCESS;
+}
+
 /** Hold for the child what it shares, as the member of the family that it will be. */
 static apr_status_t hold_shares(process_t *process, const mproc_process_opts_t *opts)
 {
@@ -192,8 +204,8 @@ apr_status_t process_fill(process_t *process, const mproc_process_opts_t *opts)
     if (status == APR_SUCCESS &&
         (opts->environment || opts->environment_changes || process->method == MPROC_FORKSERVER))
         status = environment_build(&process->environment, opts->environment, opts->environment_changes);
-    while (process->share_count < MPROC_SHARE_MAX && opts->share[process->share_count])
-        process->share_count++;
+    if (status == APR_SUCCESS)
+        status = count_shares(process, opts);
     if (status == APR_SUCCESS)
         status = promise_conns(process, opts);
     if (status == APR_SUCCESS)

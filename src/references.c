@@ -115,10 +115,19 @@ static void release(transaction_t *transaction, uint64_t object)
 {
     object_t *held = arena_at(object);
     const uint64_t holds = journal_get(transaction, &held->holds) - 1;
-    if ((uint32_t)holds == 0)
-        blocks_give(transaction, object);
-    else
+    if ((uint32_t)holds > 0) {
         journal_put(transaction, &held->holds, holds);
+        return;
+    }
+    const uint64_t kept = holds & OBJECT_KEEPS ? journal_get(transaction, object_kept(held)) : 0;
+    blocks_give(transaction, object);
+    /* What is kept keeps nothing itself. */
+    object_t *other = arena_at(kept);
+    const uint64_t others = kept ? journal_get(transaction, &other->holds) - 1 : 0;
+    if (kept && (uint32_t)others == 0)
+        blocks_give(transaction, kept);
+    else if (kept)
+        journal_put(transaction, &other->holds, others);
 }
 
 void references_drop(transaction_t *transaction, reference_t reference)

@@ -17,6 +17,24 @@ typedef struct object_t {
     shm_u64_t holds;  /* kind in the upper half, entries in the lower; where there is none, the allocator's */
 } object_t;
 
+/**
+ * In `holds`: the object keeps another one alive, whose offset is the word at OBJECT_KEPT_AT; that one counts it as a
+ * holder.
+ */
+#define OBJECT_KEEPS ((uint64_t)1 << 63)
+enum { OBJECT_KEPT_AT = 40 };
+
+static inline shm_u64_t *object_kept(object_t *object)
+{
+    return (shm_u64_t *)(void *)((unsigned char *)object + OBJECT_KEPT_AT);
+}
+
+/** What kind of object it is, from its word `holds`. */
+static inline uint64_t object_kind(uint64_t holds)
+{
+    return (holds & ~OBJECT_KEEPS) >> 32;
+}
+
 /** An entry: where it is. */
 typedef uint64_t reference_t;
 

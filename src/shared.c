@@ -25,7 +25,7 @@ int shared_is_closed(const void *shared)
     return atomic_load(&((const shared_t *)shared)->closable.is_closed);
 }
 
-static const shared_kind_t *const kinds[] = {&lock_kind, &semaphore_kind, &event_kind, &barrier_kind};
+static const shared_kind_t *const kinds[] = {&lock_kind, &semaphore_kind, &event_kind, &condition_kind, &barrier_kind};
 
 /** The kind of a handle; NULL if it is no shared object. */
 static const shared_kind_t *kind_of(const void *handle)
@@ -98,7 +98,17 @@ typedef struct plan_t {
     const char *name;
     shared_init_t init;
     const void *context;
+    const shared_t *kept; /* NULL: it keeps nothing */
 } plan_t;
+
+/** Have a new object keep another one, which this process holds, so that it is there. */
+static void keep(transaction_t *transaction, object_t *object, uint64_t kept)
+{
+    object_t *other = arena_at(kept);
+    journal_put(transaction, &object->holds, journal_get(transaction, &object->holds) | OBJECT_KEEPS);
+    journal_put(transaction, object_kept(object), kept);
+    journal_put(transaction, &other->holds, journal_get(transaction, &other->holds) + 1);
+}
 
 /** Take a block, and make it an object that this process holds. */
 static apr_status_t create(shared_t *shared, const plan_t *plan)
@@ -117,6 +127,8 @@ static apr_status_t create(shared_t *shared, const plan_t *plan)
         journal_put(&transaction, &arena->serial, shared->serial);
         journal_put(&transaction, &head->object.serial, shared->serial);
         journal_put(&transaction, &head->object.holds, (uint64_t)plan->kind->kind << 32);
+        if (plan->kept)
+            keep(&transaction, &head->object, plan->kept->offset);
         status = references_add(&transaction, &shared->reference, member_self(), shared->offset);
     }
     if (status == APR_SUCCESS)
@@ -129,16 +141,19 @@ static apr_status_t create(shared_t *shared, const plan_t *plan)
 apr_status_t shared_create(void **handle, const shared_kind_t *kind, const char *name, apr_pool_t *pool,
                            shared_init_t init, const void *context, const char *call)
 {
-    const plan_t plan = {kind, name, init, context};
+    return shared_create_keeping(handle, kind, name, pool, init, context, NULL, call);
+}
+
+apr_status_t shared_create_keeping(void **handle, const shared_kind_t *kind, const char *name, apr_pool_t *pool,
+                                   shared_init_t init, const void *context, const shared_t *kept, const char *call)
+{
+    const plan_t plan = {kind, name, init, context, kept};
     shared_t *shared;
     if (handle)
         *handle = NULL;
     apr_status_t status = library_check_initialized(call);
     if (status == APR_SUCCESS && !handle)
         status = mproc_fail(APR_EINVAL, "%s: nowhere to store the %s: it is NULL", call, kind->noun);
-    if (status == APR_SUCCESS && name && strlen(name) >= SHARED_NAME_MAX)
-        status =
-            mproc_fail(APR_EINVAL, "%s: the name '%.40s...' has more than %d bytes", call, name, SHARED_NAME_MAX - 1);
     if (status == APR_SUCCESS)
         status = arena_use(call);
     if (status == APR_SUCCESS)
@@ -165,7 +180,7 @@ static apr_status_t hold(shared_t *shared, uint32_t ticket)
     if (!blocks_can_be_object(shared->offset) || shared->serial == 0 ||
         journal_get(&transaction, &object->serial) != shared->serial)
         status = MPROC_EGONE;
-    else if (journal_get(&transaction, &object->holds) >> 32 != (uint64_t)shared->kind)
+    else if (object_kind(journal_get(&transaction, &object->holds)) != (uint64_t)shared->kind)
         status = APR_EINVAL;
     if (status == APR_SUCCESS)
         status = references_add(&transaction, &shared->reference, ticket, shared->offset);
@@ -445,7 +460,7 @@ void shared_close_any(void *handle)
 void shared_bereave(uint64_t offset)
 {
     const object_t *object = arena_at(offset);
-    const uint64_t kind = shm_load64(&object->holds) >> 32;
+    const uint64_t kind = object_kind(shm_load64(&object->holds));
     for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
         if ((uint64_t)kinds[i]->kind != kind)
             continue;

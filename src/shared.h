@@ -13,7 +13,7 @@
 #include "waiter.h"
 
 /** The most bytes of an object's name, with the zero at its end. */
-enum { SHARED_NAME_MAX = 24 };
+enum { SHARED_NAME_MAX = MPROC_OBJECT_NAME_MAX + 1 };
 
 /** What all shared objects begin with, in the arena. */
 typedef struct shared_head_t {
@@ -46,6 +46,7 @@ typedef struct shared_kind_t {
 extern const shared_kind_t lock_kind;
 extern const shared_kind_t semaphore_kind;
 extern const shared_kind_t event_kind;
+extern const shared_kind_t condition_kind;
 extern const shared_kind_t barrier_kind;
 
 /** Prepare a new object in zeroed memory that nobody else can see. */
@@ -54,6 +55,10 @@ typedef void (*shared_init_t)(void *at, const void *context);
 /** Make an object. The status has its text. */
 apr_status_t shared_create(void **handle, const shared_kind_t *kind, const char *name, apr_pool_t *pool,
                            shared_init_t init, const void *context, const char *call);
+
+/** Make an object that keeps another one alive, which it finds at OBJECT_KEPT_AT. The status has its text. */
+apr_status_t shared_create_keeping(void **handle, const shared_kind_t *kind, const char *name, apr_pool_t *pool,
+                                   shared_init_t init, const void *context, const shared_t *kept, const char *call);
 
 /** Open an object that somebody refers to. The status has its text. */
 apr_status_t shared_open(void **handle, const shared_kind_t *kind, const mproc_ref_t *ref, apr_pool_t *pool,
@@ -93,6 +98,9 @@ apr_status_t shared_take(void **handle, const shared_pass_t *pass, const char *c
 
 /** Close a handle of whatever kind, unless that was done before. */
 void shared_close_any(void *handle);
+
+/** Notify another one who waits at a condition; see spots_settle(). */
+void condition_pass_on(uint64_t object);
 
 /** An object's holder has died: have whoever waits for it look again. */
 void shared_bereave(uint64_t offset);

@@ -12,8 +12,9 @@
  * @endcode
  *
  * A barrier that breaks stays broken until mproc_barrier_reset(): who waits and whoever comes gets
- * MPROC_EBROKENBARRIER. It breaks when somebody's time is up, by mproc_barrier_abort(), and when a process ends that has
- * it open, without having closed it: that one may be among those who are waited for.
+ * MPROC_EBROKENBARRIER. It breaks when somebody's time is up, by mproc_barrier_abort(), and when a process is killed, or
+ * crashes, that has it open, its creator too: that one may be among those who are waited for. Who was let go before is
+ * told APR_SUCCESS all the same.
  *
  * What share.h says of handles holds for every call.
  */
@@ -32,11 +33,9 @@ typedef struct mproc_barrier_t mproc_barrier_t;
 
 /** Options of a barrier; all zeros are the defaults. */
 typedef struct mproc_barrier_opts_t {
-    /** Non-zero: it does not break when a process ends that has it open. */
+    /** Non-zero: it does not break when a process dies that has it open. */
     int ignore_deaths;
-    /** The timeout of those who wait for good, in microseconds; 0 for none. */
-    apr_interval_time_t timeout;
-    /** A name for who looks at the family (mproc_dump()), up to 23 bytes; NULL for none. It need not be the only one. */
+    /** A name for who looks at the family (mproc_dump()), copied; NULL for none. It need not be the only one. */
     const char *name;
     /** The barrier is closed when this pool is cleared. NULL: it stays until mproc_barrier_close(). */
     apr_pool_t *pool;
@@ -84,9 +83,9 @@ MPROC_API apr_status_t mproc_barrier_open(mproc_barrier_t **barrier, const mproc
  * Come to a barrier, and wait until all have come.
  *
  * @param barrier The barrier.
- * @param index   Another number from 0 for each party, in the order in which they came; may be NULL.
- * @param timeout How long to wait, in microseconds: then the barrier breaks, also with 0. MPROC_FOREVER for as long as
- *                the options say.
+ * @param index   0 for the first one to come, up to `parties - 1` for the last; may be NULL.
+ * @param timeout How long to wait, in microseconds: then the barrier breaks for all, also with 0. MPROC_FOREVER to wait
+ *                for good.
  * @return APR_SUCCESS; MPROC_EBROKENBARRIER; APR_TIMEUP for the one whose time was up.
  * @remark Any thread.
  */
@@ -97,7 +96,8 @@ MPROC_API apr_status_t mproc_barrier_wait(mproc_barrier_t *barrier, unsigned *in
  *
  * @param barrier The barrier.
  * @param index   As for mproc_barrier_wait().
- * @param action  Called if this party is the last one to come; if it returns another number than 0 the barrier breaks.
+ * @param action  Called if this party is the last one to come, while the others wait; if it returns another number than
+ *                0 the barrier breaks, for this party as well.
  * @param context For @p action.
  * @param timeout As for mproc_barrier_wait().
  * @return As mproc_barrier_wait().
@@ -155,7 +155,7 @@ MPROC_API int mproc_barrier_is_broken(mproc_barrier_t *barrier);
  * Close a barrier. It is not broken by that.
  *
  * @param barrier The barrier; NULL is allowed and does nothing.
- * @return APR_SUCCESS.
+ * @return APR_SUCCESS; MPROC_ECLOSED if it was closed before, which does no harm.
  * @remark Any thread.
  */
 MPROC_API apr_status_t mproc_barrier_close(mproc_barrier_t *barrier);

@@ -16,8 +16,9 @@
  * @endcode
  *
  * A condition has a lock, its own or one that is shared with others (see `.lock`). To wait releases it and acquires it
- * again, whatever the outcome: after MPROC_EOWNERDEAD, APR_TIMEUP and MPROC_ECLOSED the caller has it, too. If a waiter
- * dies that was notified, another one is notified in its place.
+ * again, whatever the outcome: after APR_TIMEUP and MPROC_EOWNERDEAD the caller has it, too. Only after MPROC_ECLOSED,
+ * when another thread has closed the condition, it has not. If a waiter dies that was notified, another one is notified
+ * in its place.
  *
  * What share.h says of handles holds for every call.
  */
@@ -35,9 +36,12 @@ typedef struct mproc_condition_t mproc_condition_t;
 
 /** Options of a condition; all zeros are the defaults. */
 typedef struct mproc_condition_opts_t {
-    /** Its lock, of which several conditions may have the same; NULL for one of its own, which is recursive. */
+    /**
+     * Its lock, of which several conditions may have the same, and which may be acquired by its own handle as well; it
+     * may be closed afterwards. NULL for one that the condition makes, which is recursive.
+     */
     mproc_lock_t *lock;
-    /** A name for who looks at the family (mproc_dump()), up to 23 bytes; NULL for none. It need not be the only one. */
+    /** A name for who looks at the family (mproc_dump()), copied; NULL for none. It need not be the only one. */
     const char *name;
     /** The condition is closed when this pool is cleared. NULL: it stays until mproc_condition_close(). */
     apr_pool_t *pool;
@@ -106,8 +110,9 @@ MPROC_API apr_status_t mproc_condition_release(mproc_condition_t *condition);
  * @param condition The condition; the caller has its lock.
  * @param timeout   How long to wait for being notified, in microseconds; MPROC_FOREVER to wait for good. The lock is
  *                  waited for as long as it takes.
- * @return APR_SUCCESS; APR_TIMEUP; MPROC_EOWNERDEAD: as mproc_lock_acquire(), whether notified or not; MPROC_ESTATE,
- *         at once, if this process does not have the lock.
+ * @return APR_SUCCESS; APR_TIMEUP; MPROC_EOWNERDEAD: whether notified or not, somebody died with the lock, which the
+ *         caller has now; MPROC_ESTATE, at once, if this process (of a recursive lock: this thread) does not have the
+ *         lock.
  * @remark Any thread.
  */
 MPROC_API apr_status_t mproc_condition_wait(mproc_condition_t *condition, apr_interval_time_t timeout);
@@ -119,7 +124,8 @@ MPROC_API apr_status_t mproc_condition_wait(mproc_condition_t *condition, apr_in
  * @param predicate Called with the lock held, at first and after each notification: whether it is true.
  * @param context   For @p predicate.
  * @param timeout   As for mproc_condition_wait(), for all together.
- * @return As mproc_condition_wait(): APR_SUCCESS if the predicate was true last.
+ * @return APR_SUCCESS: the predicate was true; otherwise as mproc_condition_wait(), and it was false last; after
+ *         MPROC_EOWNERDEAD it was not called again: repair, and call again.
  * @remark Any thread.
  */
 MPROC_API apr_status_t mproc_condition_wait_for(mproc_condition_t *condition, int (*predicate)(void *context),
@@ -148,7 +154,7 @@ MPROC_API apr_status_t mproc_condition_notify_all(mproc_condition_t *condition);
  * Close a condition.
  *
  * @param condition The condition; NULL is allowed and does nothing.
- * @return APR_SUCCESS.
+ * @return APR_SUCCESS; MPROC_ECLOSED if it was closed before, which does no harm.
  * @remark Any thread.
  */
 MPROC_API apr_status_t mproc_condition_close(mproc_condition_t *condition);

@@ -30,7 +30,7 @@ typedef struct mproc_event_t mproc_event_t;
 typedef struct mproc_event_opts_t {
     /** Non-zero: it is set at first. */
     int set;
-    /** A name for who looks at the family (mproc_dump()), up to 23 bytes; NULL for none. It need not be the only one. */
+    /** A name for who looks at the family (mproc_dump()), copied; NULL for none. It need not be the only one. */
     const char *name;
     /** The event is closed when this pool is cleared. NULL: it stays until mproc_event_close(). */
     apr_pool_t *pool;
@@ -112,7 +112,7 @@ MPROC_API apr_status_t mproc_event_wait(mproc_event_t *event, apr_interval_time_
  * Close an event.
  *
  * @param event The event; NULL is allowed and does nothing.
- * @return APR_SUCCESS.
+ * @return APR_SUCCESS; MPROC_ECLOSED if it was closed before, which does no harm.
  * @remark Any thread.
  */
 MPROC_API apr_status_t mproc_event_close(mproc_event_t *event);

@@ -25,12 +25,12 @@ extern "C" {
  * @param size Its size in bytes; it is rounded up to 64 KiB. 0 for the default.
  * @return APR_SUCCESS; MPROC_ESTATE if the family has its memory already; APR_EINVAL if it is too small for its tables
  *         (less than 2 MiB), or larger than this machine can address.
- * @remark Any thread of the first process.
+ * @remark Any thread of the first process, before or after mproc_initialize().
  */
 MPROC_API apr_status_t mproc_set_arena_size(uint64_t size);
 
 /** How the family's memory is used. */
-typedef struct mproc_arena_info_t {
+typedef struct mproc_family_info_t {
     /** Its size in bytes. */
     uint64_t size;
     /** What blocks are in use, in bytes. */
@@ -39,7 +39,9 @@ typedef struct mproc_arena_info_t {
     uint64_t objects;
     /** How many processes are members. */
     unsigned members;
-} mproc_arena_info_t;
+    /** For later versions; zero. */
+    uint64_t reserved[4];
+} mproc_family_info_t;
 
 /**
  * Tell how the family's memory is used.
@@ -48,23 +50,23 @@ typedef struct mproc_arena_info_t {
  * @return APR_SUCCESS; APR_EINVAL; MPROC_EINIT; MPROC_EBUILD or MPROC_EFOREIGN if this process cannot use it.
  * @remark Any thread.
  */
-MPROC_API apr_status_t mproc_arena_info(mproc_arena_info_t *info);
+MPROC_API apr_status_t mproc_family_info(mproc_family_info_t *info);
 
 /**
  * Describe the family in lines of text: its members and their state, its objects, who owns which lock, who waits for
  * what and since when; a circle of processes that wait for one another is named as a deadlock.
  *
- * @param write   Called with each line, with its line feed and a zero behind it.
- * @param context For @p write.
- * @return APR_SUCCESS; otherwise as mproc_arena_info().
- * @remark Any thread of any member. What others do meanwhile may be seen in part.
+ * @param line    Called with each line, with its line feed and a zero behind it.
+ * @param context For @p line.
+ * @return APR_SUCCESS; otherwise as mproc_family_info().
+ * @remark Any thread of any member; not a signal handler. What others do meanwhile may be seen in part.
  */
-MPROC_API apr_status_t mproc_dump(void (*write)(void *context, const char *line), void *context);
+MPROC_API apr_status_t mproc_dump(void (*line)(void *context, const char *text), void *context);
 
 /** Writes a line to a stream of the program's; for mproc_dump_to(). */
-static inline void mproc_dump_line(void *stream, const char *line)
+static inline void mproc_dump_line(void *stream, const char *text)
 {
-    fputs(line, (FILE *)stream);
+    fputs(text, (FILE *)stream);
 }
 
 /**

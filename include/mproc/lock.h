@@ -8,10 +8,10 @@
  * {
  *     mproc_lock_t *lock = mproc_call_lock(call, 0);
  *     apr_status_t status = mproc_lock_acquire(lock, MPROC_FOREVER);
+ *     if (!mproc_has_acquired(status))
+ *         return 1;
  *     if (status == MPROC_EOWNERDEAD)
  *         repair();
- *     else if (status != APR_SUCCESS)
- *         return 1;
  *     change();
  *     mproc_lock_release(lock);
  *     return 0;
@@ -23,10 +23,13 @@
  * @endcode
  *
  * If a process ends while it has a lock, the next one that acquires it is told so: MPROC_EOWNERDEAD, and *it has the
- * lock*. What the lock guards may be half changed then; that is for the program to see.
+ * lock*. What the lock guards may be half changed then; that is for the program to see. Releasing it says that all is
+ * well again; if it cannot be repaired, mproc_lock_abandon() has the next one told as well. mproc_has_acquired() tells
+ * whether a status means that the caller has what it asked for.
  *
  * A lock does not know threads: whoever has a handle may release it, as Python's `Lock`. A recursive one does, as
- * `RLock`: it belongs to a thread, which may acquire it again and must release it as often.
+ * `RLock`: it belongs to a thread, which may acquire it again and must release it as often. What a thread has acquired
+ * when it ends stays acquired, since its process lives on.
  *
  * What share.h says of handles holds for every call.
  */
@@ -35,6 +38,7 @@
 
 #include "call.h"
 #include "share.h"
+#include "status.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -43,11 +47,23 @@ extern "C" {
 /** A lock that this process has open. */
 typedef struct mproc_lock_t mproc_lock_t;
 
+/**
+ * Tell whether a call that was to acquire something has done so.
+ *
+ * @param status What it returned.
+ * @return 1 for APR_SUCCESS and MPROC_EOWNERDEAD, 0 for anything else.
+ * @remark Any thread.
+ */
+static inline int mproc_has_acquired(apr_status_t status)
+{
+    return status == APR_SUCCESS || status == MPROC_EOWNERDEAD;
+}
+
 /** Options of a lock; all zeros are the defaults. */
 typedef struct mproc_lock_opts_t {
     /** Non-zero: the thread that has it may acquire it again. */
     int recursive;
-    /** A name for who looks at the family (mproc_dump()), up to 23 bytes; NULL for none. It need not be the only one. */
+    /** A name for who looks at the family (mproc_dump()), copied; NULL for none. It need not be the only one. */
     const char *name;
     /** The lock is closed when this pool is cleared. NULL: it stays until mproc_lock_close(). */
     apr_pool_t *pool;
@@ -68,9 +84,10 @@ MPROC_API apr_status_t mproc_lock_create_sized(mproc_lock_t **lock, const mproc_
  *
  * @param lock Where to store the handle; NULL on failure. Close it with mproc_lock_close().
  * @param opts Options, or NULL.
- * @return APR_SUCCESS; MPROC_EINIT before mproc_initialize(); APR_EINVAL for a name that is too long; APR_ENOMEM if
- *         the family's memory is full, or the system's; MPROC_EFULL if the family has too many members; MPROC_EBUILD
- *         or MPROC_EFOREIGN if this process cannot use the family's memory.
+ * @return APR_SUCCESS; MPROC_EINIT before mproc_initialize(); APR_EINVAL; APR_ENOMEM if the family's memory is full, or
+ *         the system's; MPROC_EFULL if the family has 4095 members already; MPROC_EBUILD if this process has another
+ *         build of the library than the first one; MPROC_EFOREIGN if it lives in another PID namespace; MPROC_EGONE if
+ *         its creator was killed while it was being started.
  * @remark Any thread.
  */
 static inline apr_status_t mproc_lock_create(mproc_lock_t **lock, const mproc_lock_opts_t *opts)
@@ -113,20 +130,29 @@ MPROC_API apr_status_t mproc_lock_acquire(mproc_lock_t *lock, apr_interval_time_
 MPROC_API apr_status_t mproc_lock_release(mproc_lock_t *lock);
 
 /**
- * Tell who has a lock.
+ * Release a lock because what it guards cannot be repaired: whoever acquires it next gets MPROC_EOWNERDEAD.
+ *
+ * @param lock The lock; a recursive one is released as often as it was acquired.
+ * @return As mproc_lock_release().
+ * @remark Any thread, of any process that has it open.
+ */
+MPROC_API apr_status_t mproc_lock_abandon(mproc_lock_t *lock);
+
+/**
+ * Tell which process has a lock.
  *
  * @param lock The lock.
  * @return The process id of its owner; 0 if nobody has it, or if the handle is refused (see mproc_last_error()). It may
  *         have changed when the call returns.
  * @remark Any thread.
  */
-MPROC_API int mproc_lock_owner(mproc_lock_t *lock);
+MPROC_API int mproc_lock_owner_pid(mproc_lock_t *lock);
 
 /**
- * Close a lock. If this process has it, it stays acquired; other handles to it can release it.
+ * Close a lock. If this process has it, it stays acquired until the process ends, or somebody releases it.
  *
  * @param lock The lock; NULL is allowed and does nothing.
- * @return APR_SUCCESS.
+ * @return APR_SUCCESS; MPROC_ECLOSED if it was closed before, which does no harm.
  * @remark Any thread.
  */
 MPROC_API apr_status_t mproc_lock_close(mproc_lock_t *lock);

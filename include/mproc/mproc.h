@@ -8,6 +8,7 @@
 
 #include "barrier.h"
 #include "call.h"
+#include "condition.h"
 #include "connection.h"
 #include "event.h"
 #include "initialize.h"

@@ -4,19 +4,25 @@
  * @brief Semaphores that the processes of a family share: so many at a time.
  *
  * @code
- * mproc_semaphore_create(&slots, 4, NULL);
- * opts.share[0] = slots;
- *
- * mproc_semaphore_t *slots = mproc_call_semaphore(call, 0);
- * if (mproc_semaphore_acquire(slots, MPROC_SECONDS(10)) == APR_SUCCESS) {
+ * static int fetch(mproc_call_t *call)
+ * {
+ *     mproc_semaphore_t *slots = mproc_call_semaphore(call, 0);
+ *     if (mproc_semaphore_acquire(slots, MPROC_SECONDS(10)) != APR_SUCCESS)
+ *         return 1;
  *     download();
  *     mproc_semaphore_release(slots);
+ *     return 0;
  * }
+ *
+ * mproc_semaphore_opts_t four = {0};
+ * four.owned = 1;
+ * mproc_semaphore_create(&slots, 4, &four);
+ * opts.share[0] = slots;
  * @endcode
  *
  * A semaphore is a number. To acquire it takes one away, and waits while there is none; to release it adds one. Whoever
  * has it open may do either. What a process had acquired when it ended is gone, as with Python's; with `.owned` it is
- * given back.
+ * given back. (A thread that ends gives nothing back: its process lives on.) Nobody comes first by waiting longer.
  *
  * What share.h says of handles holds for every call.
  */
@@ -46,7 +52,7 @@ typedef struct mproc_semaphore_opts_t {
      * process that has acquired can release, and the value is at most MPROC_SEMAPHORE_OWNED_MAX.
      */
     int owned;
-    /** A name for who looks at the family (mproc_dump()), up to 23 bytes; NULL for none. It need not be the only one. */
+    /** A name for who looks at the family (mproc_dump()), copied; NULL for none. It need not be the only one. */
     const char *name;
     /** The semaphore is closed when this pool is cleared. NULL: it stays until mproc_semaphore_close(). */
     apr_pool_t *pool;
@@ -125,7 +131,7 @@ MPROC_API unsigned mproc_semaphore_value(mproc_semaphore_t *semaphore);
  * Close a semaphore.
  *
  * @param semaphore The semaphore; NULL is allowed and does nothing.
- * @return APR_SUCCESS.
+ * @return APR_SUCCESS; MPROC_ECLOSED if it was closed before, which does no harm.
  * @remark Any thread.
  */
 MPROC_API apr_status_t mproc_semaphore_close(mproc_semaphore_t *semaphore);
