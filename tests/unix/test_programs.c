@@ -114,6 +114,26 @@ static void test_yes_and_head(void **state)
     mproc_completed_clear(&done);
 }
 
+/** Files that are made for a program are as others. */
+static void test_permissions_of_files(void **state)
+{
+    char path[512];
+    struct stat info;
+    (void)state;
+    const mode_t mask = umask(027);
+    apr_file_close(make_file(path, sizeof path));
+    for (int i = 0; i < 2; i++) {
+        mproc_subprocess_opts_t opts = {0};
+        opts.standard_output = i ? mproc_stdio_append(path) : mproc_stdio_file(path);
+        unlink(path);
+        assert_success(mproc_subprocess_call(NULL, SHELL("echo"), &opts, patience()));
+        assert_int_equal(stat(path, &info), 0);
+        assert_int_equal(info.st_mode & 07777, 0640);
+    }
+    unlink(path);
+    umask(mask);
+}
+
 /** One in the background that writes for ever does not keep a run from its end. */
 static void test_background_writer(void **state)
 {
@@ -158,6 +178,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_closed_streams),
         cmocka_unit_test(test_script),
         cmocka_unit_test(test_yes_and_head),
+        cmocka_unit_test(test_permissions_of_files),
         cmocka_unit_test(test_background_writer),
         cmocka_unit_test(test_no_zombies),
     };
