@@ -16,7 +16,8 @@ static const char usual_path[] = "/usr/local/bin:/usr/bin:/bin";
 static const char *path_of(const char *const *environment)
 {
     static const char name[] = "PATH=";
-    for (const char *const *at = environment ? environment : (const char *const *)*unix_environment(); *at; at++)
+    /* After clearenv() there is no list at all. */
+    for (const char *const *at = environment ? environment : (const char *const *)*unix_environment(); at && *at; at++)
         if (strncmp(*at, name, sizeof name - 1) == 0)
             return *at + sizeof name - 1;
     return usual_path;

@@ -134,6 +134,19 @@ static void test_permissions_of_files(void **state)
     umask(mask);
 }
 
+/** A process without any environment can run programs. */
+static void test_no_environment(void **state)
+{
+    extern char **environ;
+    char **const own = environ;
+    mproc_subprocess_opts_t opts = {0};
+    (void)state;
+    environ = NULL;
+    const apr_status_t status = mproc_subprocess_call(NULL, (const char *const[]){"true", NULL}, &opts, patience());
+    environ = own;
+    assert_int_equal(status, APR_SUCCESS);
+}
+
 /** One in the background that writes for ever does not keep a run from its end. */
 static void test_background_writer(void **state)
 {
@@ -179,6 +192,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_script),
         cmocka_unit_test(test_yes_and_head),
         cmocka_unit_test(test_permissions_of_files),
+        cmocka_unit_test(test_no_environment),
         cmocka_unit_test(test_background_writer),
         cmocka_unit_test(test_no_zombies),
     };
