@@ -147,6 +147,58 @@ static void test_no_environment(void **state)
     assert_int_equal(status, APR_SUCCESS);
 }
 
+/** Start a program, and wait until it is ready. */
+static mproc_subprocess_t *begin_ready(const char *const *args)
+{
+    mproc_subprocess_t *subprocess;
+    mproc_subprocess_opts_t opts = {0};
+    char *line;
+    opts.standard_output = mproc_stdio_pipe();
+    assert_success(mproc_subprocess_start(&subprocess, args, &opts));
+    assert_success(mproc_subprocess_read_line(subprocess, MPROC_OUTPUT, &line, NULL, patience()));
+    mproc_free(line);
+    return subprocess;
+}
+
+#define GROUP(how) ((const char *const[]){PROGRAM_GROUP, how, NULL})
+
+/** One that has left its group is ended all the same. */
+static void test_program_leaves_group(void **state)
+{
+    int exitcode;
+    (void)state;
+    mproc_subprocess_t *subprocess = begin_ready(GROUP("--leave"));
+    assert_success(mproc_subprocess_stop(subprocess, MPROC_MILLISECONDS(50)));
+    assert_success(mproc_subprocess_exitcode(subprocess, &exitcode));
+    assert_int_equal(exitcode, -SIGKILL);
+    assert_success(mproc_subprocess_close(subprocess));
+}
+
+static int stop_as_nobody(mproc_call_t *call)
+{
+    (void)call;
+    mproc_subprocess_t *subprocess = begin_ready(GROUP("--mixed"));
+    if (setuid(65534) != 0)
+        return 1;
+    if (mproc_subprocess_terminate(subprocess) != APR_EACCES || mproc_subprocess_kill(subprocess) != APR_EACCES)
+        return 2;
+    const apr_time_t before = apr_time_now();
+    if (mproc_subprocess_stop(subprocess, MPROC_MILLISECONDS(50)) != APR_EACCES)
+        return 3;
+    return apr_time_now() - before < MPROC_SECONDS(10) ? 0 : 4;
+}
+
+/** One that may not be ended is not waited for, even if another of its group was killed. */
+static void test_forbidden(void **state)
+{
+    mproc_process_opts_t opts = {0};
+    (void)state;
+    if (getuid() != 0)
+        skip_because("only root can become an ordinary user");
+    opts.start_method = MPROC_FORK;
+    assert_int_equal(finish(start(stop_as_nobody, opts)), 0);
+}
+
 /** One in the background that writes for ever does not keep a run from its end. */
 static void test_background_writer(void **state)
 {
@@ -193,6 +245,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_yes_and_head),
         cmocka_unit_test(test_permissions_of_files),
         cmocka_unit_test(test_no_environment),
+        cmocka_unit_test(test_program_leaves_group),
+        cmocka_unit_test(test_forbidden),
         cmocka_unit_test(test_background_writer),
         cmocka_unit_test(test_no_zombies),
     };
