@@ -7,6 +7,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <apr_strings.h>
+
 #include "support/harness.h"
 #include "support/messages.h"
 #include "support/support.h"
@@ -199,6 +201,41 @@ static void test_forbidden(void **state)
     assert_int_equal(finish(start(stop_as_nobody, opts)), 0);
 }
 
+/** At the end all are asked once, and their graces run side by side. */
+static void test_ends_at_once(void **state)
+{
+    enum { COUNT = 4 };
+    char path[512], text[100];
+    const char *changes[2] = {NULL, NULL};
+    mproc_subprocess_opts_t opts = {0};
+    (void)state;
+    apr_file_close(make_file(path, sizeof path));
+    changes[0] = apr_pstrcat(test_pool(), "FILE=", path, NULL);
+    opts.standard_output = mproc_stdio_pipe();
+    opts.environment_changes = changes;
+    opts.grace = MPROC_SECONDS(1) * slowdown();
+    for (int i = 0; i < COUNT; i++) {
+        mproc_subprocess_t *subprocess;
+        char *line;
+        assert_success(mproc_subprocess_start(
+            &subprocess, SHELL("trap 'printf x >> \"$FILE\"' TERM; echo; while :; do sleep 0.1; done"), &opts));
+        assert_success(mproc_subprocess_read_line(subprocess, MPROC_OUTPUT, &line, NULL, patience()));
+        mproc_free(line);
+    }
+    const apr_time_t before = apr_time_now();
+    assert_success(mproc_terminate());
+    const apr_time_t taken = apr_time_now() - before;
+    assert_success(mproc_initialize(0, NULL));
+    assert_true(taken >= opts.grace && taken < 2 * opts.grace);
+    /* The tests' pool went with the library. */
+    FILE *file = fopen(path, "r");
+    assert_non_null(file);
+    text[fread(text, 1, sizeof text - 1, file)] = '\0';
+    fclose(file);
+    unlink(path);
+    assert_string_equal(text, "xxxx");
+}
+
 /** One in the background that writes for ever does not keep a run from its end. */
 static void test_background_writer(void **state)
 {
@@ -247,6 +284,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_no_environment),
         cmocka_unit_test(test_program_leaves_group),
         cmocka_unit_test(test_forbidden),
+        cmocka_unit_test(test_ends_at_once),
         cmocka_unit_test(test_background_writer),
         cmocka_unit_test(test_no_zombies),
     };
