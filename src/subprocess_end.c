@@ -275,7 +275,8 @@ apr_status_t subprocess_stop(subprocess_t *subprocess, apr_interval_time_t grace
     subprocess->stoppers--;
     subprocess_settle(subprocess);
     process_unlock();
-    return status;
+    /* Others who stop it let its end be seen as soon as they have. */
+    return status == APR_SUCCESS ? wait_for(subprocess, SYS_NEVER) : status;
 }
 
 apr_status_t mproc_subprocess_stop(mproc_subprocess_t *handle, apr_interval_time_t grace)
