@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* External programs on Unix: signals, closed streams, permissions, what the system is left with. */
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -76,6 +77,59 @@ static void test_closed_streams(void **state)
         opts.start_method = i ? MPROC_FORK : MPROC_SPAWN;
         assert_int_equal(finish(start(run_without_streams, opts)), 0);
     }
+}
+
+/** A stream that exec would close is closed to the program, which has the null device then. */
+static int run_with_closing_input(mproc_call_t *call)
+{
+    mproc_completed_t done;
+    mproc_subprocess_opts_t opts = {0};
+    (void)call;
+    fcntl(0, F_SETFD, FD_CLOEXEC);
+    opts.standard_output = mproc_stdio_pipe();
+    if (mproc_subprocess_run(&done, SHELL("cat && echo empty"), &opts, patience()) != APR_SUCCESS)
+        return 1;
+    const int is_right = strcmp(done.output, "empty\n") == 0;
+    mproc_completed_clear(&done);
+    return is_right ? 0 : 2;
+}
+
+static void test_closing_stream(void **state)
+{
+    mproc_process_opts_t opts = {0};
+    (void)state;
+    opts.start_method = MPROC_SPAWN;
+    assert_int_equal(finish(start(run_with_closing_input, opts)), 0);
+}
+
+/** A process whose folder is gone can run programs elsewhere. */
+static int run_from_nowhere(mproc_call_t *call)
+{
+    char folder[] = "/tmp/mproc-gone-XXXXXX";
+    const char *const by_name[] = {"true", NULL}, *const by_path[] = {"/bin/sh", "-c", "true", NULL};
+    const char *const relative[] = {"./true", NULL};
+    const char *const changes[] = {"PATH=/usr/bin:/bin", NULL}, *const with_own[] = {"PATH=/usr/bin::/bin", NULL};
+    mproc_subprocess_opts_t opts = {0};
+    (void)call;
+    if (!mkdtemp(folder) || chdir(folder) != 0 || rmdir(folder) != 0)
+        return 1;
+    opts.directory = "/";
+    opts.environment_changes = changes;
+    if (mproc_subprocess_check_call(by_name, &opts, patience()) != APR_SUCCESS ||
+        mproc_subprocess_check_call(by_path, &opts, patience()) != APR_SUCCESS)
+        return 2;
+    if (mproc_subprocess_check_call(relative, &opts, patience()) != APR_ENOENT)
+        return 3;
+    opts.environment_changes = with_own;
+    return mproc_subprocess_check_call(by_name, &opts, patience()) == APR_ENOENT ? 0 : 4;
+}
+
+static void test_no_folder(void **state)
+{
+    mproc_process_opts_t opts = {0};
+    (void)state;
+    opts.start_method = MPROC_SPAWN;
+    assert_int_equal(finish(start(run_from_nowhere, opts)), 0);
 }
 
 static void test_script(void **state)
@@ -278,6 +332,8 @@ int main(int argc, char **argv)
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_signals_are_restored),
         cmocka_unit_test(test_closed_streams),
+        cmocka_unit_test(test_closing_stream),
+        cmocka_unit_test(test_no_folder),
         cmocka_unit_test(test_script),
         cmocka_unit_test(test_yes_and_head),
         cmocka_unit_test(test_permissions_of_files),
