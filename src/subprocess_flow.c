@@ -237,7 +237,13 @@ static char *take(gathered_t *gathered, size_t *size)
     data[*size] = '\0';
     gathered->data = NULL;
     gathered->begin = gathered->end = gathered->room = 0;
-    return data;
+    /* Callers may keep many, and most are small. To shrink a large piece of memory would not make it a small one. */
+    char *smaller = *size < READ_SIZE ? malloc(*size + 1) : NULL;
+    if (!smaller)
+        return data;
+    memcpy(smaller, data, *size + 1);
+    free(data);
+    return smaller;
 }
 
 apr_status_t flow_take(flow_t *flow, mproc_completed_t *completed)
