@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A program that is hard to end with its group, for tests on Unix: `--leave` goes to its creator's group, `--mixed`
- * leaves a child of another user in its own. Both ignore SIGTERM, print a line, and sleep.
+ * A program for tests of groups on Unix. `--tell` prints its group and its session. Others are hard to end with their
+ * group: `--leave` goes to its creator's, `--mixed` leaves a child of another user in its own. Both ignore SIGTERM,
+ * print a line, and sleep.
  */
 #include <signal.h>
 #include <stdio.h>
@@ -14,6 +15,8 @@ int main(int argc, char **argv)
 {
     if (argc != 2)
         return 2;
+    if (strcmp(argv[1], "--tell") == 0)
+        return printf("%d %d\n", (int)getpgrp(), (int)getsid(0)) < 0;
     signal(SIGTERM, SIG_IGN);
     if (strcmp(argv[1], "--leave") == 0 && setpgid(0, getpgid(getppid())) != 0)
         return 3;

@@ -218,6 +218,73 @@ static mproc_subprocess_t *begin_ready(const char *const *args)
 
 #define GROUP(how) ((const char *const[]){PROGRAM_GROUP, how, NULL})
 
+/** Where a program belongs: to a group and a session of its own, or to its creator's. */
+static int belongs(mproc_group_t group, int detached, int has_group, int has_session)
+{
+    int pgrp, session;
+    char *line;
+    mproc_subprocess_t *subprocess;
+    mproc_subprocess_opts_t opts = {0};
+    opts.group = group;
+    opts.detached = detached;
+    opts.standard_output = mproc_stdio_pipe();
+    if (mproc_subprocess_start(&subprocess, GROUP("--tell"), &opts) != APR_SUCCESS ||
+        mproc_subprocess_read_line(subprocess, MPROC_OUTPUT, &line, NULL, patience()) != APR_SUCCESS)
+        return 0;
+    const int pid = mproc_subprocess_pid(subprocess);
+    const int is_told = sscanf(line, "%d %d", &pgrp, &session) == 2;
+    mproc_free(line);
+    mproc_subprocess_finish(subprocess, NULL);
+    return is_told && pgrp == (has_group ? pid : getpgrp()) && session == (has_session ? pid : getsid(0));
+}
+
+static int run_groups(mproc_call_t *call)
+{
+    (void)call;
+    if (!belongs(MPROC_GROUP_DEFAULT, 0, 1, 0) || !belongs(MPROC_GROUP_OWN, 0, 1, 0) ||
+        !belongs(MPROC_GROUP_CREATOR, 0, 0, 0) || !belongs(MPROC_GROUP_DEFAULT, 1, 1, 1))
+        return 1;
+    const int terminal = posix_openpt(O_RDWR | O_NOCTTY);
+    if (terminal < 0 || grantpt(terminal) != 0 || unlockpt(terminal) != 0 || setsid() < 0)
+        return 2;
+    const int slave = open(ptsname(terminal), O_RDWR);
+    if (slave < 0 || dup2(slave, 0) != 0)
+        return 3;
+    /* It can read the terminal only as one of this process's group. */
+    return belongs(MPROC_GROUP_DEFAULT, 0, 0, 0) && belongs(MPROC_GROUP_OWN, 0, 1, 0) ? 0 : 4;
+}
+
+static void test_groups(void **state)
+{
+    mproc_process_opts_t opts = {0};
+    (void)state;
+    opts.start_method = MPROC_SPAWN;
+    opts.standard_input = mproc_stdio_null();
+    assert_int_equal(finish(start(run_groups, opts)), 0);
+}
+
+/** Those in the group that do not want to end are killed when the program has ended. */
+static void test_stubborn_child(void **state)
+{
+    char *line;
+    mproc_subprocess_t *subprocess;
+    mproc_subprocess_opts_t opts = {0};
+    (void)state;
+    opts.standard_output = mproc_stdio_pipe();
+    assert_success(mproc_subprocess_start(&subprocess,
+                                          SHELL("(trap '' TERM; echo; sleep 600; sleep 600) & echo $!; wait"), &opts));
+    int pid = 0;
+    for (int i = 0; i < 2; i++) {
+        assert_success(mproc_subprocess_read_line(subprocess, MPROC_OUTPUT, &line, NULL, patience()));
+        pid = *line ? atoi(line) : pid;
+        mproc_free(line);
+    }
+    assert_true(lives(pid));
+    assert_success(mproc_subprocess_stop(subprocess, patience()));
+    assert_true(is_gone_within(pid, 20));
+    assert_success(mproc_subprocess_close(subprocess));
+}
+
 /** One that has left its group is ended all the same. */
 static void test_program_leaves_group(void **state)
 {
@@ -338,6 +405,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_yes_and_head),
         cmocka_unit_test(test_permissions_of_files),
         cmocka_unit_test(test_no_environment),
+        cmocka_unit_test(test_groups),
+        cmocka_unit_test(test_stubborn_child),
         cmocka_unit_test(test_program_leaves_group),
         cmocka_unit_test(test_forbidden),
         cmocka_unit_test(test_ends_at_once),
