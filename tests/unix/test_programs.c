@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* External programs on Unix: signals, closed streams, permissions, what the system is left with. */
+#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
@@ -154,6 +155,28 @@ static void test_script(void **state)
     apr_file_remove(path, test_pool());
 }
 
+/** Along PATH a file that may not be executed is passed over, and told of if there is no other. */
+static void test_passed_over(void **state)
+{
+    char folder[] = "/tmp/mproc-path-XXXXXX";
+    const char *const args[] = {"true", NULL};
+    const char *changes[] = {NULL, NULL};
+    mproc_subprocess_opts_t opts = {0};
+    (void)state;
+    assert_non_null(mkdtemp(folder));
+    const char *path = apr_pstrcat(test_pool(), folder, "/true", NULL);
+    const int fd = open(path, O_WRONLY | O_CREAT, 0600);
+    assert_true(fd >= 0);
+    close(fd);
+    opts.environment_changes = changes;
+    changes[0] = apr_pstrcat(test_pool(), "PATH=", folder, ":/nowhere:/usr/bin:/bin", NULL);
+    assert_success(mproc_subprocess_check_call(args, &opts, patience()));
+    changes[0] = apr_pstrcat(test_pool(), "PATH=", folder, ":/nowhere", NULL);
+    assert_failure(mproc_subprocess_check_call(args, &opts, patience()), APR_EACCES);
+    unlink(path);
+    rmdir(folder);
+}
+
 static void test_yes_and_head(void **state)
 {
     const char *const yes[] = {"yes", NULL};
@@ -261,6 +284,32 @@ static void test_groups(void **state)
     opts.start_method = MPROC_SPAWN;
     opts.standard_input = mproc_stdio_null();
     assert_int_equal(finish(start(run_groups, opts)), 0);
+}
+
+/** Nobody at the other end of a named pipe is no reason to wait, and its readers and writers wait as usual. */
+static void test_named_pipes(void **state)
+{
+    char path[512];
+    int exitcode;
+    mproc_subprocess_opts_t reading = {0}, writing = {0}, piped = {0};
+    (void)state;
+    apr_file_close(make_file(path, sizeof path));
+    unlink(path);
+    assert_int_equal(mkfifo(path, 0600), 0);
+    reading.standard_input = writing.standard_output = mproc_stdio_file(path);
+    assert_success(mproc_subprocess_call(&exitcode, SHELL("cat"), &reading, patience()));
+    assert_int_equal(exitcode, 0);
+    assert_failure(mproc_subprocess_call(&exitcode, SHELL("echo"), &writing, patience()), ENXIO);
+    const int reader = open(path, O_RDONLY | O_NONBLOCK);
+    assert_true(reader >= 0);
+    writing.standard_input = reading.standard_input;
+    piped.standard_input = piped.standard_output = piped.standard_error = mproc_stdio_pipe();
+    for (int i = 0; i < 2; i++) {
+        assert_success(mproc_subprocess_call(&exitcode, GROUP("--nonblocking"), i ? &piped : &writing, patience()));
+        assert_int_equal(exitcode, 0);
+    }
+    close(reader);
+    unlink(path);
 }
 
 /** Those in the group that do not want to end are killed when the program has ended. */
@@ -402,10 +451,12 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_closing_stream),
         cmocka_unit_test(test_no_folder),
         cmocka_unit_test(test_script),
+        cmocka_unit_test(test_passed_over),
         cmocka_unit_test(test_yes_and_head),
         cmocka_unit_test(test_permissions_of_files),
         cmocka_unit_test(test_no_environment),
         cmocka_unit_test(test_groups),
+        cmocka_unit_test(test_named_pipes),
         cmocka_unit_test(test_stubborn_child),
         cmocka_unit_test(test_program_leaves_group),
         cmocka_unit_test(test_forbidden),
