@@ -1340,18 +1340,25 @@ static void end_program(void)
     failed_program(APR_SUCCESS);
 }
 
+static void run_programs(const scenario_t *scenario, const char *needed)
+{
+    if (getenv("MPROC_TEST_NO_PROCESSES"))
+        skip_because("processes cannot be started here");
+    run(scenario, needed);
+}
+
 static void test_program(void **state)
 {
     static const scenario_t scenario = {begin_nothing, attempt_program, failed_program, end_program, APR_SUCCESS};
     (void)state;
-    run(&scenario, "syscall");
+    run_programs(&scenario, "syscall");
 }
 
 static void test_pipeline(void **state)
 {
     static const scenario_t scenario = {begin_nothing, attempt_pipeline, failed_program, end_program, APR_SUCCESS};
     (void)state;
-    run(&scenario, "pipe2");
+    run_programs(&scenario, "pipe2");
 }
 
 int main(int argc, char **argv)
