@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <apr_strings.h>
@@ -443,6 +444,23 @@ static void test_no_zombies(void **state)
     assert_int_equal(children_of(getpid(), NULL, 0), children);
 }
 
+/** Nor of one that nobody has started another after, when the library ends. */
+static void test_no_zombie_at_end(void **state)
+{
+    siginfo_t info;
+    mproc_subprocess_t *subprocess;
+    mproc_subprocess_opts_t opts = {0};
+    (void)state;
+    opts.detached = 1;
+    assert_success(mproc_subprocess_start(&subprocess, PROGRAM("--sleep", "1"), &opts));
+    const pid_t pid = mproc_subprocess_pid(subprocess);
+    assert_success(mproc_subprocess_close(subprocess));
+    assert_int_equal(waitid(P_PID, (id_t)pid, &info, WEXITED | WNOWAIT), 0);
+    assert_success(mproc_terminate());
+    assert_int_equal(waitpid(pid, NULL, WNOHANG), -1);
+    assert_success(mproc_initialize(0, NULL));
+}
+
 int main(int argc, char **argv)
 {
     static const struct CMUnitTest tests[] = {
@@ -463,6 +481,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_ends_at_once),
         cmocka_unit_test(test_background_writer),
         cmocka_unit_test(test_no_zombies),
+        cmocka_unit_test(test_no_zombie_at_end),
     };
     return harness_main(argc, argv, tests, sizeof tests / sizeof tests[0]);
 }
