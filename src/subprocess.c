@@ -86,6 +86,7 @@ static void wake(void *object)
 void subprocess_close_all(void)
 {
     handle_close_all(HANDLE_SUBPROCESS, is_own, wake);
+    subprocess_sweep();
     subprocess_drop_left();
 }
 

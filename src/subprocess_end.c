@@ -233,12 +233,19 @@ apr_status_t mproc_subprocess_send_signal(mproc_subprocess_t *handle, int number
     return send_to_handle(handle, number, "mproc_subprocess_send_signal");
 }
 
+/** Ask one to end, with process_lock() held. */
+static void ask(subprocess_t *subprocess)
+{
+    subprocess_settle(subprocess);
+    if (!subprocess->has_ended && !subprocess->is_asked)
+        sys_program_signal_all(subprocess->os, SYS_TERMINATE);
+    subprocess->is_asked = 1;
+}
+
 void subprocess_ask(subprocess_t *subprocess)
 {
     process_lock();
-    subprocess_settle(subprocess);
-    if (!subprocess->has_ended)
-        sys_program_signal_all(subprocess->os, SYS_TERMINATE);
+    ask(subprocess);
     process_unlock();
 }
 
@@ -247,6 +254,7 @@ apr_status_t subprocess_stop(subprocess_t *subprocess, apr_interval_time_t grace
     process_lock();
     subprocess_settle(subprocess);
     const int has_ended = subprocess->has_ended;
+    const int is_asked = subprocess->is_asked;
     if (!has_ended)
         subprocess->stoppers++;
     process_unlock();
@@ -255,7 +263,7 @@ apr_status_t subprocess_stop(subprocess_t *subprocess, apr_interval_time_t grace
     const sys_handle_t sentinel = sys_process_sentinel(subprocess->os);
     apr_status_t status = APR_SUCCESS;
     if (grace != 0) {
-        status = sys_program_signal_all(subprocess->os, SYS_TERMINATE);
+        status = is_asked ? APR_SUCCESS : sys_program_signal_all(subprocess->os, SYS_TERMINATE);
         if (status == APR_SUCCESS)
             status = sys_wait(sentinel, process_deadline(grace));
     }
@@ -267,7 +275,8 @@ apr_status_t subprocess_stop(subprocess_t *subprocess, apr_interval_time_t grace
     subprocess->stoppers--;
     subprocess_settle(subprocess);
     process_unlock();
-    return status;
+    /* Others who stop it let its end be seen as soon as they have. */
+    return status == APR_SUCCESS ? wait_for(subprocess, SYS_NEVER) : status;
 }
 
 apr_status_t mproc_subprocess_stop(mproc_subprocess_t *handle, apr_interval_time_t grace)
@@ -284,8 +293,17 @@ apr_status_t mproc_subprocess_stop(mproc_subprocess_t *handle, apr_interval_time
     return status;
 }
 
+/** What is left of a program's grace, with process_lock() held; those that were asked were so at that time at last. */
+static apr_interval_time_t grace_left(const subprocess_t *subprocess, sys_time_t asked)
+{
+    const sys_time_t gone = sys_now() - asked;
+    if (!subprocess->is_asked || subprocess->grace < 0)
+        return subprocess->grace;
+    return gone < subprocess->grace ? subprocess->grace - gone : 0;
+}
+
 /** Get one that runs and is to be ended, to be released by the caller; those that are asked already come later. */
-static subprocess_t *next_running(void)
+static subprocess_t *next_running(apr_interval_time_t *grace, sys_time_t asked)
 {
     subprocess_t *found = NULL;
     process_lock();
@@ -294,20 +312,26 @@ static subprocess_t *next_running(void)
         if (!one->is_detached && handle_acquire(&object, one->handle, HANDLE_SUBPROCESS) == APR_SUCCESS)
             found = one;
     }
+    if (found)
+        *grace = grace_left(found, asked);
     process_unlock();
     return found;
 }
 
 void subprocess_end_all(void)
 {
+    const sys_time_t begin = sys_now();
+    apr_interval_time_t grace;
     /* All are asked first, so that their graces run side by side. */
     process_lock();
-    for (subprocess_t *one = running; one; one = one->next)
-        if (!one->is_detached && !one->has_ended)
-            sys_program_signal_all(one->os, SYS_TERMINATE);
+    for (subprocess_t *one = running, *next; one; one = next) {
+        next = one->next;
+        if (!one->is_detached)
+            ask(one);
+    }
     process_unlock();
-    for (subprocess_t *one; (one = next_running()) != NULL; subprocess_release(one)) {
-        if (subprocess_stop(one, one->grace) == APR_SUCCESS)
+    for (subprocess_t *one; (one = next_running(&grace, begin)) != NULL; subprocess_release(one)) {
+        if (subprocess_stop(one, grace) == APR_SUCCESS)
             continue;
         /* It is not ours to end (another user's by now): it is not asked again. */
         process_lock();

@@ -63,7 +63,7 @@ static int has_pending(const flow_t *flow)
 /** Write what there is room for; a program that does not want its input is no failure. */
 static apr_status_t write_pending(flow_t *flow)
 {
-    while (has_pending(flow)) {
+    for (int i = 0; has_pending(flow) && i < PIECES_PER_ROUND; i++) {
         size_t done;
         const apr_status_t status = sys_channel_write(flow->input, flow->pending + flow->pending_done,
                                                       flow->pending_size - flow->pending_done, &done);
@@ -76,7 +76,7 @@ static apr_status_t write_pending(flow_t *flow)
         }
         flow->pending_done += done;
     }
-    if (flow->is_closing && flow->input)
+    if (flow->is_closing && flow->input && !has_pending(flow))
         flow_close_input(flow);
     return APR_SUCCESS;
 }
@@ -197,7 +197,7 @@ static apr_status_t move_until(flow_t *flow, subprocess_t *const *processes, siz
             return APR_SUCCESS;
         if (atomic_load(&closable->is_closed))
             return MPROC_ECLOSED;
-        if (!is_empty && (deadline == 0 || (deadline != SYS_NEVER && sys_now() >= deadline)))
+        if (deadline == 0 || (deadline != SYS_NEVER && sys_now() >= deadline))
             return APR_TIMEUP;
         status = is_empty ? wait_for_more(flow, processes, count, ended, waiter, items, deadline) : APR_SUCCESS;
         if (status != APR_SUCCESS)
@@ -237,7 +237,13 @@ static char *take(gathered_t *gathered, size_t *size)
     data[*size] = '\0';
     gathered->data = NULL;
     gathered->begin = gathered->end = gathered->room = 0;
-    return data;
+    /* Callers may keep many, and most are small. To shrink a large piece of memory would not make it a small one. */
+    char *smaller = *size < READ_SIZE ? malloc(*size + 1) : NULL;
+    if (!smaller)
+        return data;
+    memcpy(smaller, data, *size + 1);
+    free(data);
+    return smaller;
 }
 
 apr_status_t flow_take(flow_t *flow, mproc_completed_t *completed)

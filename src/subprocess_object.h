@@ -56,6 +56,7 @@ typedef struct subprocess_t {
     sys_process_t *os;
     int pid;
     int has_ended;
+    int is_asked; /* to end, so that it is not asked again: many a program takes that for a second wish */
     int stoppers; /* threads that end its group: its number must stay taken, so it is not reaped */
     sys_exit_t end;
     struct subprocess_t *next; /* of those that run */
@@ -144,7 +145,7 @@ int subprocess_has_ended(subprocess_t *subprocess);
 /** Add to the running ones; with process_lock() held. */
 void subprocess_add(subprocess_t *subprocess);
 
-/** Ask a program and its group to end. */
+/** Ask a program and its group to end; subprocess_stop() does not ask again then. */
 void subprocess_ask(subprocess_t *subprocess);
 
 /** End a program and its group: APR_SUCCESS, or why it still runs; without a text. */

@@ -1439,6 +1439,31 @@ static void test_threads_start_at_once(void **state)
     assert_int_equal(atomic_load(&faults), 0);
 }
 
+static void stop_and_look(void *subprocess)
+{
+    int exitcode;
+    if (mproc_subprocess_stop(subprocess, MPROC_SECONDS(5)) != APR_SUCCESS ||
+        mproc_subprocess_exitcode(subprocess, &exitcode) != APR_SUCCESS)
+        atomic_fetch_add(&faults, 1);
+}
+
+/** Whoever has stopped a program finds it ended, also if others stop it at the same time. */
+static void test_threads_stop_at_once(void **state)
+{
+    enum { THREADS = 4, ROUNDS = 20 };
+    later_t threads[THREADS];
+    (void)state;
+    for (int round = 0; round < ROUNDS; round++) {
+        mproc_subprocess_t *subprocess = begin(PROGRAM("--sleep", "600"), with_pipes());
+        for (int i = 0; i < THREADS; i++)
+            begin_later(&threads[i], 0, stop_and_look, subprocess);
+        for (int i = 0; i < THREADS; i++)
+            end_later(&threads[i]);
+        assert_success(mproc_subprocess_close(subprocess));
+    }
+    assert_int_equal(atomic_load(&faults), 0);
+}
+
 static void start_echo(void *where)
 {
     const mproc_subprocess_opts_t opts = for_talk();
@@ -1542,6 +1567,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_stopped_by_another_thread),
         cmocka_unit_test(test_closed_by_another_thread),
         cmocka_unit_test(test_threads_start_at_once),
+        cmocka_unit_test(test_threads_stop_at_once),
         cmocka_unit_test(test_thread_ends),
         cmocka_unit_test(test_nothing_is_left),
     };
