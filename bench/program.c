@@ -49,7 +49,7 @@ int program_check_echoed(int code, const char *output, size_t output_size, const
 static char **parent_argv;
 
 static const program_player_t *const players[] = {
-    &program_mproc, &program_posix_spawn, &program_posix_spawn_duties, &program_apr,
+    &program_mproc, &program_vfork, &program_posix_spawn, &program_posix_spawn_duties, &program_apr,
 #if defined(MPROC_BENCH_LIBUV)
     &program_libuv,
 #endif
@@ -149,6 +149,7 @@ static const struct entry_t {
     int divisor;
 } entries[] = {
     {"mproc", "mproc", MPROC, MEASURE_REFERENCE, 0, 1},
+    {"vfork + execve + waitpid", "vfork", SYSTEM, MEASURE_REFERENCE, 1.15, 1},
     {"posix_spawn + waitpid", "posix_spawn", SYSTEM, MEASURE_REFERENCE, 1.15, 1},
     {"posix_spawn, same duties", "posix_spawn-duties", SYSTEM, MEASURE_REFERENCE, 1.15, 1},
     {"libuv", "libuv", LIBUV, MEASURE_PEER, 0, 2},

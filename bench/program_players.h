@@ -28,11 +28,14 @@ typedef struct program_player_t {
 /** mproc_subprocess_start() + mproc_subprocess_wait(), and mproc_subprocess_run(). */
 extern const program_player_t program_mproc;
 
+/** vfork(), execve() and waitpid(), with nothing else between them: the least that it can cost. */
+extern const program_player_t program_vfork;
+
 /** posix_spawn() and waitpid(); a loop with poll() around the pipes. */
 extern const program_player_t program_posix_spawn;
 
 /**
- * The same with what mproc does beside: a group of its own, signals unblocked and restored, no other descriptors than
+ * posix_spawn() with what mproc does beside: a group of its own, signals unblocked and restored, no other descriptors than
  * the standard streams, whoever left them open, and a pidfd on which its end is waited for.
  */
 extern const program_player_t program_posix_spawn_duties;

@@ -52,8 +52,24 @@ static int set_duties(posix_spawnattr_t *attributes, posix_spawn_file_actions_t 
                : -1;
 }
 
+/** How a program is started. */
+typedef enum how_t { BY_VFORK, BY_SPAWN, BY_SPAWN_WITH_DUTIES } how_t;
+
+static int start_by_vfork(child_t *child, char *const *argv, const int streams[3])
+{
+    child->pidfd = -1;
+    child->pid = vfork();
+    if (child->pid != 0)
+        return child->pid < 0 ? -1 : 0;
+    for (int i = 0; i < 3; i++)
+        if (streams[i] >= 0)
+            dup2(streams[i], i);
+    execve(argv[0], argv, environ);
+    _exit(127);
+}
+
 /** Start a program with descriptors as its standard streams; -1: it inherits ours. */
-static int spawn(child_t *child, char *const *argv, const int streams[3], int has_duties)
+static int spawn(child_t *child, char *const *argv, const int streams[3], how_t how)
 {
     posix_spawn_file_actions_t actions;
     posix_spawnattr_t attributes;
@@ -62,14 +78,14 @@ static int spawn(child_t *child, char *const *argv, const int streams[3], int ha
     for (int i = 0; i < 3; i++)
         if (streams[i] >= 0)
             posix_spawn_file_actions_adddup2(&actions, streams[i], i);
-    int result = has_duties ? set_duties(&attributes, &actions) : 0;
+    int result = how == BY_SPAWN_WITH_DUTIES ? set_duties(&attributes, &actions) : 0;
     if (result == 0)
         result = posix_spawn(&child->pid, argv[0], &actions, &attributes, argv, environ) == 0 ? 0 : -1;
     posix_spawnattr_destroy(&attributes);
     posix_spawn_file_actions_destroy(&actions);
     child->pidfd = -1;
 #if defined(SYS_pidfd_open)
-    if (has_duties && result == 0)
+    if (how == BY_SPAWN_WITH_DUTIES && result == 0)
         child->pidfd = (int)syscall(SYS_pidfd_open, child->pid, 0);
 #endif
     return result;
@@ -89,7 +105,7 @@ static int make_pipe(int ends[2])
 }
 
 /** Start a program with pipes: `is_piped` says which of its standard streams are some. */
-static int spawn_with_pipes(child_t *child, char *const *argv, const int is_piped[3], int has_duties)
+static int spawn_with_pipes(child_t *child, char *const *argv, const int is_piped[3], how_t how)
 {
     int theirs[3] = {-1, -1, -1};
     int result = 0;
@@ -105,7 +121,7 @@ static int spawn_with_pipes(child_t *child, char *const *argv, const int is_pipe
         *(i == 0 ? &child->input : &child->outputs[i - 1].fd) = ends[i == 0 ? 1 : 0];
     }
     if (result == 0)
-        result = spawn(child, argv, theirs, has_duties);
+        result = how == BY_VFORK ? start_by_vfork(child, argv, theirs) : spawn(child, argv, theirs, how);
     for (int i = 0; i < 3; i++)
         if (theirs[i] >= 0)
             close(theirs[i]);
@@ -190,11 +206,11 @@ static int talk(child_t *child, const char *data, size_t size)
 
 /* ---- The operations ---------------------------------------------------------------------------------------------- */
 
-static int start(int has_duties)
+static int start(how_t how)
 {
-    static const int none[3] = {-1, -1, -1};
+    static const int none[3] = {0, 0, 0};
     child_t child;
-    return spawn(&child, program_exit, none, has_duties) == 0 && wait_for(&child) == CHILD_EXIT_CODE ? 0 : -1;
+    return spawn_with_pipes(&child, program_exit, none, how) == 0 && wait_for(&child) == CHILD_EXIT_CODE ? 0 : -1;
 }
 
 static void clear(child_t *child)
@@ -203,11 +219,11 @@ static void clear(child_t *child)
     free(child->outputs[1].data);
 }
 
-static int capture(int has_duties)
+static int capture(how_t how)
 {
     static const int outputs[3] = {0, 1, 1};
     child_t child;
-    if (spawn_with_pipes(&child, program_say, outputs, has_duties) != 0 || talk(&child, NULL, 0) != 0)
+    if (spawn_with_pipes(&child, program_say, outputs, how) != 0 || talk(&child, NULL, 0) != 0)
         return -1;
     const int result =
         program_check_said(wait_for(&child), child.outputs[0].data, child.outputs[0].size, child.outputs[1].size);
@@ -219,33 +235,46 @@ static int communicate(const void *data, size_t size)
 {
     static const int both_ways[3] = {1, 1, 0};
     child_t child;
-    if (spawn_with_pipes(&child, program_echo, both_ways, 0) != 0 || talk(&child, data, size) != 0)
+    if (spawn_with_pipes(&child, program_echo, both_ways, BY_SPAWN) != 0 || talk(&child, data, size) != 0)
         return -1;
     const int result = program_check_echoed(wait_for(&child), child.outputs[0].data, child.outputs[0].size, data, size);
     clear(&child);
     return result;
 }
 
-static int start_barely(void)
+static int start_by_spawn(void)
 {
-    return start(0);
+    return start(BY_SPAWN);
 }
+
+static int capture_by_spawn(void)
+{
+    return capture(BY_SPAWN);
+}
+
+const program_player_t program_posix_spawn = {"posix_spawn", NULL, start_by_spawn, capture_by_spawn, communicate};
 
 static int start_with_duties(void)
 {
-    return start(1);
-}
-
-static int capture_barely(void)
-{
-    return capture(0);
+    return start(BY_SPAWN_WITH_DUTIES);
 }
 
 static int capture_with_duties(void)
 {
-    return capture(1);
+    return capture(BY_SPAWN_WITH_DUTIES);
 }
 
-const program_player_t program_posix_spawn = {"posix_spawn", NULL, start_barely, capture_barely, communicate};
 const program_player_t program_posix_spawn_duties = {"posix_spawn-duties", NULL, start_with_duties, capture_with_duties,
                                                      NULL};
+
+static int start_minimally(void)
+{
+    return start(BY_VFORK);
+}
+
+static int capture_minimally(void)
+{
+    return capture(BY_VFORK);
+}
+
+const program_player_t program_vfork = {"vfork", NULL, start_minimally, capture_minimally, NULL};
