@@ -35,8 +35,8 @@ extern const program_player_t program_vfork;
 extern const program_player_t program_posix_spawn;
 
 /**
- * posix_spawn() with what mproc does beside: a group of its own, signals unblocked and restored, no other descriptors than
- * the standard streams, whoever left them open, and a pidfd on which its end is waited for.
+ * posix_spawn() with what mproc does beside: a group of its own, signals unblocked and restored, no other descriptors
+ * than the standard streams, whoever left them open, and a pidfd on which its end is waited for.
  */
 extern const program_player_t program_posix_spawn_duties;
 
