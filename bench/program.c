@@ -147,14 +147,15 @@ static const struct entry_t {
     measure_role_t role;
     double target;
     int divisor;
+    int large_divisor;
 } entries[] = {
-    {"mproc", "mproc", MPROC, MEASURE_REFERENCE, 0, 1},
-    {"vfork + execve + waitpid", "vfork", SYSTEM, MEASURE_REFERENCE, 1.15, 1},
-    {"posix_spawn + waitpid", "posix_spawn", SYSTEM, MEASURE_REFERENCE, 1.15, 1},
-    {"posix_spawn, same duties", "posix_spawn-duties", SYSTEM, MEASURE_REFERENCE, 1.15, 1},
-    {"libuv", "libuv", LIBUV, MEASURE_PEER, 0, 2},
-    {"APR", "apr", APR, MEASURE_PEER, 0, 2},
-    {"Python", "python", PYTHON, MEASURE_PEER, 1, 2},
+    {"mproc", "mproc", MPROC, MEASURE_REFERENCE, 0, 1, 1},
+    {"vfork + execve + waitpid", "vfork", SYSTEM, MEASURE_REFERENCE, 1.15, 1, 1},
+    {"posix_spawn + waitpid", "posix_spawn", SYSTEM, MEASURE_REFERENCE, 1.15, 1, 1},
+    {"posix_spawn, same duties", "posix_spawn-duties", SYSTEM, MEASURE_REFERENCE, 1.15, 1, 1},
+    {"libuv", "libuv", LIBUV, MEASURE_PEER, 0, 2, 20},
+    {"APR", "apr", APR, MEASURE_PEER, 0, 2, 20},
+    {"Python", "python", PYTHON, MEASURE_PEER, 1, 2, 2},
 };
 
 /** What is measured of each. */
@@ -165,11 +166,11 @@ static const struct work_t {
     const char *unit;
     int is_large;
 } works[] = {
-    {"program", "start", "program: start + wait", "us", 0},
-    {"program", "start", "program: start + wait, large parent", "us", 1},
-    {"program", "capture", "program: run, outputs captured", "us", 0},
-    {"program", "capture", "program: run, outputs captured, large parent", "us", 1},
-    {"communicate", "communicate", "program: %d MiB there and back", "ms", 0},
+    {"program", "start", "start + wait", "us", 0},
+    {"program", "start", "start + wait, large parent", "us", 1},
+    {"program", "capture", "run, outputs captured", "us", 0},
+    {"program", "capture", "run, outputs captured, large parent", "us", 1},
+    {"communicate", "communicate", "%d MiB there and back", "ms", 0},
 };
 
 enum { ENTRIES = sizeof entries / sizeof entries[0], WORKS = sizeof works / sizeof works[0] };
@@ -213,6 +214,7 @@ static void set_up(const measure_options_t *options, measure_subject_t subjects[
         const int is_large = works[work].is_large;
         const int is_data = strcmp(works[work].what, "communicate") == 0;
         for (int i = 0; i < ENTRIES; i++) {
+            const int divisor = is_large ? entries[i].large_divisor : entries[i].divisor;
             char *name = names[work][i];
             const int length = snprintf(name, sizeof names[work][i], "%s/%s", entries[i].player, works[work].what);
             if (is_data)
@@ -221,10 +223,14 @@ static void set_up(const measure_options_t *options, measure_subject_t subjects[
             subjects[work][i] = (measure_subject_t){.name = entries[i].name,
                                                     .round = helper_measure,
                                                     .context = &tasks[work][i],
-                                                    .divisor = is_data ? options->operations : entries[i].divisor,
+                                                    .divisor = is_data ? options->operations : divisor,
                                                     .missing = missing[is_large][entries[i].parent]};
         }
     }
+    for (int i = 0; i < ENTRIES; i++)
+        if (strcmp(entries[i].player, "posix_spawn") == 0)
+            subjects[WORKS - 1][i].name = "posix_spawn, poll loop";
+    subjects[0][0].name = "mproc, small parent";
     subjects[1][0].name = "mproc, large parent";
 }
 
