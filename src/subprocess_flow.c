@@ -39,15 +39,17 @@ void flow_close(flow_t *flow)
     memset(flow, 0, sizeof *flow);
 }
 
-apr_status_t flow_add_input(flow_t *flow, const void *data, size_t size)
+apr_status_t flow_add_input(flow_t *flow, const void *data, size_t size, int is_kept)
 {
     if (size == 0)
         return APR_SUCCESS;
-    unsigned char *copy = malloc(size);
-    if (!copy)
+    unsigned char *bytes = is_kept ? (unsigned char *)(uintptr_t)data : malloc(size);
+    if (!bytes)
         return APR_ENOMEM;
-    memcpy(copy, data, size);
-    flow->pending = copy;
+    if (!is_kept)
+        memcpy(bytes, data, size);
+    flow->pending = bytes;
+    flow->is_borrowed = is_kept;
     flow->pending_size = size;
     flow->pending_done = 0;
     return APR_SUCCESS;

@@ -75,6 +75,7 @@ void subprocess_release(subprocess_t *subprocess);
 typedef struct subprocess_streams_t {
     sys_stdio_t stdio[3];
     sys_handle_t opened[3]; /* what of it is to be closed when the program has it */
+    int is_input_kept;      /* the caller keeps its input until all is written: no copy */
     flow_t flow;
 } subprocess_streams_t;
 
@@ -117,8 +118,8 @@ typedef int (*flow_goal_t)(flow_t *flow, int is_over, const void *context);
 apr_status_t flow_move(flow_t *flow, subprocess_t *const *processes, size_t count, flow_goal_t has_reached,
                        const void *context, closable_t *closable, sys_time_t deadline);
 
-/** Take over bytes to be written, a copy of them. */
-apr_status_t flow_add_input(flow_t *flow, const void *data, size_t size);
+/** Take over bytes to be written: a copy of them, unless the caller keeps them until they are. */
+apr_status_t flow_add_input(flow_t *flow, const void *data, size_t size, int is_kept);
 
 /** Close the input; what was not written is forgotten. */
 void flow_close_input(flow_t *flow);

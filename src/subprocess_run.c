@@ -79,6 +79,7 @@ static void join_flow(flow_t *all, flow_t *one)
         all->pending = one->pending;
         all->pending_size = one->pending_size;
         all->pending_done = one->pending_done;
+        all->is_borrowed = one->is_borrowed;
     }
     for (int i = 0; i < 2; i++)
         if (one->outputs[i].is_pipe)
@@ -90,7 +91,8 @@ static void join_flow(flow_t *all, flow_t *one)
 static apr_status_t add(pipeline_t *pipeline, const char *const *args, const mproc_subprocess_opts_t *opts,
                         links_t *links, int is_last, const char *call)
 {
-    subprocess_streams_t streams = {.opened = {SYS_NO_HANDLE, SYS_NO_HANDLE, SYS_NO_HANDLE}};
+    /* The call that runs programs does not return before all is written, or forgotten. */
+    subprocess_streams_t streams = {.opened = {SYS_NO_HANDLE, SYS_NO_HANDLE, SYS_NO_HANDLE}, .is_input_kept = 1};
     mproc_subprocess_opts_t own = *opts;
     const int is_shared = opts->standard_error.kind == MPROC_STDIO_PIPE;
     apr_status_t status = connect_one(&streams, &own, links, is_last, call);
