@@ -78,7 +78,8 @@ static apr_status_t write_pending(flow_t *flow)
         }
         flow->pending_done += done;
     }
-    if (flow->is_closing && flow->input && !has_pending(flow))
+    const int is_closing = flow->is_closing || (flow->is_to_close && atomic_load(flow->is_to_close));
+    if (is_closing && flow->input && !has_pending(flow))
         flow_close_input(flow);
     return APR_SUCCESS;
 }
@@ -161,7 +162,7 @@ static apr_status_t wait_for_more(const flow_t *flow, subprocess_t *const *proce
         if (flow->outputs[i].channel)
             items[used++] = (sys_wait_t){SYS_WAIT_CHANNEL, SYS_NO_HANDLE, flow->outputs[i].channel, 0};
     for (size_t i = 0; i < count; i++) {
-        if (!subprocess_has_ended(processes[i]))
+        if (!subprocess_is_over(processes[i]))
             items[used++] = (sys_wait_t){SYS_WAIT_HANDLE, sys_process_sentinel(processes[i]->os), NULL, 0};
         else if (ended-- == 0)
             return APR_SUCCESS;
@@ -175,7 +176,7 @@ static size_t count_ended(subprocess_t *const *processes, size_t count)
 {
     size_t ended = 0;
     for (size_t i = 0; i < count; i++)
-        ended += subprocess_has_ended(processes[i]) != 0;
+        ended += subprocess_is_over(processes[i]) != 0;
     return ended;
 }
 
@@ -238,7 +239,7 @@ static char *take(gathered_t *gathered, size_t *size)
     memmove(data, data + gathered->begin, *size);
     data[*size] = '\0';
     gathered->data = NULL;
-    gathered->begin = gathered->end = gathered->room = 0;
+    gathered->begin = gathered->end = gathered->room = gathered->searched = 0;
     /* Callers may keep many, and most are small. To shrink a large piece of memory would not make it a small one. */
     char *smaller = *size < READ_SIZE ? malloc(*size + 1) : NULL;
     if (!smaller)

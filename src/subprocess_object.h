@@ -22,6 +22,7 @@ typedef struct gathered_t {
     unsigned char *data; /* what was not taken yet lies from begin to end */
     size_t begin;
     size_t end;
+    size_t searched; /* there is no line feed in so many of the first bytes of it */
     size_t room;
     size_t most; /* keep no more than this; 0: all */
     int is_cut;
@@ -31,7 +32,8 @@ typedef struct gathered_t {
 typedef struct flow_t {
     sys_channel_t *input; /* NULL: no pipe, or closed */
     int is_input_pipe;
-    int is_closing; /* the input is closed when all is written */
+    int is_closing;                 /* the input is closed when all is written */
+    const _Atomic int *is_to_close; /* another thread wants that; NULL: none can */
     unsigned char *pending;
     size_t pending_size;
     size_t pending_done;
@@ -49,7 +51,7 @@ typedef struct subprocess_t {
     /* One thread at a time moves data. */
     turn_t turn;
     closable_t closable;
-    int had_input;
+    _Atomic int is_input_to_close; /* whoever has the turn does it */
     flow_t flow;
 
     /* Guarded by process_lock(). */
@@ -137,6 +139,19 @@ int flow_is_over(flow_t *flow, int is_over, const void *context);
 
 /* ---- subprocess_end.c -------------------------------------------------------------------------------------------- */
 
+/** Between these two a program's end is not taken note of, so that its group can still be signalled. */
+void subprocess_hold(subprocess_t *subprocess);
+void subprocess_let_go(subprocess_t *subprocess);
+
+/** Kill a program that is held, and its group: APR_SUCCESS when it has ended, or why it still runs; without a text. */
+apr_status_t subprocess_kill_held(subprocess_t *subprocess);
+
+/** Whether a program has ended, also if somebody holds it. */
+int subprocess_is_over(subprocess_t *subprocess);
+
+/** Wait for the end: APR_SUCCESS, APR_TIMEUP, or why it cannot be waited for; without a text. */
+apr_status_t subprocess_wait(subprocess_t *subprocess, sys_time_t deadline);
+
 /** Notice the end of a program; with process_lock() held. */
 void subprocess_settle(subprocess_t *subprocess);
 
@@ -165,6 +180,6 @@ void subprocess_sweep(void);
 void subprocess_drop_left(void);
 
 /** Let a detached program's end be seen by subprocess_sweep(); with process_lock() held. */
-void subprocess_leave(sys_process_t *os);
+void subprocess_leave(subprocess_t *subprocess);
 
 #endif

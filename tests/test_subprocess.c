@@ -1402,6 +1402,41 @@ static void test_closed_by_another_thread(void **state)
     kill_by_pid(pid);
 }
 
+static void close_input_of(void *subprocess)
+{
+    mproc_subprocess_close_input(subprocess);
+}
+
+/** The usual end of a dialogue: one thread waits for the last answer, which comes at the end of the input. */
+static void test_input_closed_by_another_thread(void **state)
+{
+    later_t later;
+    char byte;
+    size_t size;
+    (void)state;
+    mproc_subprocess_t *subprocess = begin(PROGRAM("--echo"), for_talk());
+    begin_later(&later, 50, close_input_of, subprocess);
+    assert_failure(mproc_subprocess_read(subprocess, MPROC_OUTPUT, &byte, 1, &size, MPROC_FOREVER), APR_EOF);
+    end_later(&later);
+    assert_failure(mproc_subprocess_write(subprocess, "x", 1, NULL, 0), MPROC_ESTATE);
+    assert_success(mproc_subprocess_finish(subprocess, NULL));
+}
+
+/** A detached program can be closed while it runs, also while another thread waits for it. */
+static void test_detached_closed_by_another_thread(void **state)
+{
+    later_t later;
+    mproc_subprocess_opts_t opts = {0};
+    (void)state;
+    opts.detached = 1;
+    mproc_subprocess_t *subprocess = begin(PROGRAM("--sleep", "600"), opts);
+    const int pid = mproc_subprocess_pid(subprocess);
+    begin_later(&later, 50, close_it, subprocess);
+    assert_failure(mproc_subprocess_wait(subprocess, MPROC_FOREVER), MPROC_ECLOSED);
+    end_later(&later);
+    kill_by_pid(pid);
+}
+
 static atomic_int faults;
 
 static void run_many(void *unused)
@@ -1566,6 +1601,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_finish),
         cmocka_unit_test(test_stopped_by_another_thread),
         cmocka_unit_test(test_closed_by_another_thread),
+        cmocka_unit_test(test_input_closed_by_another_thread),
+        cmocka_unit_test(test_detached_closed_by_another_thread),
         cmocka_unit_test(test_threads_start_at_once),
         cmocka_unit_test(test_threads_stop_at_once),
         cmocka_unit_test(test_thread_ends),

@@ -25,11 +25,13 @@
  *
  * **Groups.** A program and what it starts are a group (on Windows also a job), so that they can be ended together. One
  * whose standard input is this process's terminal stays in this process's group instead: it can use the terminal, and
- * Ctrl-C reaches it, but on Unix only the program itself can be ended. `.group` says otherwise.
+ * Ctrl-C reaches it, but on Unix only the program itself can be ended. `.group` says otherwise: one that opens the
+ * terminal by itself, as pagers do and what asks for a password, needs MPROC_GROUP_CREATOR, or the system stops it.
  *
  * **Ends.** A program ends with this process: at its orderly end, and at mproc_terminate(), programs that run are
  * stopped; when it is killed, the kernel kills them (Linux, FreeBSD, Windows; on other systems they live on). What a
- * program has started itself is killed with it by Windows alone. Detached programs are left alone.
+ * program has started itself is killed with it by Windows alone. Detached programs are left alone. (On Linux a main
+ * thread that leaves by pthread_exit() takes along what it has started.)
  *
  * Every call that takes a subprocess returns APR_EINVAL for NULL, MPROC_ECLOSED for a handle that was closed or never
  * was one, and MPROC_EFOREIGN in a process that inherited the handle by fork; this is not repeated below. Calls that
@@ -367,11 +369,12 @@ MPROC_API apr_status_t mproc_subprocess_write(mproc_subprocess_t *subprocess, co
                                               size_t *written, apr_interval_time_t timeout);
 
 /**
- * Close a program's standard input: it finds the end of the file.
+ * Close a program's standard input: it finds the end of the file. If another thread is talking to the program, that one
+ * does it as soon as what it is writing is written.
  *
  * @param subprocess The program.
  * @return APR_SUCCESS, also if it was closed before; MPROC_ESTATE if it is no pipe.
- * @remark Any thread.
+ * @remark Any thread. It does not wait.
  */
 MPROC_API apr_status_t mproc_subprocess_close_input(mproc_subprocess_t *subprocess);
 
@@ -503,7 +506,7 @@ MPROC_API apr_status_t mproc_subprocess_stop(mproc_subprocess_t *subprocess, apr
  *
  * @param subprocess The program; closed afterwards, unless the handle is refused.
  * @param exitcode   Its exit code; may be NULL.
- * @return As mproc_subprocess_exitcode().
+ * @return As mproc_subprocess_exitcode(); APR_ENOMEM or APR_EMFILE if there is nothing left to wait by: it was stopped.
  * @remark Any thread.
  */
 MPROC_API apr_status_t mproc_subprocess_finish(mproc_subprocess_t *subprocess, int *exitcode);

@@ -46,6 +46,23 @@ static void test_signals_are_restored(void **state)
     assert_success(mproc_subprocess_call(NULL, SHELL("exec <&-; sleep 0.1"), &opts, patience()));
 }
 
+/** What a program writes when its time is up and it is asked to end, more than a pipe holds, is not lost. */
+static void test_last_words(void **state)
+{
+    enum { SIZE = 300000 };
+    static const char command[] =
+        "trap 'head -c 300000 /dev/zero; exit 7' TERM; echo ready; while :; do sleep 0.02; done";
+    mproc_completed_t done;
+    mproc_subprocess_opts_t opts = {0};
+    (void)state;
+    opts.standard_output = mproc_stdio_pipe();
+    opts.grace = patience();
+    assert_failure(mproc_subprocess_run(&done, SHELL(command), &opts, MPROC_SECONDS(1)), APR_TIMEUP);
+    assert_int_equal(done.exitcode, 7);
+    assert_int_equal(done.output_size, SIZE + strlen("ready\n"));
+    mproc_completed_clear(&done);
+}
+
 /** Without standard streams of its own, a process can run programs, and their pipes are not mixed up. */
 static int run_without_streams(mproc_call_t *call)
 {
@@ -465,6 +482,7 @@ int main(int argc, char **argv)
 {
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_signals_are_restored),
+        cmocka_unit_test(test_last_words),
         cmocka_unit_test(test_closed_streams),
         cmocka_unit_test(test_closing_stream),
         cmocka_unit_test(test_no_folder),
