@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A program for tests of groups and streams on Unix. `--tell` prints its group and its session; `--nonblocking` ends with
- * how many of its standard streams do not wait. Others are hard to end with their
- * group: `--leave` goes to its creator's, `--mixed` leaves a child of another user in its own. Both ignore SIGTERM,
- * print a line, and sleep.
+ * A program for tests of groups and streams on Unix. `--tell` prints its group and its session; `--nonblocking` ends
+ * with how many of its standard streams do not wait. Others are hard to end with their group: `--leave` goes to its
+ * creator's, `--mixed` leaves a child of another user in its own. Both ignore SIGTERM, print a line, and sleep.
  */
 #include <fcntl.h>
 #include <signal.h>
