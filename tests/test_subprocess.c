@@ -515,11 +515,11 @@ static void test_null_device(void **state)
 
 static void test_files(void **state)
 {
-    char path[512], text[100];
+    char path[512 + 4], text[100];
     mproc_completed_t done;
     mproc_subprocess_opts_t opts = {0};
     (void)state;
-    apr_file_t *file = make_file(path, sizeof path);
+    apr_file_t *file = make_file(path, 512);
     apr_file_puts("something longer than what comes", file);
     apr_file_close(file);
     opts.standard_output = mproc_stdio_file(path);
@@ -536,7 +536,11 @@ static void test_files(void **state)
     opts.standard_input = mproc_stdio_file(path);
     expect_output(PROGRAM("--echo"), opts, "onetwothree");
     apr_file_remove(path, test_pool());
-    /* Appending makes what is not there. */
+    /*
+     * Appending makes what is not there: by another name, since Wine's consoles hold what their programs had open a
+     * little longer, and a file that is removed is there as long.
+     */
+    strcat(path, "-new");
     opts.standard_output = mproc_stdio_append(path);
     opts.standard_input = mproc_stdio_null();
     assert_int_equal(run(&done, PROGRAM("--say", "new"), opts), 0);
@@ -719,7 +723,7 @@ static void check_handles(int extra)
     assert_int_equal(run(&done, PROGRAM("--handles", numbers[0], numbers[1], numbers[2]), opts), 0);
     mproc_completed_clear(&done);
     opts.handle_count = (size_t)extra;
-    snprintf(expected, sizeof expected, "%d", count_descriptors() < 0 || !has_fork() ? -1 : extra);
+    snprintf(expected, sizeof expected, "%d", count_descriptors() < 0 ? -1 : extra);
     expect_output(PROGRAM("--count"), opts, expected);
     for (int i = 0; i < COUNT; i++) {
         apr_file_close(writers[i]);
@@ -1419,7 +1423,7 @@ static void run_many(void *unused)
         opts.handles = &handle;
         opts.handle_count = 1;
         const apr_status_t status = mproc_subprocess_run(&done, PROGRAM("--count"), &opts, MPROC_FOREVER);
-        const char *expected = has_fork() && count_descriptors() >= 0 ? "1" : "-1";
+        const char *expected = count_descriptors() >= 0 ? "1" : "-1";
         if (status != APR_SUCCESS || done.exitcode != 0 || strcmp(done.output, expected) != 0)
             atomic_fetch_add(&faults, 1);
         mproc_completed_clear(&done);
