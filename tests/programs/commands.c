@@ -18,11 +18,9 @@
 #include <apr_thread_proc.h>
 #include <apr_time.h>
 
-#ifdef _WIN32
-#include <windows.h>
-#endif
-
 #include <mproc/mproc.h>
+
+#include "support/support.h"
 
 static const char *self;
 static apr_pool_t *pool;
@@ -170,40 +168,10 @@ static int use_handles(char **arguments)
     return 0;
 }
 
-#ifdef _WIN32
-/** How many pipes are open beside the standard streams: the system opens much else. A handle keeps its number here. */
-static int count_open(void)
-{
-    enum { STEP = 4, LAST = 1 << 14 };
-    static const DWORD standard[] = {STD_INPUT_HANDLE, STD_OUTPUT_HANDLE, STD_ERROR_HANDLE};
-    int count = 0;
-    for (intptr_t number = STEP; number <= LAST; number += STEP) {
-        int is_standard = 0;
-        for (int i = 0; i < 3; i++)
-            is_standard |= GetStdHandle(standard[i]) == (HANDLE)number;
-        count += !is_standard && GetNamedPipeInfo((HANDLE)number, NULL, NULL, NULL, NULL);
-    }
-    return count;
-}
-#else
-/** How many descriptors are open beside the standard streams, where the system shows that in a folder; or -1. */
-static int count_open(void)
-{
-    apr_dir_t *folder;
-    apr_finfo_t entry;
-    int count = 0;
-    if (apr_dir_open(&folder, "/proc/self/fd", pool) != APR_SUCCESS)
-        return -1;
-    while (apr_dir_read(&entry, APR_FINFO_NAME, folder) == APR_SUCCESS)
-        count += entry.name[0] != '.' && atoi(entry.name) > 2;
-    return count - 1; /* without the folder's own */
-}
-#endif
-
 static int count_handles(char **arguments)
 {
     (void)arguments;
-    say("%d", count_open());
+    say("%d", count_given());
     return 0;
 }
 
@@ -237,7 +205,7 @@ static const struct {
     {"--stubborn", be_stubborn, 0},     /* ignore SIGTERM, say "ready", and sleep */
     {"--close-input", close_input, 0},  /* close standard input, say "closed", and sleep a little */
     {"--handles", use_handles, 1},      /* NUMBER...: write its own number to each handle */
-    {"--count", count_handles, 0},      /* descriptors, or pipes, open beside the standard streams; -1: unknown */
+    {"--count", count_handles, 0},      /* the descriptors or handles that it was given; -1: unknown */
     {"--complain", complain, 2},        /* N TEXT: write it to standard error, and end with this exit code */
     {"--say", say_text, 1},             /* TEXT: write it to standard output */
 };
