@@ -567,8 +567,13 @@ static const char *make_folder(void)
 {
     const char *temporary;
     assert_int_equal(apr_temp_dir_get(&temporary, test_pool()), APR_SUCCESS);
-    snprintf(folder, sizeof folder, "%s/mproc test %d & more", temporary, sys_getpid());
-    assert_int_equal(apr_dir_make(folder, APR_OS_DEFAULT, test_pool()), APR_SUCCESS);
+    /* Process ids come again, and a test that failed leaves its folder. */
+    apr_status_t status = APR_EEXIST;
+    for (int i = 0; APR_STATUS_IS_EEXIST(status); i++) {
+        snprintf(folder, sizeof folder, "%s/mproc test %d.%d & more", temporary, sys_getpid(), i);
+        status = apr_dir_make(folder, APR_OS_DEFAULT, test_pool());
+    }
+    assert_int_equal(status, APR_SUCCESS);
     return folder;
 }
 
