@@ -24,8 +24,9 @@ static apr_status_t enter(subprocess_t **subprocess, mproc_subprocess_t *handle,
 /** Close the input if another thread wants that, unless a third one has the turn, and will. */
 static void close_if_wanted(subprocess_t *subprocess)
 {
-    while (atomic_load(&subprocess->is_input_to_close) && subprocess->flow.input &&
+    while (atomic_load(&subprocess->is_input_to_close) &&
            turn_take(&subprocess->turn, &subprocess->closable, 0) == APR_SUCCESS) {
+        atomic_store(&subprocess->is_input_to_close, 0);
         flow_close_input(&subprocess->flow);
         turn_give(&subprocess->turn);
     }
