@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <spawn.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -78,4 +79,22 @@ void helper_serve(double (*measure)(const char *what, int count))
     printf("ready\n");
     while (fgets(line, sizeof line, stdin) && sscanf(line, "%127s %d", what, &count) == 2)
         printf("%.3f\n", measure(what, count));
+}
+
+int helper_touch_memory(size_t size)
+{
+    if (size == 0)
+        return 0;
+    void *mapped = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (mapped == MAP_FAILED) {
+        perror("memory for the large parent");
+        return -1;
+    }
+#if defined(MADV_NOHUGEPAGE)
+    /* What a process touches over time is in small pages mostly; a single large mapping could get huge ones. */
+    madvise(mapped, size, MADV_NOHUGEPAGE);
+#endif
+    for (size_t i = 0; i < size; i += 4096)
+        ((volatile unsigned char *)mapped)[i] = 1;
+    return 0;
 }

@@ -34,4 +34,7 @@ void helper_close(helper_t *helper);
 /** Be a helper: answer requests by `measure` until there are no more. The value 0 stands for a failure. */
 void helper_serve(double (*measure)(const char *what, int count));
 
+/** Be a large process: have so many bytes of touched memory, in small pages; 0, or -1 after saying why not. */
+int helper_touch_memory(size_t size);
+
 #endif

@@ -24,7 +24,10 @@ double measure_now(void)
 
 static int explain(const char *program)
 {
-    fprintf(stderr, "usage: %s [--rounds N] [--ops N] [--parent-mib N] [--csv FILE] [--only P1,P2]\n", program);
+    fprintf(stderr,
+            "usage: %s [--rounds N] [--ops N] [--parent-mib N] [--data-mib N] [--csv FILE] "
+            "[--only P1,P2]\n",
+            program);
     return -1;
 }
 
@@ -38,6 +41,7 @@ int measure_parse(measure_options_t *options, int argc, char **argv)
         {"--rounds", &options->rounds, NULL},
         {"--ops", &options->operations, NULL},
         {"--parent-mib", &options->parent_mib, NULL},
+        {"--data-mib", &options->data_mib, NULL},
         {"--csv", NULL, &options->csv},
         {"--only", NULL, &options->only},
     };
@@ -70,6 +74,11 @@ static int is_selected(const char *list, const char *id)
             return 1;
     }
     return !list;
+}
+
+int measure_is_wanted(const measure_options_t *options, const char *id)
+{
+    return is_selected(options->only, id);
 }
 
 /* ---- Statistics -------------------------------------------------------------------------------------------------- */

@@ -52,12 +52,16 @@ typedef struct measure_options_t {
     int rounds;
     int operations; /**< of one subject in one round */
     int parent_mib; /**< size of the large parent */
+    int data_mib;   /**< size of what goes to a program and comes back */
     const char *csv;
     const char *only; /**< "P1,P3": the lines to measure; NULL for all */
 } measure_options_t;
 
 /** Read the command line over the defaults in *options; 0, or -1 after saying how it is used. */
 int measure_parse(measure_options_t *options, int argc, char **argv);
+
+/** Whether the lines with an id are to be measured. */
+int measure_is_wanted(const measure_options_t *options, const char *id);
 
 /** The monotonic clock, in microseconds. */
 double measure_now(void);

@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #include <mproc/mproc.h>
 
@@ -100,26 +99,10 @@ static double measure_task(const char *what, int count)
     return 0;
 }
 
-static int touch_memory(size_t size)
-{
-    void *mapped = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (mapped == MAP_FAILED) {
-        perror("memory for the large parent");
-        return -1;
-    }
-#if defined(MADV_NOHUGEPAGE)
-    /* What a process touches over time is in small pages mostly; a single large mapping could get huge ones. */
-    madvise(mapped, size, MADV_NOHUGEPAGE);
-#endif
-    for (size_t i = 0; i < size; i += 4096)
-        ((volatile unsigned char *)mapped)[i] = 1;
-    return 0;
-}
-
 static int be_large_parent(const char *mib)
 {
     start_libuv_load();
-    if (forkserver_reference_open(path) != 0 || touch_memory(strtoul(mib, NULL, 10) << 20) != 0)
+    if (forkserver_reference_open(path) != 0 || helper_touch_memory(strtoul(mib, NULL, 10) << 20) != 0)
         return 1;
     helper_serve(measure_task);
     forkserver_reference_close();

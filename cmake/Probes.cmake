@@ -4,6 +4,7 @@
 # private header mproc_config.h: the only thing an #if in src/posix and
 # src/win32 may test.
 
+include(CheckCSourceCompiles)
 include(CheckSymbolExists)
 include(CheckLibraryExists)
 include(CMakePushCheckState)
@@ -25,6 +26,20 @@ if(NOT WIN32)
   probe(SIGRTMAX           SIGRTMAX             signal.h)
   probe(NSGETENVIRON       _NSGetEnviron        crt_externs.h)
   probe(LIBC_SINGLE_THREADED __libc_single_threaded sys/single_threaded.h)
+
+  # A call of the kernel that goes on in both processes needs machine code. The sanitizers need to know of vforks.
+  check_c_source_compiles("
+    #include <features.h>
+    #if !defined(__linux__) || !defined(__x86_64__) || !defined(__LP64__) || !defined(__GNUC__)
+    #error another machine
+    #elif defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+    #error a sanitizer
+    #elif defined(__has_feature)
+    #if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || __has_feature(memory_sanitizer)
+    #error a sanitizer
+    #endif
+    #endif
+    int main(void) { return 0; }" MPROC_HAVE_X86_64_CLONE3)
 
   # Descriptors
   probe(PIPE2              pipe2                fcntl.h unistd.h)

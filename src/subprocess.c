@@ -42,22 +42,20 @@ void subprocess_release(subprocess_t *subprocess)
 static void destroy(void *object)
 {
     subprocess_t *subprocess = object;
+    flow_close(&subprocess->flow);
+    free(subprocess->name);
     if (subprocess->owner == sys_getpid()) {
         process_lock();
         subprocess_settle(subprocess);
-        if (subprocess->link)
-            subprocess_leave(subprocess->os);
+        const int is_running = subprocess->link != NULL;
+        if (is_running)
+            subprocess_leave(subprocess);
         else
             sys_process_close(subprocess->os);
-        if (subprocess->link) {
-            *subprocess->link = subprocess->next;
-            if (subprocess->next)
-                subprocess->next->link = subprocess->link;
-        }
         process_unlock();
+        if (is_running)
+            return;
     }
-    flow_close(&subprocess->flow);
-    free(subprocess->name);
     free(subprocess);
 }
 
@@ -86,6 +84,7 @@ static void wake(void *object)
 void subprocess_close_all(void)
 {
     handle_close_all(HANDLE_SUBPROCESS, is_own, wake);
+    subprocess_sweep();
     subprocess_drop_left();
 }
 
@@ -227,7 +226,7 @@ apr_status_t subprocess_start(subprocess_t **subprocess, const char *const *args
         return status;
     }
     made->flow = streams->flow;
-    made->had_input = opts->input != NULL;
+    made->flow.is_to_close = &made->is_input_to_close;
     made->is_detached = opts->detached != 0;
     made->grace = opts->grace ? opts->grace : MPROC_SECONDS(1);
     memset(&streams->flow, 0, sizeof streams->flow);

@@ -10,13 +10,8 @@
 /* Those that were started and not seen to have ended; guarded by process_lock(). */
 static subprocess_t *running;
 
-/* Detached ones whose handles were closed while they ran. */
-typedef struct left_t {
-    sys_process_t *os;
-    struct left_t *next;
-} left_t;
-
-static left_t *left;
+/* Detached ones whose handles were closed while they ran; the system's part is all that they have. */
+static subprocess_t *left;
 
 void subprocess_add(subprocess_t *subprocess)
 {
@@ -33,25 +28,25 @@ void subprocess_forget(void)
     left = NULL;
 }
 
-void subprocess_leave(sys_process_t *os)
+void subprocess_leave(subprocess_t *subprocess)
 {
-    left_t *one = malloc(sizeof *one);
-    if (!one) {
-        sys_process_close(os);
-        return;
+    if (subprocess->link) {
+        *subprocess->link = subprocess->next;
+        if (subprocess->next)
+            subprocess->next->link = subprocess->link;
     }
-    one->os = os;
-    one->next = left;
-    left = one;
+    subprocess->next = left;
+    left = subprocess;
 }
 
-void subprocess_sweep(void)
+/** Forget those that have ended, or all of them. */
+static void sweep(int all)
 {
     process_lock();
-    for (left_t **at = &left; *at;) {
-        left_t *one = *at;
+    for (subprocess_t **at = &left; *at;) {
+        subprocess_t *one = *at;
         sys_exit_t end;
-        if (sys_process_reap(&end, one->os) == APR_TIMEUP) {
+        if (sys_process_reap(&end, one->os) == APR_TIMEUP && !all) {
             at = &one->next;
             continue;
         }
@@ -62,16 +57,14 @@ void subprocess_sweep(void)
     process_unlock();
 }
 
+void subprocess_sweep(void)
+{
+    sweep(0);
+}
+
 void subprocess_drop_left(void)
 {
-    process_lock();
-    while (left) {
-        left_t *one = left;
-        left = one->next;
-        sys_process_close(one->os);
-        free(one);
-    }
-    process_unlock();
+    sweep(1);
 }
 
 /* ---- How they end ------------------------------------------------------------------------------------------------ */
@@ -101,8 +94,17 @@ int subprocess_has_ended(subprocess_t *subprocess)
     return has_ended;
 }
 
-/** Wait for the end; the status has no text. */
-static apr_status_t wait_for(subprocess_t *subprocess, sys_time_t deadline)
+int subprocess_is_over(subprocess_t *subprocess)
+{
+    process_lock();
+    subprocess_settle(subprocess);
+    const int has_ended = subprocess->has_ended;
+    const int is_held = subprocess->stoppers > 0;
+    process_unlock();
+    return has_ended || (is_held && sys_wait(sys_process_sentinel(subprocess->os), 0) == APR_SUCCESS);
+}
+
+apr_status_t subprocess_wait(subprocess_t *subprocess, sys_time_t deadline)
 {
     while (!subprocess_has_ended(subprocess)) {
         const apr_status_t status = sys_wait(sys_process_sentinel(subprocess->os), deadline);
@@ -118,6 +120,36 @@ static apr_status_t wait_for(subprocess_t *subprocess, sys_time_t deadline)
     return APR_SUCCESS;
 }
 
+/** Wait with an event to be woken by: a detached program can be closed meanwhile. */
+static apr_status_t wait_or_be_closed(subprocess_t *subprocess, const waiter_t *waiter, sys_time_t deadline)
+{
+    closable_t *closable = &subprocess->closable;
+    apr_status_t status = APR_SUCCESS;
+    atomic_fetch_add(&closable->waiters, 1);
+    while (status == APR_SUCCESS && !subprocess_is_over(subprocess)) {
+        size_t ready;
+        sys_wait_t items[] = {{SYS_WAIT_HANDLE, sys_process_sentinel(subprocess->os), NULL, 0},
+                              {SYS_WAIT_HANDLE, waiter->event.sentinel, NULL, 0}};
+        status = atomic_load(&closable->is_closed) ? MPROC_ECLOSED : sys_wait_any(items, 2, &ready, deadline);
+    }
+    atomic_fetch_sub(&closable->waiters, 1);
+    return status;
+}
+
+/** Wait for a public function; the status has no text. */
+static apr_status_t wait_in_call(subprocess_t *subprocess, sys_time_t deadline)
+{
+    waiter_t *waiter;
+    if (deadline != 0 && !subprocess_is_over(subprocess) &&
+        waiter_begin(&waiter, &subprocess->closable) == APR_SUCCESS) {
+        const apr_status_t status = wait_or_be_closed(subprocess, waiter, deadline);
+        waiter_end(waiter);
+        if (status != APR_SUCCESS)
+            return status;
+    }
+    return subprocess_wait(subprocess, deadline);
+}
+
 apr_status_t mproc_subprocess_wait(mproc_subprocess_t *handle, apr_interval_time_t timeout)
 {
     static const char call[] = "mproc_subprocess_wait";
@@ -125,9 +157,11 @@ apr_status_t mproc_subprocess_wait(mproc_subprocess_t *handle, apr_interval_time
     apr_status_t status = subprocess_acquire(&subprocess, handle, call);
     if (status != APR_SUCCESS)
         return status;
-    status = wait_for(subprocess, timeout == 0 ? 0 : process_deadline(timeout));
+    status = wait_in_call(subprocess, timeout == 0 ? 0 : process_deadline(timeout));
     if (status == APR_TIMEUP)
         mproc_fail(status, "%s: '%.200s' (pid %d) still runs", call, subprocess->name, subprocess->pid);
+    else if (status == MPROC_ECLOSED)
+        mproc_fail(status, "%s: another thread has closed '%.200s' (pid %d)", call, subprocess->name, subprocess->pid);
     else if (status != APR_SUCCESS)
         status =
             mproc_fail(status, "%s: '%.200s' (pid %d) cannot be waited for", call, subprocess->name, subprocess->pid);
@@ -140,8 +174,10 @@ static apr_status_t get_end(subprocess_t *subprocess, sys_exit_t *end, const voi
 {
     if (!where)
         return mproc_fail(APR_EINVAL, "%s: nowhere to store it: it is NULL", call);
-    if (!subprocess_has_ended(subprocess))
+    if (!subprocess_is_over(subprocess))
         return mproc_fail(MPROC_ESTATE, "%s: '%.200s' (pid %d) still runs", call, subprocess->name, subprocess->pid);
+    /* Who stops it lets it be seen in a moment. */
+    subprocess_wait(subprocess, SYS_NEVER);
     *end = subprocess->end;
     if (end->known == SYS_END_UNKNOWN)
         return mproc_fail(MPROC_EEXITUNKNOWN,
@@ -184,7 +220,7 @@ int mproc_subprocess_is_alive(mproc_subprocess_t *handle)
     subprocess_t *subprocess;
     if (subprocess_acquire(&subprocess, handle, "mproc_subprocess_is_alive") != APR_SUCCESS)
         return 0;
-    const int is_alive = !subprocess_has_ended(subprocess);
+    const int is_alive = !subprocess_is_over(subprocess);
     subprocess_release(subprocess);
     mproc_forget_error();
     return is_alive;
@@ -233,41 +269,73 @@ apr_status_t mproc_subprocess_send_signal(mproc_subprocess_t *handle, int number
     return send_to_handle(handle, number, "mproc_subprocess_send_signal");
 }
 
+/** Ask one to end, with process_lock() held. */
+static void ask(subprocess_t *subprocess)
+{
+    subprocess_settle(subprocess);
+    if (!subprocess->has_ended && !subprocess->is_asked)
+        sys_program_signal_all(subprocess->os, SYS_TERMINATE);
+    subprocess->is_asked = 1;
+}
+
 void subprocess_ask(subprocess_t *subprocess)
 {
     process_lock();
-    subprocess_settle(subprocess);
-    if (!subprocess->has_ended)
-        sys_program_signal_all(subprocess->os, SYS_TERMINATE);
+    ask(subprocess);
     process_unlock();
 }
 
-apr_status_t subprocess_stop(subprocess_t *subprocess, apr_interval_time_t grace)
+void subprocess_hold(subprocess_t *subprocess)
 {
     process_lock();
     subprocess_settle(subprocess);
-    const int has_ended = subprocess->has_ended;
-    if (!has_ended)
-        subprocess->stoppers++;
+    subprocess->stoppers++;
     process_unlock();
-    if (has_ended)
-        return APR_SUCCESS;
-    const sys_handle_t sentinel = sys_process_sentinel(subprocess->os);
-    apr_status_t status = APR_SUCCESS;
-    if (grace != 0) {
-        status = sys_program_signal_all(subprocess->os, SYS_TERMINATE);
-        if (status == APR_SUCCESS)
-            status = sys_wait(sentinel, process_deadline(grace));
-    }
-    if (status == APR_SUCCESS || status == APR_TIMEUP)
-        status = sys_program_signal_all(subprocess->os, SYS_KILL);
-    if (status == APR_SUCCESS)
-        status = sys_wait(sentinel, SYS_NEVER);
+}
+
+void subprocess_let_go(subprocess_t *subprocess)
+{
     process_lock();
     subprocess->stoppers--;
     subprocess_settle(subprocess);
     process_unlock();
+}
+
+apr_status_t subprocess_kill_held(subprocess_t *subprocess)
+{
+    process_lock();
+    const int has_ended = subprocess->has_ended;
+    process_unlock();
+    if (has_ended)
+        return APR_SUCCESS;
+    const apr_status_t status = sys_program_signal_all(subprocess->os, SYS_KILL);
+    return status == APR_SUCCESS ? sys_wait(sys_process_sentinel(subprocess->os), SYS_NEVER) : status;
+}
+
+/** Ask one that is held to end, unless that was done, and give it time; APR_SUCCESS: the rest can be killed. */
+static apr_status_t ask_and_wait(subprocess_t *subprocess, apr_interval_time_t grace)
+{
+    process_lock();
+    const int is_to_ask = !subprocess->has_ended && !subprocess->is_asked;
+    process_unlock();
+    const apr_status_t status = is_to_ask ? sys_program_signal_all(subprocess->os, SYS_TERMINATE) : APR_SUCCESS;
+    /* However the wait ends, the time for its end is over. */
+    if (status == APR_SUCCESS)
+        sys_wait(sys_process_sentinel(subprocess->os), process_deadline(grace));
     return status;
+}
+
+apr_status_t subprocess_stop(subprocess_t *subprocess, apr_interval_time_t grace)
+{
+    if (subprocess_has_ended(subprocess))
+        return APR_SUCCESS;
+    subprocess_hold(subprocess);
+    apr_status_t status = grace == 0 ? APR_SUCCESS : ask_and_wait(subprocess, grace);
+    if (status == APR_SUCCESS)
+        status = subprocess_kill_held(subprocess);
+    subprocess_let_go(subprocess);
+    /* Others who stop it let its end be seen as soon as they have. */
+    return status == APR_SUCCESS ? subprocess_wait(subprocess, SYS_NEVER) : status;
 }
 
 apr_status_t mproc_subprocess_stop(mproc_subprocess_t *handle, apr_interval_time_t grace)
@@ -284,8 +352,17 @@ apr_status_t mproc_subprocess_stop(mproc_subprocess_t *handle, apr_interval_time
     return status;
 }
 
+/** What is left of a program's grace, with process_lock() held; those that were asked were so at that time at last. */
+static apr_interval_time_t grace_left(const subprocess_t *subprocess, sys_time_t asked)
+{
+    const sys_time_t gone = sys_now() - asked;
+    if (!subprocess->is_asked || subprocess->grace < 0)
+        return subprocess->grace;
+    return gone < subprocess->grace ? subprocess->grace - gone : 0;
+}
+
 /** Get one that runs and is to be ended, to be released by the caller; those that are asked already come later. */
-static subprocess_t *next_running(void)
+static subprocess_t *next_running(apr_interval_time_t *grace, sys_time_t asked)
 {
     subprocess_t *found = NULL;
     process_lock();
@@ -294,20 +371,26 @@ static subprocess_t *next_running(void)
         if (!one->is_detached && handle_acquire(&object, one->handle, HANDLE_SUBPROCESS) == APR_SUCCESS)
             found = one;
     }
+    if (found)
+        *grace = grace_left(found, asked);
     process_unlock();
     return found;
 }
 
 void subprocess_end_all(void)
 {
+    const sys_time_t begin = sys_now();
+    apr_interval_time_t grace;
     /* All are asked first, so that their graces run side by side. */
     process_lock();
-    for (subprocess_t *one = running; one; one = one->next)
-        if (!one->is_detached && !one->has_ended)
-            sys_program_signal_all(one->os, SYS_TERMINATE);
+    for (subprocess_t *one = running, *next; one; one = next) {
+        next = one->next;
+        if (!one->is_detached)
+            ask(one);
+    }
     process_unlock();
-    for (subprocess_t *one; (one = next_running()) != NULL; subprocess_release(one)) {
-        if (subprocess_stop(one, one->grace) == APR_SUCCESS)
+    for (subprocess_t *one; (one = next_running(&grace, begin)) != NULL; subprocess_release(one)) {
+        if (subprocess_stop(one, grace) == APR_SUCCESS)
             continue;
         /* It is not ours to end (another user's by now): it is not asked again. */
         process_lock();

@@ -39,15 +39,17 @@ void flow_close(flow_t *flow)
     memset(flow, 0, sizeof *flow);
 }
 
-apr_status_t flow_add_input(flow_t *flow, const void *data, size_t size)
+apr_status_t flow_add_input(flow_t *flow, const void *data, size_t size, int is_kept)
 {
     if (size == 0)
         return APR_SUCCESS;
-    unsigned char *copy = malloc(size);
-    if (!copy)
+    unsigned char *bytes = is_kept ? (unsigned char *)(uintptr_t)data : malloc(size);
+    if (!bytes)
         return APR_ENOMEM;
-    memcpy(copy, data, size);
-    flow->pending = copy;
+    if (!is_kept)
+        memcpy(bytes, data, size);
+    flow->pending = bytes;
+    flow->is_borrowed = is_kept;
     flow->pending_size = size;
     flow->pending_done = 0;
     return APR_SUCCESS;
@@ -63,7 +65,7 @@ static int has_pending(const flow_t *flow)
 /** Write what there is room for; a program that does not want its input is no failure. */
 static apr_status_t write_pending(flow_t *flow)
 {
-    while (has_pending(flow)) {
+    for (int i = 0; has_pending(flow) && i < PIECES_PER_ROUND; i++) {
         size_t done;
         const apr_status_t status = sys_channel_write(flow->input, flow->pending + flow->pending_done,
                                                       flow->pending_size - flow->pending_done, &done);
@@ -76,7 +78,8 @@ static apr_status_t write_pending(flow_t *flow)
         }
         flow->pending_done += done;
     }
-    if (flow->is_closing && flow->input)
+    const int is_closing = flow->is_closing || (flow->is_to_close && atomic_load(flow->is_to_close));
+    if (is_closing && flow->input && !has_pending(flow))
         flow_close_input(flow);
     return APR_SUCCESS;
 }
@@ -159,7 +162,7 @@ static apr_status_t wait_for_more(const flow_t *flow, subprocess_t *const *proce
         if (flow->outputs[i].channel)
             items[used++] = (sys_wait_t){SYS_WAIT_CHANNEL, SYS_NO_HANDLE, flow->outputs[i].channel, 0};
     for (size_t i = 0; i < count; i++) {
-        if (!subprocess_has_ended(processes[i]))
+        if (!subprocess_is_over(processes[i]))
             items[used++] = (sys_wait_t){SYS_WAIT_HANDLE, sys_process_sentinel(processes[i]->os), NULL, 0};
         else if (ended-- == 0)
             return APR_SUCCESS;
@@ -173,7 +176,7 @@ static size_t count_ended(subprocess_t *const *processes, size_t count)
 {
     size_t ended = 0;
     for (size_t i = 0; i < count; i++)
-        ended += subprocess_has_ended(processes[i]) != 0;
+        ended += subprocess_is_over(processes[i]) != 0;
     return ended;
 }
 
@@ -197,7 +200,7 @@ static apr_status_t move_until(flow_t *flow, subprocess_t *const *processes, siz
             return APR_SUCCESS;
         if (atomic_load(&closable->is_closed))
             return MPROC_ECLOSED;
-        if (!is_empty && (deadline == 0 || (deadline != SYS_NEVER && sys_now() >= deadline)))
+        if (deadline == 0 || (deadline != SYS_NEVER && sys_now() >= deadline))
             return APR_TIMEUP;
         status = is_empty ? wait_for_more(flow, processes, count, ended, waiter, items, deadline) : APR_SUCCESS;
         if (status != APR_SUCCESS)
@@ -236,8 +239,14 @@ static char *take(gathered_t *gathered, size_t *size)
     memmove(data, data + gathered->begin, *size);
     data[*size] = '\0';
     gathered->data = NULL;
-    gathered->begin = gathered->end = gathered->room = 0;
-    return data;
+    gathered->begin = gathered->end = gathered->room = gathered->searched = 0;
+    /* Callers may keep many, and most are small. To shrink a large piece of memory would not make it a small one. */
+    char *smaller = *size < READ_SIZE ? malloc(*size + 1) : NULL;
+    if (!smaller)
+        return data;
+    memcpy(smaller, data, *size + 1);
+    free(data);
+    return smaller;
 }
 
 apr_status_t flow_take(flow_t *flow, mproc_completed_t *completed)

@@ -22,6 +22,7 @@ typedef struct gathered_t {
     unsigned char *data; /* what was not taken yet lies from begin to end */
     size_t begin;
     size_t end;
+    size_t searched; /* there is no line feed in so many of the first bytes of it */
     size_t room;
     size_t most; /* keep no more than this; 0: all */
     int is_cut;
@@ -31,7 +32,8 @@ typedef struct gathered_t {
 typedef struct flow_t {
     sys_channel_t *input; /* NULL: no pipe, or closed */
     int is_input_pipe;
-    int is_closing; /* the input is closed when all is written */
+    int is_closing;                 /* the input is closed when all is written */
+    const _Atomic int *is_to_close; /* another thread wants that; NULL: none can */
     unsigned char *pending;
     size_t pending_size;
     size_t pending_done;
@@ -49,13 +51,14 @@ typedef struct subprocess_t {
     /* One thread at a time moves data. */
     turn_t turn;
     closable_t closable;
-    int had_input;
+    _Atomic int is_input_to_close; /* whoever has the turn does it */
     flow_t flow;
 
     /* Guarded by process_lock(). */
     sys_process_t *os;
     int pid;
     int has_ended;
+    int is_asked; /* to end, so that it is not asked again: many a program takes that for a second wish */
     int stoppers; /* threads that end its group: its number must stay taken, so it is not reaped */
     sys_exit_t end;
     struct subprocess_t *next; /* of those that run */
@@ -74,6 +77,7 @@ void subprocess_release(subprocess_t *subprocess);
 typedef struct subprocess_streams_t {
     sys_stdio_t stdio[3];
     sys_handle_t opened[3]; /* what of it is to be closed when the program has it */
+    int is_input_kept;      /* the caller keeps its input until all is written: no copy */
     flow_t flow;
 } subprocess_streams_t;
 
@@ -116,8 +120,8 @@ typedef int (*flow_goal_t)(flow_t *flow, int is_over, const void *context);
 apr_status_t flow_move(flow_t *flow, subprocess_t *const *processes, size_t count, flow_goal_t has_reached,
                        const void *context, closable_t *closable, sys_time_t deadline);
 
-/** Take over bytes to be written, a copy of them. */
-apr_status_t flow_add_input(flow_t *flow, const void *data, size_t size);
+/** Take over bytes to be written: a copy of them, unless the caller keeps them until they are. */
+apr_status_t flow_add_input(flow_t *flow, const void *data, size_t size, int is_kept);
 
 /** Close the input; what was not written is forgotten. */
 void flow_close_input(flow_t *flow);
@@ -135,6 +139,19 @@ int flow_is_over(flow_t *flow, int is_over, const void *context);
 
 /* ---- subprocess_end.c -------------------------------------------------------------------------------------------- */
 
+/** Between these two a program's end is not taken note of, so that its group can still be signalled. */
+void subprocess_hold(subprocess_t *subprocess);
+void subprocess_let_go(subprocess_t *subprocess);
+
+/** Kill a program that is held, and its group: APR_SUCCESS when it has ended, or why it still runs; without a text. */
+apr_status_t subprocess_kill_held(subprocess_t *subprocess);
+
+/** Whether a program has ended, also if somebody holds it. */
+int subprocess_is_over(subprocess_t *subprocess);
+
+/** Wait for the end: APR_SUCCESS, APR_TIMEUP, or why it cannot be waited for; without a text. */
+apr_status_t subprocess_wait(subprocess_t *subprocess, sys_time_t deadline);
+
 /** Notice the end of a program; with process_lock() held. */
 void subprocess_settle(subprocess_t *subprocess);
 
@@ -144,7 +161,7 @@ int subprocess_has_ended(subprocess_t *subprocess);
 /** Add to the running ones; with process_lock() held. */
 void subprocess_add(subprocess_t *subprocess);
 
-/** Ask a program and its group to end. */
+/** Ask a program and its group to end; subprocess_stop() does not ask again then. */
 void subprocess_ask(subprocess_t *subprocess);
 
 /** End a program and its group: APR_SUCCESS, or why it still runs; without a text. */
@@ -163,6 +180,6 @@ void subprocess_sweep(void);
 void subprocess_drop_left(void);
 
 /** Let a detached program's end be seen by subprocess_sweep(); with process_lock() held. */
-void subprocess_leave(sys_process_t *os);
+void subprocess_leave(subprocess_t *subprocess);
 
 #endif

@@ -79,6 +79,7 @@ static void join_flow(flow_t *all, flow_t *one)
         all->pending = one->pending;
         all->pending_size = one->pending_size;
         all->pending_done = one->pending_done;
+        all->is_borrowed = one->is_borrowed;
     }
     for (int i = 0; i < 2; i++)
         if (one->outputs[i].is_pipe)
@@ -90,7 +91,8 @@ static void join_flow(flow_t *all, flow_t *one)
 static apr_status_t add(pipeline_t *pipeline, const char *const *args, const mproc_subprocess_opts_t *opts,
                         links_t *links, int is_last, const char *call)
 {
-    subprocess_streams_t streams = {.opened = {SYS_NO_HANDLE, SYS_NO_HANDLE, SYS_NO_HANDLE}};
+    /* The call that runs programs does not return before all is written, or forgotten. */
+    subprocess_streams_t streams = {.opened = {SYS_NO_HANDLE, SYS_NO_HANDLE, SYS_NO_HANDLE}, .is_input_kept = 1};
     mproc_subprocess_opts_t own = *opts;
     const int is_shared = opts->standard_error.kind == MPROC_STDIO_PIPE;
     apr_status_t status = connect_one(&streams, &own, links, is_last, call);
@@ -145,18 +147,26 @@ static int code_of(const pipeline_t *pipeline)
     return 0;
 }
 
-/** End all at once, those who run by force if that is what it takes. */
-static void stop_all(const pipeline_t *pipeline, apr_interval_time_t grace)
+/** End all at once, those who run by force if that is what it takes; what they still write is read meanwhile. */
+static void stop_all(pipeline_t *pipeline, apr_interval_time_t grace)
 {
-    const sys_time_t deadline = process_deadline(grace);
+    subprocess_t *const *processes = pipeline->processes;
     for (size_t i = 0; i < pipeline->count; i++)
-        subprocess_ask(pipeline->processes[i]);
-    for (size_t i = 0; i < pipeline->count; i++) {
-        const sys_time_t now = sys_now();
-        subprocess_stop(pipeline->processes[i], deadline == SYS_NEVER ? MPROC_FOREVER
-                                                : deadline > now      ? deadline - now
-                                                                      : 0);
+        subprocess_hold(processes[i]);
+    if (grace != 0) {
+        const sys_time_t deadline = process_deadline(grace);
+        for (size_t i = 0; i < pipeline->count; i++)
+            subprocess_ask(processes[i]);
+        const apr_status_t status =
+            flow_move(&pipeline->flow, processes, pipeline->count, flow_is_over, NULL, &pipeline->closable, deadline);
+        /* Where nothing can be moved, they have their time all the same. */
+        for (size_t i = 0; i < pipeline->count && status != APR_SUCCESS && status != APR_TIMEUP; i++)
+            sys_wait(sys_process_sentinel(processes[i]->os), deadline);
     }
+    for (size_t i = 0; i < pipeline->count; i++)
+        subprocess_kill_held(processes[i]);
+    for (size_t i = 0; i < pipeline->count; i++)
+        subprocess_let_go(processes[i]);
 }
 
 /** Run all to their ends, and close them; the status has its text. */
@@ -275,7 +285,10 @@ static apr_status_t check(apr_status_t status, const mproc_completed_t *complete
     size_t size = completed->error_output ? completed->error_output_size : 0;
     while (size > 0 && strchr("\r\n", completed->error_output[size - 1]))
         size--;
-    const size_t shown = size < TAIL ? size : TAIL;
+    size_t shown = size < TAIL ? size : TAIL;
+    /* Not from the middle of a character on. */
+    while (shown > 0 && shown < size && ((unsigned char)completed->error_output[size - shown] & 0xc0) == 0x80)
+        shown--;
     return mproc_fail(MPROC_EEXITCODE, "%s: '%.200s' has ended with exit code %d%s%.*s", call, args[0],
                       completed->exitcode, shown ? ": " : "", (int)shown,
                       shown ? completed->error_output + size - shown : "");

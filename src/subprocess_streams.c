@@ -116,7 +116,8 @@ apr_status_t streams_open(subprocess_streams_t *streams, const mproc_subprocess_
         if (status != APR_SUCCESS)
             return status;
     }
-    if (flow_add_input(&streams->flow, opts->input, streams->flow.input ? opts->input_size : 0) != APR_SUCCESS)
+    const size_t input_size = streams->flow.input ? opts->input_size : 0;
+    if (flow_add_input(&streams->flow, opts->input, input_size, streams->is_input_kept) != APR_SUCCESS)
         return mproc_fail(APR_ENOMEM, "%s: no memory for %zu bytes of input", call, opts->input_size);
     return APR_SUCCESS;
 }

@@ -21,9 +21,21 @@ static apr_status_t enter(subprocess_t **subprocess, mproc_subprocess_t *handle,
     return status;
 }
 
+/** Close the input if another thread wants that, unless a third one has the turn, and will. */
+static void close_if_wanted(subprocess_t *subprocess)
+{
+    while (atomic_load(&subprocess->is_input_to_close) &&
+           turn_take(&subprocess->turn, &subprocess->closable, 0) == APR_SUCCESS) {
+        atomic_store(&subprocess->is_input_to_close, 0);
+        flow_close_input(&subprocess->flow);
+        turn_give(&subprocess->turn);
+    }
+}
+
 static void leave(subprocess_t *subprocess)
 {
     turn_give(&subprocess->turn);
+    close_if_wanted(subprocess);
     subprocess_release(subprocess);
 }
 
@@ -96,13 +108,18 @@ apr_status_t mproc_subprocess_close_input(mproc_subprocess_t *handle)
 {
     static const char call[] = "mproc_subprocess_close_input";
     subprocess_t *subprocess;
-    apr_status_t status = enter(&subprocess, handle, SYS_NEVER, call);
+    apr_status_t status = subprocess_acquire(&subprocess, handle, call);
     if (status != APR_SUCCESS)
         return status;
-    if (!subprocess->flow.is_input_pipe)
+    if (subprocess->flow.is_input_pipe) {
+        /* Whoever has the turn may wait for what the program writes when it sees the end of its input. */
+        atomic_store(&subprocess->is_input_to_close, 1);
+        closable_wake(&subprocess->closable);
+        close_if_wanted(subprocess);
+    } else {
         status = mproc_fail(MPROC_ESTATE, "%s: standard input of '%.200s' is no pipe", call, subprocess->name);
-    flow_close_input(&subprocess->flow);
-    leave(subprocess);
+    }
+    subprocess_release(subprocess);
     return status;
 }
 
@@ -152,6 +169,7 @@ apr_status_t mproc_subprocess_read(mproc_subprocess_t *handle, mproc_output_t ou
             *size = have < capacity ? have : capacity;
             memcpy(buffer, gathered->data + gathered->begin, *size);
             gathered->begin += *size;
+            gathered->searched = 0;
         } else {
             status = fail(status, subprocess, call);
         }
@@ -161,18 +179,22 @@ apr_status_t mproc_subprocess_read(mproc_subprocess_t *handle, mproc_output_t ou
 }
 
 /** Where a line ends that was gathered, with its end; 0 if none has come. */
-static size_t line_size(const gathered_t *gathered)
+static size_t line_size(gathered_t *gathered)
 {
     const size_t have = gathered->end - gathered->begin;
     const unsigned char *first = gathered->data + gathered->begin;
-    const unsigned char *end = have ? memchr(first, '\n', have) : NULL;
+    /* A long line comes in many pieces: what was searched is not searched again. */
+    const size_t left = have - gathered->searched;
+    const unsigned char *end = left ? memchr(first + gathered->searched, '\n', left) : NULL;
+    if (!end)
+        gathered->searched = have;
     return end ? (size_t)(end - first) + 1 : gathered->channel ? 0 : have;
 }
 
 static int has_line(flow_t *flow, int is_over, const void *context)
 {
     (void)is_over;
-    const gathered_t *gathered = &flow->outputs[*(const mproc_output_t *)context - 1];
+    gathered_t *gathered = &flow->outputs[*(const mproc_output_t *)context - 1];
     return line_size(gathered) > 0 || !gathered->channel;
 }
 
@@ -189,6 +211,7 @@ static apr_status_t take_line(gathered_t *gathered, size_t with_end, char **line
     memcpy(*line, first, length);
     (*line)[length] = '\0';
     gathered->begin += with_end;
+    gathered->searched = 0;
     if (size)
         *size = length;
     return APR_SUCCESS;
@@ -242,6 +265,9 @@ apr_status_t mproc_subprocess_communicate(mproc_subprocess_t *handle, mproc_comp
     status = flow_move(flow, &subprocess, 1, flow_is_over, NULL, &subprocess->closable, deadline);
     if (status == APR_SUCCESS && completed)
         status = flow_take(flow, completed);
+    /* After a failure the caller may go on in another way. */
+    if (status != APR_SUCCESS && status != APR_TIMEUP)
+        flow->is_closing = 0;
     if (status != APR_SUCCESS)
         status = fail(status, subprocess, call);
     else if (completed)
@@ -263,10 +289,13 @@ apr_status_t mproc_subprocess_finish(mproc_subprocess_t *handle, int *exitcode)
     for (int i = 0; i < 2; i++)
         flow->outputs[i].most = 1; /* nobody wants to see it */
     status = flow_move(flow, &subprocess, 1, flow_is_over, NULL, &subprocess->closable, SYS_NEVER);
-    if (status == APR_SUCCESS)
+    if (status == APR_SUCCESS) {
         status = mproc_subprocess_exitcode(handle, &code);
-    else
+    } else {
+        /* There is no memory to wait with: it does not run on unseen. */
+        subprocess_stop(subprocess, subprocess->grace);
         status = fail(status, subprocess, call);
+    }
     if (exitcode && status == APR_SUCCESS)
         *exitcode = code;
     turn_give(&subprocess->turn);

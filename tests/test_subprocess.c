@@ -268,7 +268,7 @@ static void refuse_options(mproc_subprocess_opts_t opts)
     assert_failure(mproc_subprocess_pipeline(&done, exitcodes, commands, 1, &opts, MPROC_FOREVER), APR_EINVAL);
     assert_int_equal(exitcodes[0], 0);
     assert_ptr_equal(handles, opts.handles);
-    assert_int_equal(count_descriptors(), used);
+    expect_descriptors(used);
 }
 
 static void test_contradictions(void **state)
@@ -467,7 +467,7 @@ static void test_too_long_arguments(void **state)
     assert_null(subprocess);
     assert_int_equal(mproc_last_error()->status, status);
     assert_error_names("arguments");
-    assert_int_equal(count_descriptors(), used);
+    expect_descriptors(used);
     free(text);
 }
 
@@ -515,11 +515,11 @@ static void test_null_device(void **state)
 
 static void test_files(void **state)
 {
-    char path[512], text[100];
+    char path[512 + 4], text[100];
     mproc_completed_t done;
     mproc_subprocess_opts_t opts = {0};
     (void)state;
-    apr_file_t *file = make_file(path, sizeof path);
+    apr_file_t *file = make_file(path, 512);
     apr_file_puts("something longer than what comes", file);
     apr_file_close(file);
     opts.standard_output = mproc_stdio_file(path);
@@ -536,7 +536,11 @@ static void test_files(void **state)
     opts.standard_input = mproc_stdio_file(path);
     expect_output(PROGRAM("--echo"), opts, "onetwothree");
     apr_file_remove(path, test_pool());
-    /* Appending makes what is not there. */
+    /*
+     * Appending makes what is not there: by another name, since Wine's consoles hold what their programs had open a
+     * little longer, and a file that is removed is there as long.
+     */
+    strcat(path, "-new");
     opts.standard_output = mproc_stdio_append(path);
     opts.standard_input = mproc_stdio_null();
     assert_int_equal(run(&done, PROGRAM("--say", "new"), opts), 0);
@@ -563,7 +567,7 @@ static void test_files_out_of_reach(void **state)
     assert_null(subprocess);
     opts.standard_error = mproc_stdio_handle(99999);
     assert_failure(mproc_subprocess_start(&subprocess, PROGRAM("x"), &opts), APR_EBADF);
-    assert_int_equal(count_descriptors(), used);
+    expect_descriptors(used);
 }
 
 static void test_handle_as_stream(void **state)
@@ -719,7 +723,7 @@ static void check_handles(int extra)
     assert_int_equal(run(&done, PROGRAM("--handles", numbers[0], numbers[1], numbers[2]), opts), 0);
     mproc_completed_clear(&done);
     opts.handle_count = (size_t)extra;
-    snprintf(expected, sizeof expected, "%d", count_descriptors() < 0 || !has_fork() ? -1 : extra);
+    snprintf(expected, sizeof expected, "%d", count_descriptors() < 0 ? -1 : extra);
     expect_output(PROGRAM("--count"), opts, expected);
     for (int i = 0; i < COUNT; i++) {
         apr_file_close(writers[i]);
@@ -857,7 +861,7 @@ static void test_writes_for_ever(void **state)
     mproc_subprocess_opts_t opts = with_pipes();
     (void)state;
     opts.output_max = 10000;
-    assert_failure(mproc_subprocess_run(&done, PROGRAM("--forever"), &opts, MPROC_MILLISECONDS(300)), APR_TIMEUP);
+    assert_failure(mproc_subprocess_run(&done, PROGRAM("--forever"), &opts, MPROC_SECONDS(2) * slowdown()), APR_TIMEUP);
     assert_error_names(PROGRAM_COMMANDS);
     assert_int_equal(done.output_size, 10000);
     assert_int_equal(done.output_is_cut, 1);
@@ -917,7 +921,7 @@ static void expect_no_start(const char *program, apr_status_t expected)
     assert_failure(mproc_subprocess_start(&subprocess, args, &opts), expected);
     assert_null(subprocess);
     assert_error_names(program);
-    assert_int_equal(count_descriptors(), used);
+    expect_descriptors(used);
 }
 
 static void test_not_a_program(void **state)
@@ -1402,6 +1406,41 @@ static void test_closed_by_another_thread(void **state)
     kill_by_pid(pid);
 }
 
+static void close_input_of(void *subprocess)
+{
+    mproc_subprocess_close_input(subprocess);
+}
+
+/** The usual end of a dialogue: one thread waits for the last answer, which comes at the end of the input. */
+static void test_input_closed_by_another_thread(void **state)
+{
+    later_t later;
+    char byte;
+    size_t size;
+    (void)state;
+    mproc_subprocess_t *subprocess = begin(PROGRAM("--echo"), for_talk());
+    begin_later(&later, 50, close_input_of, subprocess);
+    assert_failure(mproc_subprocess_read(subprocess, MPROC_OUTPUT, &byte, 1, &size, MPROC_FOREVER), APR_EOF);
+    end_later(&later);
+    assert_failure(mproc_subprocess_write(subprocess, "x", 1, NULL, 0), MPROC_ESTATE);
+    assert_success(mproc_subprocess_finish(subprocess, NULL));
+}
+
+/** A detached program can be closed while it runs, also while another thread waits for it. */
+static void test_detached_closed_by_another_thread(void **state)
+{
+    later_t later;
+    mproc_subprocess_opts_t opts = {0};
+    (void)state;
+    opts.detached = 1;
+    mproc_subprocess_t *subprocess = begin(PROGRAM("--sleep", "600"), opts);
+    const int pid = mproc_subprocess_pid(subprocess);
+    begin_later(&later, 50, close_it, subprocess);
+    assert_failure(mproc_subprocess_wait(subprocess, MPROC_FOREVER), MPROC_ECLOSED);
+    end_later(&later);
+    kill_by_pid(pid);
+}
+
 static atomic_int faults;
 
 static void run_many(void *unused)
@@ -1419,7 +1458,7 @@ static void run_many(void *unused)
         opts.handles = &handle;
         opts.handle_count = 1;
         const apr_status_t status = mproc_subprocess_run(&done, PROGRAM("--count"), &opts, MPROC_FOREVER);
-        const char *expected = has_fork() && count_descriptors() >= 0 ? "1" : "-1";
+        const char *expected = count_descriptors() >= 0 ? "1" : "-1";
         if (status != APR_SUCCESS || done.exitcode != 0 || strcmp(done.output, expected) != 0)
             atomic_fetch_add(&faults, 1);
         mproc_completed_clear(&done);
@@ -1436,6 +1475,31 @@ static void test_threads_start_at_once(void **state)
         begin_later(&threads[i], 0, run_many, NULL);
     for (int i = 0; i < THREADS; i++)
         end_later(&threads[i]);
+    assert_int_equal(atomic_load(&faults), 0);
+}
+
+static void stop_and_look(void *subprocess)
+{
+    int exitcode;
+    if (mproc_subprocess_stop(subprocess, MPROC_SECONDS(5)) != APR_SUCCESS ||
+        mproc_subprocess_exitcode(subprocess, &exitcode) != APR_SUCCESS)
+        atomic_fetch_add(&faults, 1);
+}
+
+/** Whoever has stopped a program finds it ended, also if others stop it at the same time. */
+static void test_threads_stop_at_once(void **state)
+{
+    enum { THREADS = 4, ROUNDS = 20 };
+    later_t threads[THREADS];
+    (void)state;
+    for (int round = 0; round < ROUNDS; round++) {
+        mproc_subprocess_t *subprocess = begin(PROGRAM("--sleep", "600"), with_pipes());
+        for (int i = 0; i < THREADS; i++)
+            begin_later(&threads[i], 0, stop_and_look, subprocess);
+        for (int i = 0; i < THREADS; i++)
+            end_later(&threads[i]);
+        assert_success(mproc_subprocess_close(subprocess));
+    }
     assert_int_equal(atomic_load(&faults), 0);
 }
 
@@ -1470,7 +1534,7 @@ static void test_nothing_is_left(void **state)
     mproc_completed_t done;
     mproc_subprocess_t *subprocess;
     mproc_subprocess_opts_t opts = with_pipes();
-    const int count = 2000 / slowdown() / (has_fork() ? 1 : 10);
+    const int count = 2000 / slowdown() / (has_fork() ? 1 : 20);
     (void)state;
     opts.input = "x";
     opts.input_size = 1;
@@ -1541,7 +1605,10 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_finish),
         cmocka_unit_test(test_stopped_by_another_thread),
         cmocka_unit_test(test_closed_by_another_thread),
+        cmocka_unit_test(test_input_closed_by_another_thread),
+        cmocka_unit_test(test_detached_closed_by_another_thread),
         cmocka_unit_test(test_threads_start_at_once),
+        cmocka_unit_test(test_threads_stop_at_once),
         cmocka_unit_test(test_thread_ends),
         cmocka_unit_test(test_nothing_is_left),
     };

@@ -136,10 +136,6 @@ static void employ(crew_t *crew)
 
 static void conclude(crew_t *crew, job_t *job)
 {
-    apr_status_t status = joblog_write(crew->options->log, job);
-    if (status != APR_SUCCESS)
-        give_up(crew, "cannot write the job log", describe(status, crew->pool));
-
     job->state = JOB_IS_OVER;
     crew->progress.done++;
     if (job->exitcode != 0) {
@@ -148,9 +144,9 @@ static void conclude(crew_t *crew, job_t *job)
             halt(crew, crew->options->halt == HALT_NOW);
     }
     progress_clear(&crew->progress);
-    status = output_take(&crew->output, job);
+    apr_status_t status = output_take(&crew->output, job);
     if (status != APR_SUCCESS)
-        give_up(crew, "cannot write", describe(status, crew->pool));
+        give_up(crew, "cannot write output or job log", describe(status, crew->pool));
 }
 
 static void take_back(crew_t *crew, member_t *member)
@@ -202,7 +198,7 @@ crew_result_t crew_run(job_t *jobs, size_t count, const crew_options_t *options,
     crew_t crew = {.options = options, .jobs = jobs, .count = count, .pool = pool};
     const size_t waiting = count_waiting(jobs, count);
     const int size = waiting < (size_t)options->size ? (int)waiting : options->size;
-    apr_status_t status = output_start(&crew.output, jobs, count, options->unordered, pool);
+    apr_status_t status = output_start(&crew.output, options->log, jobs, count, options->unordered, pool);
     if (status != APR_SUCCESS)
         give_up(&crew, "cannot write", describe(status, pool));
 

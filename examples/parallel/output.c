@@ -5,12 +5,13 @@
 
 #include <apr_strings.h>
 
-apr_status_t output_start(output_t *output, job_t *jobs, size_t count, int unordered, apr_pool_t *pool)
+apr_status_t output_start(output_t *output, joblog_t *log, job_t *jobs, size_t count, int unordered, apr_pool_t *pool)
 {
     /* Not stdio, which would add carriage returns to the commands' own on Windows. */
     apr_status_t status = apr_file_open_stdout(&output->standard_output, pool);
     if (status == APR_SUCCESS)
         status = apr_file_open_stderr(&output->standard_error, pool);
+    output->log = log;
     output->jobs = jobs;
     output->count = count;
     output->next = 0;
@@ -37,6 +38,8 @@ static apr_status_t write_job(output_t *output, job_t *job)
                                         job->line, job->remark);
         write_to(&result, output->standard_error, text, strlen(text));
     }
+    if (result == APR_SUCCESS)
+        result = joblog_write(output->log, job);
     mproc_completed_clear(&job->completed);
     apr_pool_destroy(job->pool);
     return result;

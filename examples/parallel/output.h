@@ -9,11 +9,13 @@
 #include <apr_file_io.h>
 
 #include "job.h"
+#include "joblog.h"
 
 /** Where to write what. */
 typedef struct output_t {
     apr_file_t *standard_output;
     apr_file_t *standard_error;
+    joblog_t *log;
     job_t *jobs;
     size_t count;
     /** In the order of the lines: the first job that was not written yet. */
@@ -25,17 +27,18 @@ typedef struct output_t {
  * Begin.
  *
  * @param output    The output.
+ * @param log       The job log, or NULL.
  * @param jobs      All jobs, in order.
  * @param count     How many there are.
  * @param unordered Non-zero to write in the order of their ends.
  * @param pool      Where it lives.
  * @return APR_SUCCESS, or a status of the system.
  */
-apr_status_t output_start(output_t *output, job_t *jobs, size_t count, int unordered, apr_pool_t *pool);
+apr_status_t output_start(output_t *output, joblog_t *log, job_t *jobs, size_t count, int unordered, apr_pool_t *pool);
 
 /**
  * Write what can be written now that a job is over: its output, or that of others which waited for it, or nothing yet.
- * What was written is freed.
+ * What was written is logged and freed: in the log before, it would be lost to those who go on after a crash.
  *
  * @param output The output.
  * @param job    The job.

@@ -19,17 +19,19 @@
  * library of programs undoes it. Batch files undo it in ways of their own: arguments that would not arrive in them as
  * they are, are refused. All text is UTF-8. A `char **`, such as main's, needs the cast `(const char *const *)`.
  *
- * A program has the standard streams and handles that it was given, no signal blocked, none ignored that this process
- * ignores by SIGPIPE, and nothing else of this process. Paths begin at this process's working folder, also where the
- * program gets another one.
+ * A program has the standard streams and handles that it was given, and nothing else of this process. No signal is
+ * blocked in it; SIGPIPE and SIGXFSZ are not ignored, others are if this process ignores them. Paths begin at this
+ * process's working folder, also where the program gets another one.
  *
  * **Groups.** A program and what it starts are a group (on Windows also a job), so that they can be ended together. One
  * whose standard input is this process's terminal stays in this process's group instead: it can use the terminal, and
- * Ctrl-C reaches it, but on Unix only the program itself can be ended. `.group` says otherwise.
+ * Ctrl-C reaches it, but on Unix only the program itself can be ended. `.group` says otherwise: one that opens the
+ * terminal by itself, as pagers do and what asks for a password, needs MPROC_GROUP_CREATOR, or the system stops it.
  *
  * **Ends.** A program ends with this process: at its orderly end, and at mproc_terminate(), programs that run are
  * stopped; when it is killed, the kernel kills them (Linux, FreeBSD, Windows; on other systems they live on). What a
- * program has started itself is killed with it by Windows alone. Detached programs are left alone.
+ * program has started itself is killed with it by Windows alone. Detached programs are left alone. (On Linux a main
+ * thread that leaves by pthread_exit() takes along what it has started.)
  *
  * Every call that takes a subprocess returns APR_EINVAL for NULL, MPROC_ECLOSED for a handle that was closed or never
  * was one, and MPROC_EFOREIGN in a process that inherited the handle by fork; this is not repeated below. Calls that
@@ -164,7 +166,8 @@ MPROC_API apr_status_t mproc_subprocess_run_sized(mproc_completed_t *completed, 
  * @param opts      Options, or NULL. A `.pool` is not used.
  * @param timeout   How long it may take, in microseconds; MPROC_FOREVER for any time.
  * @return APR_SUCCESS when it has ended, whatever its exit code; APR_TIMEUP: its time was up, it was stopped as by
- *         mproc_subprocess_stop(), and @p completed has what it had written; otherwise as mproc_subprocess_start().
+ *         mproc_subprocess_stop(), and @p completed has what it had written; MPROC_EEXITUNKNOWN: as APR_SUCCESS, but
+ *         other code of this program has taken its exit code; otherwise as mproc_subprocess_start().
  * @remark Any thread.
  */
 static inline apr_status_t mproc_subprocess_run(mproc_completed_t *completed, const char *const *args,
@@ -342,7 +345,8 @@ static inline apr_status_t mproc_subprocess_start(mproc_subprocess_t **subproces
  * @param subprocess The program.
  * @param completed  What came of it, with all that was not read before; untouched parts are zero. May be NULL.
  * @param timeout    How long to wait, in microseconds; 0 for what is there, MPROC_FOREVER to wait for good.
- * @return APR_SUCCESS; APR_TIMEUP: call again to go on, nothing is lost, and @p completed is all zero; APR_ENOMEM.
+ * @return APR_SUCCESS; APR_TIMEUP: call again to go on, nothing is lost, and @p completed is all zero;
+ *         MPROC_EEXITUNKNOWN as for mproc_subprocess_run(); APR_ENOMEM.
  * @remark Any thread.
  */
 MPROC_API apr_status_t mproc_subprocess_communicate(mproc_subprocess_t *subprocess, mproc_completed_t *completed,
@@ -365,11 +369,12 @@ MPROC_API apr_status_t mproc_subprocess_write(mproc_subprocess_t *subprocess, co
                                               size_t *written, apr_interval_time_t timeout);
 
 /**
- * Close a program's standard input: it finds the end of the file.
+ * Close a program's standard input: it finds the end of the file. If another thread is talking to the program, that one
+ * does it as soon as what it is writing is written.
  *
  * @param subprocess The program.
  * @return APR_SUCCESS, also if it was closed before; MPROC_ESTATE if it is no pipe.
- * @remark Any thread.
+ * @remark Any thread. It does not wait.
  */
 MPROC_API apr_status_t mproc_subprocess_close_input(mproc_subprocess_t *subprocess);
 
@@ -501,7 +506,7 @@ MPROC_API apr_status_t mproc_subprocess_stop(mproc_subprocess_t *subprocess, apr
  *
  * @param subprocess The program; closed afterwards, unless the handle is refused.
  * @param exitcode   Its exit code; may be NULL.
- * @return As mproc_subprocess_exitcode().
+ * @return As mproc_subprocess_exitcode(); APR_ENOMEM or APR_EMFILE if there is nothing left to wait by: it was stopped.
  * @remark Any thread.
  */
 MPROC_API apr_status_t mproc_subprocess_finish(mproc_subprocess_t *subprocess, int *exitcode);

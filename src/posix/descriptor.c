@@ -146,7 +146,8 @@ int unix_socketpair(int ends[2], int type)
 int unix_open(const char *path, int flags)
 {
     pthread_mutex_lock(&mutex);
-    const int fd = settle(open(path, flags | O_CLOEXEC));
+    /* The last is for a file that is made. */
+    const int fd = settle(open(path, flags | O_CLOEXEC, 0666));
     pthread_mutex_unlock(&mutex);
     return fd;
 }

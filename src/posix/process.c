@@ -357,17 +357,20 @@ apr_status_t sys_program_signal(sys_process_t *process, int number)
 {
     if (unix_sentinel_signal(process->sentinel, process->pid, number) == 0 || errno == ESRCH || errno == EBADF)
         return APR_SUCCESS;
-    return errno;
+    return errno == EPERM ? APR_EACCES : errno;
 }
 
 apr_status_t sys_program_signal_all(sys_process_t *process, sys_signal_t sig)
 {
-    if (!process->has_group)
-        return sys_program_signal(process, (int)sig);
-    /* As long as its leader was not waited for, the group's number is nobody else's. */
-    if (kill(-process->pid, (int)sig) == 0 || errno == ESRCH)
-        return APR_SUCCESS;
-    return errno;
+    if (process->has_group) {
+        /* As long as its leader was not waited for, the group's number is nobody else's. */
+        const int is_sent = kill(-process->pid, (int)sig) == 0;
+        /* The leader may have left it; and that somebody in it can be killed does not mean that the leader can. */
+        if (is_sent && sig != SYS_KILL && getpgid(process->pid) == process->pid)
+            return APR_SUCCESS;
+        /* If nobody in it was reached, the leader tells why: Darwin forbids it where all of them have ended. */
+    }
+    return sys_program_signal(process, (int)sig);
 }
 
 void sys_process_shutdown(void)

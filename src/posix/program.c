@@ -16,7 +16,8 @@ static const char usual_path[] = "/usr/local/bin:/usr/bin:/bin";
 static const char *path_of(const char *const *environment)
 {
     static const char name[] = "PATH=";
-    for (const char *const *at = environment ? environment : (const char *const *)*unix_environment(); *at; at++)
+    /* After clearenv() there is no list at all. */
+    for (const char *const *at = environment ? environment : (const char *const *)*unix_environment(); at && *at; at++)
         if (strncmp(*at, name, sizeof name - 1) == 0)
             return *at + sizeof name - 1;
     return usual_path;
@@ -29,6 +30,17 @@ static size_t count_folders(const char *list)
     for (const char *at = list; (at = strchr(at, ':')) != NULL; at++)
         count++;
     return count;
+}
+
+/** Whether a list of folders has one that does not begin at the root. */
+static int has_relative(const char *list)
+{
+    for (; *list == '/'; list++) {
+        list += strcspn(list, ":");
+        if (!*list)
+            return 0;
+    }
+    return 1;
 }
 
 /**
@@ -60,9 +72,11 @@ static apr_status_t list_paths(const char ***paths, const sys_program_t *program
     *paths = NULL;
     if (!*file)
         return APR_ENOENT;
-    if (program->directory && !getcwd(here, sizeof here))
+    /* This process's folder may be gone, which is no matter to programs elsewhere. */
+    const int begins_here = program->directory && (is_path ? *file != '/' : has_relative(list));
+    if (begins_here && !getcwd(here, sizeof here))
         return errno;
-    const size_t start = program->directory ? strlen(here) + 1 : 0;
+    const size_t start = begins_here ? strlen(here) + 1 : 0;
     const size_t room = strlen(list) + count * (start + strlen(file) + 3);
     const char **made = malloc((count + 1) * sizeof *made + room);
     if (!made)
@@ -88,6 +102,16 @@ static apr_status_t explain(sys_program_t *program, apr_status_t status)
         return status;
     program->failed = status == E2BIG ? "its arguments and environment" : "the program";
     return status;
+}
+
+/** A stream that exec would close is as a closed one: the program's next file would get its number. */
+static void replace_closing(sys_stdio_t stdio[3])
+{
+    for (int i = 0; i < 3; i++) {
+        const int flags = stdio[i].kind == SYS_STDIO_INHERIT ? fcntl(i, F_GETFD) : 0;
+        if (flags > 0 && (flags & FD_CLOEXEC))
+            stdio[i].kind = SYS_STDIO_NULL;
+    }
 }
 
 /** Start with all that it needs. */
@@ -124,6 +148,7 @@ apr_status_t sys_program_start(sys_process_t **process, sys_program_t *program)
     if (status != APR_SUCCESS)
         return explain(program, status);
     spawn.paths = paths;
+    replace_closing(program->stdio);
     if (program->directory)
         status = unix_open_directory(&spawn.directory, program->directory, &program->failed);
     if (status == APR_SUCCESS && unix_plan_stdio(spawn.stdio, &null, program->stdio, 0) != 0)

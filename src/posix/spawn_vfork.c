@@ -110,16 +110,18 @@ static void execute(const order_t *order)
     int error = ENOENT;
     for (size_t i = 0; spawn->paths[i]; i++) {
         execve(spawn->paths[i], (char *const *)(uintptr_t)spawn->args, order->environment);
-        /* Along a list of folders it is no matter that one of them is none. */
-        if (errno == EACCES || (errno == ENOTDIR && i == 0 && !spawn->paths[1]))
+        /* Along a list of folders it is no matter that one of them is none, or out of reach. */
+        if (errno == EACCES || !spawn->paths[1])
             error = errno;
-        else if (errno != ENOENT && errno != ENOTDIR)
+        else if (errno != ENOENT && errno != ENOTDIR && errno != ELOOP && errno != ENAMETOOLONG && errno != ESTALE &&
+                 errno != ENODEV && errno != ETIMEDOUT)
             fail(order, errno, NULL);
     }
     fail(order, error, NULL);
 }
 
-static void become(const order_t *order)
+/* Not part of start(): in the frame that both processes have, the child changes nothing. */
+static void __attribute__((noinline)) become(const order_t *order, int has_handlers)
 {
     const unix_spawn_t *spawn = order->spawn;
     sigset_t none;
@@ -135,7 +137,8 @@ static void become(const order_t *order)
     if (unix_place_stdio(spawn->stdio) != 0)
         fail(order, errno, "a standard stream");
     close_others_on_exec(spawn->keep, spawn->keep_count);
-    reset_handlers();
+    if (has_handlers)
+        reset_handlers();
     if (spawn->is_foreign)
         stop_ignoring();
     /* A child that starts with signals blocked could not be terminated. */
@@ -151,12 +154,45 @@ int unix_is_spawning(void)
     return spawning;
 }
 
+/**
+ * vfork, and the kernel resets the handlers: one call instead of one for each signal. -1 where there is no such thing.
+ *
+ * It has to be part of its caller: the child must not return from a function to which its creator returns later.
+ */
+static inline pid_t __attribute__((always_inline)) vfork_without_handlers(void)
+{
+#if defined(MPROC_HAVE_X86_64_CLONE3)
+    /* struct clone_args in its first form; here, because the system's headers may be older than its kernel (5.5). */
+    enum { NUMBER = 435, VM = 0x100, VFORK = 0x4000 };
+    const uint64_t clear_handlers = (uint64_t)1 << 32;
+    const struct {
+        uint64_t flags;
+        uint64_t unused_1[3];
+        uint64_t exit_signal;
+        uint64_t unused_2[3];
+    } arguments = {.flags = VM | VFORK | clear_handlers, .exit_signal = SIGCHLD};
+    long result;
+    __asm__ volatile("syscall"
+                     : "=a"(result)
+                     : "a"((long)NUMBER), "D"(&arguments), "S"(sizeof arguments)
+                     : "rcx", "r11", "memory");
+    return result < 0 ? -1 : (pid_t)result;
+#else
+    return -1;
+#endif
+}
+
 /* Apart, so that nothing of the caller lives in registers that the child could change. */
 static pid_t __attribute__((noinline)) start(const order_t *order)
 {
-    const pid_t pid = vfork();
+    pid_t pid = vfork_without_handlers();
     if (pid == 0)
-        become(order);
+        become(order, 0);
+    if (pid > 0)
+        return pid;
+    pid = vfork();
+    if (pid == 0)
+        become(order, 1);
     return pid;
 }
 

@@ -272,11 +272,22 @@ apr_status_t sys_program_signal(sys_process_t *process, int number)
     return sys_process_signal(process, (sys_signal_t)number);
 }
 
+/**
+ * Let nothing more into a job that is to be ended: a process in it that is just starting another would do so after all
+ * that were there have been ended, and what it has started, but cannot let run any more, would stay.
+ */
+static void shut(HANDLE job)
+{
+    JOBOBJECT_BASIC_LIMIT_INFORMATION limit = {.LimitFlags = JOB_OBJECT_LIMIT_ACTIVE_PROCESS, .ActiveProcessLimit = 1};
+    SetInformationJobObject(job, JobObjectBasicLimitInformation, &limit, sizeof limit);
+}
+
 apr_status_t sys_program_signal_all(sys_process_t *process, sys_signal_t sig)
 {
     if (sig == SYS_INTERRUPT && send_break(process))
         return APR_SUCCESS;
     if (!process->job)
         return sys_process_signal(process, sig);
+    shut(process->job);
     return TerminateJobObject(process->job, win32_signal_code((int)sig)) ? APR_SUCCESS : win32_error();
 }

@@ -9,7 +9,8 @@
  *   --both N          write N bytes, the same, to standard output and to standard error
  *   --sleep S         sleep so many seconds
  *   --tree S          start itself with --sleep S by foreign means, print both process ids, and sleep
- *   --start S         the same by the library, as a program that ends with this one
+ *   --breed S         start itself with --sleep S by foreign means again and again, and print each process id
+ *   --start S         the same as --tree by the library, as a program that ends with this one
  *   --detach S        the same, as one that does not
  *   --env             print the environment, a line for each variable
  *   --cwd             print the working folder
@@ -113,7 +114,7 @@ static int print_pids(int pid, const char *seconds)
     return sleep_for(seconds);
 }
 
-static int start_foreign(const char *self, const char *seconds)
+static int start_sleeper(const char *self, const char *seconds)
 {
     const char *const args[] = {self, "--sleep", seconds, NULL};
     apr_procattr_t *attributes;
@@ -121,7 +122,13 @@ static int start_foreign(const char *self, const char *seconds)
     check(apr_procattr_create(&attributes, pool));
     check(apr_procattr_cmdtype_set(attributes, APR_PROGRAM_ENV));
     check(apr_proc_create(&process, self, args, NULL, attributes, pool));
-    return print_pids((int)process.pid, seconds);
+    return (int)process.pid;
+}
+
+static void breed(const char *self, const char *seconds)
+{
+    for (;;)
+        apr_file_printf(out, "%d\n", start_sleeper(self, seconds));
 }
 
 static int start_own(const char *self, const char *seconds, int is_detached)
@@ -170,7 +177,9 @@ int main(int argc, char **argv)
     else if (strcmp(what, "--sleep") == 0)
         return sleep_for(value);
     else if (strcmp(what, "--tree") == 0)
-        return start_foreign(argv[0], value);
+        return print_pids(start_sleeper(argv[0], value), value);
+    else if (strcmp(what, "--breed") == 0)
+        breed(argv[0], value);
     else if (strcmp(what, "--start") == 0 || strcmp(what, "--detach") == 0)
         return start_own(argv[0], value, what[2] == 'd');
     else if (strcmp(what, "--env") == 0)

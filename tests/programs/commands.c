@@ -20,6 +20,8 @@
 
 #include <mproc/mproc.h>
 
+#include "support/support.h"
+
 static const char *self;
 static apr_pool_t *pool;
 static apr_file_t *input, *output, *error_output;
@@ -166,20 +168,10 @@ static int use_handles(char **arguments)
     return 0;
 }
 
-/** Tell how many descriptors are open beside the standard streams, where the system shows that in a folder. */
 static int count_handles(char **arguments)
 {
-    apr_dir_t *folder;
-    apr_finfo_t entry;
-    int count = 0;
     (void)arguments;
-    if (apr_dir_open(&folder, "/proc/self/fd", pool) != APR_SUCCESS) {
-        say("-1");
-        return 0;
-    }
-    while (apr_dir_read(&entry, APR_FINFO_NAME, folder) == APR_SUCCESS)
-        count += entry.name[0] != '.' && atoi(entry.name) > 2;
-    say("%d", count - 1); /* without the folder's own */
+    say("%d", count_given());
     return 0;
 }
 
@@ -213,7 +205,7 @@ static const struct {
     {"--stubborn", be_stubborn, 0},     /* ignore SIGTERM, say "ready", and sleep */
     {"--close-input", close_input, 0},  /* close standard input, say "closed", and sleep a little */
     {"--handles", use_handles, 1},      /* NUMBER...: write its own number to each handle */
-    {"--count", count_handles, 0},      /* open descriptors beside the standard streams, or -1 */
+    {"--count", count_handles, 0},      /* the descriptors or handles that it was given; -1: unknown */
     {"--complain", complain, 2},        /* N TEXT: write it to standard error, and end with this exit code */
     {"--say", say_text, 1},             /* TEXT: write it to standard output */
 };

@@ -38,3 +38,18 @@ int count_descriptors(void)
     free(list);
     return count;
 }
+
+int count_given(void)
+{
+    /* What is given keeps its number, and the system opens no pipes by itself. */
+    enum { STEP = 4, LAST = 1 << 14 };
+    static const DWORD standard[] = {STD_INPUT_HANDLE, STD_OUTPUT_HANDLE, STD_ERROR_HANDLE};
+    int count = 0;
+    for (intptr_t number = STEP; number <= LAST; number += STEP) {
+        int is_standard = 0;
+        for (int i = 0; i < 3; i++)
+            is_standard |= GetStdHandle(standard[i]) == (HANDLE)number;
+        count += !is_standard && GetNamedPipeInfo((HANDLE)number, NULL, NULL, NULL, NULL);
+    }
+    return count;
+}

@@ -82,6 +82,9 @@ void kill_by_pid(int pid);
 /** The descriptors or handles that this process has open; -1 where that cannot be counted. */
 int count_descriptors(void);
 
+/** Those that a program was given beside its standard streams, if it has opened none itself; on Windows just pipes. */
+int count_given(void);
+
 /** Check that so many are open, a few more or less on Windows. */
 void expect_descriptors(int expected);
 

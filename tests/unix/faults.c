@@ -2,6 +2,7 @@
 #include "faults.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -12,6 +13,7 @@
 #include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -85,6 +87,8 @@ void *__real_calloc(size_t count, size_t size);
 void *__wrap_calloc(size_t count, size_t size);
 void *__real_realloc(void *block, size_t size);
 void *__wrap_realloc(void *block, size_t size);
+char *__real_strdup(const char *text);
+char *__wrap_strdup(const char *text);
 void __real_free(void *block);
 void __wrap_free(void *block);
 
@@ -112,6 +116,11 @@ void *__wrap_realloc(void *block, size_t size)
     if (fails("realloc", no_memory, 1))
         return NULL;
     return block ? __real_realloc(block, size) : count_block(__real_malloc(size));
+}
+
+char *__wrap_strdup(const char *text)
+{
+    return fails("strdup", no_memory, 1) ? NULL : count_block(__real_strdup(text));
 }
 
 void __wrap_free(void *block)
@@ -144,6 +153,8 @@ WRAP(ssize_t, -1, write, (int fd, const void *buffer, size_t size), (fd, buffer,
 WRAP(int, -1, poll, (struct pollfd * items, nfds_t count, int timeout), (items, count, timeout), ENOMEM, EINTR)
 WRAP(int, -1, eventfd, (unsigned count, int flags), (count, flags), EMFILE, ENFILE, ENOMEM)
 
+WRAP(int, -1, pipe2, (int ends[2], int flags), (ends, flags), EMFILE, ENFILE)
+
 WRAP(int, -1, getsockname, (int fd, struct sockaddr *address, socklen_t *size), (fd, address, size), ENOBUFS)
 WRAP(int, -1, fstat, (int fd, struct stat *found), (fd, found), ENOMEM)
 WRAP(int, -1, lstat, (const char *path, struct stat *found), (path, found), ENOMEM)
@@ -157,11 +168,32 @@ int __wrap_open(const char *path, int flags, ...);
 int __real_fcntl(int fd, int operation, ...);
 int __wrap_fcntl(int fd, int operation, ...);
 
-/** Files are opened, not made: there is no mode. */
 int __wrap_open(const char *path, int flags, ...)
 {
     static const int errors[] = {EMFILE, ENFILE, ENOMEM};
-    return fails("open", errors, 3) ? -1 : __real_open(path, flags);
+    va_list values;
+    va_start(values, flags);
+    const int mode = flags & O_CREAT ? va_arg(values, int) : 0;
+    va_end(values);
+    return fails("open", errors, 3) ? -1 : __real_open(path, flags, mode);
+}
+
+long __real_syscall(long number, ...);
+long __wrap_syscall(long number, ...);
+
+/** Only what watches a process fails. */
+long __wrap_syscall(long number, ...)
+{
+    static const int errors[] = {EMFILE, ENFILE, ENOMEM};
+    long arguments[6];
+    va_list values;
+    va_start(values, number);
+    for (int i = 0; i < 6; i++)
+        arguments[i] = va_arg(values, long);
+    va_end(values);
+    if (number == SYS_pidfd_open && fails("syscall", errors, 3))
+        return -1;
+    return __real_syscall(number, arguments[0], arguments[1], arguments[2], arguments[3], arguments[4], arguments[5]);
 }
 
 /** Only what makes a descriptor fails. */

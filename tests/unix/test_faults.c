@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * No memory, no descriptors, signals: each call that the library makes of the system and for memory fails once, in
- * every call of connections, listeners and waiting. Each time the public call succeeds or says why not, nothing is left
- * open or in memory, and the next try works.
+ * every call of connections, listeners and waiting, and while external programs run. Each time the public call succeeds
+ * or says why not, nothing is left open or in memory, and the next try works.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -13,6 +13,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "faults.h"
@@ -1289,6 +1290,77 @@ static void test_closed_meanwhile(void **state)
     close_both(conns[2], conns[3]);
 }
 
+/* ---- External programs ------------------------------------------------------------------------------------------- */
+
+static mproc_completed_t completed;
+
+/** Programs with all that a start has to make. */
+static mproc_subprocess_opts_t for_program(void)
+{
+    static const char *const changes[] = {"MPROC_FAULT=1", NULL};
+    mproc_subprocess_opts_t opts = {0};
+    fill_bytes(large, SMALL, 1);
+    opts.input = large;
+    opts.input_size = SMALL;
+    opts.standard_output = opts.standard_error = mproc_stdio_pipe();
+    opts.environment_changes = changes;
+    opts.directory = "/";
+    opts.grace = MPROC_MILLISECONDS(100);
+    return opts;
+}
+
+static const char *const cat[] = {"cat", NULL};
+
+static apr_status_t attempt_program(void)
+{
+    const mproc_subprocess_opts_t opts = for_program();
+    return mproc_subprocess_run(&completed, cat, &opts, MPROC_FOREVER);
+}
+
+static apr_status_t attempt_pipeline(void)
+{
+    const mproc_subprocess_opts_t opts = for_program();
+    const char *const *const commands[] = {cat, cat};
+    return mproc_subprocess_pipeline(&completed, NULL, commands, 2, &opts, MPROC_FOREVER);
+}
+
+/** Not even a zombie is left. */
+static void failed_program(apr_status_t status)
+{
+    assert_int_not_equal(status, APR_TIMEUP);
+    mproc_completed_clear(&completed);
+    assert_int_equal(waitpid(-1, NULL, WNOHANG), -1);
+}
+
+static void end_program(void)
+{
+    assert_int_equal(completed.output_size, SMALL);
+    assert_true(are_bytes(completed.output, SMALL, 1));
+    assert_int_equal(completed.error_output_size, 0);
+    failed_program(APR_SUCCESS);
+}
+
+static void run_programs(const scenario_t *scenario, const char *needed)
+{
+    if (getenv("MPROC_TEST_NO_PROCESSES"))
+        skip_because("processes cannot be started here");
+    run(scenario, needed);
+}
+
+static void test_program(void **state)
+{
+    static const scenario_t scenario = {begin_nothing, attempt_program, failed_program, end_program, APR_SUCCESS};
+    (void)state;
+    run_programs(&scenario, "syscall");
+}
+
+static void test_pipeline(void **state)
+{
+    static const scenario_t scenario = {begin_nothing, attempt_pipeline, failed_program, end_program, APR_SUCCESS};
+    (void)state;
+    run_programs(&scenario, "pipe2");
+}
+
 int main(int argc, char **argv)
 {
     static const struct CMUnitTest tests[] = {
@@ -1322,6 +1394,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_close),
         cmocka_unit_test(test_read_ahead_by_another),
         cmocka_unit_test(test_closed_meanwhile),
+        cmocka_unit_test(test_program),
+        cmocka_unit_test(test_pipeline),
     };
     return harness_main(argc, argv, tests, sizeof tests / sizeof tests[0]);
 }
