@@ -204,6 +204,11 @@ void arena_take(sys_handle_t handle, uint32_t ticket)
     atomic_store(&state, OFFERED);
 }
 
+int arena_is_there(void)
+{
+    return atomic_load(&state) != NOTHING;
+}
+
 int arena_is_mapped(void)
 {
     return atomic_load_explicit(&state, memory_order_acquire) >= MAPPED;

@@ -3,11 +3,14 @@
 
 #include <limits.h>
 
+#include <apr_strings.h>
+
 #include "call.h"
 #include "error.h"
 #include "member.h"
 #include "process_object.h"
 #include "shared.h"
+#include "spots.h"
 
 /**
  * A barrier in the arena. What state it is in is one word, so that nobody sees half a change; those who wait do so at
@@ -84,7 +87,17 @@ static void note_death(void *at)
         break_it(barrier, unpack(shm_load64(&barrier->state)).generation);
 }
 
-const shared_kind_t barrier_kind = {HANDLE_BARRIER, "barrier", sizeof(barrier_t), stir, note_death};
+static void describe(const void *at, char *text, size_t size)
+{
+    const barrier_t *barrier = at;
+    const state_t state = unpack(shm_load64(&barrier->state));
+    if (state.is_broken)
+        apr_cpystrn(text, "broken", size);
+    else
+        apr_snprintf(text, size, "%u of %u have come", state.arrived, barrier->parties);
+}
+
+const shared_kind_t barrier_kind = {HANDLE_BARRIER, "barrier", sizeof(barrier_t), stir, note_death, describe};
 
 /* ---- Waiting ----------------------------------------------------------------------------------------------------- */
 
@@ -182,9 +195,11 @@ apr_status_t mproc_barrier_wait_with(mproc_barrier_t *handle, unsigned *index, i
         return status;
     visit.barrier = barrier_of(visit.shared);
     visit.deadline = timeout == 0 ? 0 : process_deadline(timeout);
+    spot_t *spot = spot_begin(visit.shared->offset);
     status = arrive(&visit);
     if (status == APR_SUCCESS)
         status = visit.came.arrived + 1 >= visit.barrier->parties ? complete(&visit) : wait_for_others(&visit);
+    spot_end(spot);
     if (status != APR_SUCCESS)
         fail(status, &visit, call);
     else if (index)
@@ -298,7 +313,9 @@ apr_status_t mproc_barrier_create_sized(mproc_barrier_t **handle, unsigned parti
     if (parties == 0 || parties > PARTIES_MAX)
         return mproc_fail(APR_EINVAL, "%s: %u parties, where 1 to %d can be", call, parties, PARTIES_MAX);
     const plan_t plan = {parties, &options};
-    status = shared_create(handle ? &made : NULL, &barrier_kind, options.name, options.pool, init, &plan, call);
+    const shared_plan_t what = {
+        .kind = &barrier_kind, .name = options.name, .pool = options.pool, .init = init, .context = &plan};
+    status = shared_create(handle ? &made : NULL, &what, call);
     if (handle)
         *handle = made;
     return status;

@@ -2,6 +2,7 @@
 #include <mproc/condition.h>
 
 #include <limits.h>
+#include <stdio.h>
 
 #include "call.h"
 #include "error.h"
@@ -30,7 +31,13 @@ static void stir(void *at)
             shm_unpark(&spot->word, UINT_MAX);
 }
 
-const shared_kind_t condition_kind = {HANDLE_CONDITION, "condition", sizeof(condition_t), stir, NULL};
+static void describe(const void *at, char *text, size_t size)
+{
+    const shared_head_t *lock = arena_at(shm_load64(&((const condition_t *)at)->lock));
+    snprintf(text, size, "its lock is %llu", (unsigned long long)shm_load64(&lock->object.serial));
+}
+
+const shared_kind_t condition_kind = {HANDLE_CONDITION, "condition", sizeof(condition_t), stir, NULL, describe};
 
 static condition_t *condition_of(const shared_t *shared)
 {
@@ -216,12 +223,6 @@ apr_status_t mproc_condition_release(mproc_condition_t *handle)
 
 /* ---- Handles ----------------------------------------------------------------------------------------------------- */
 
-static void init(void *at, const void *context)
-{
-    (void)at;
-    (void)context;
-}
-
 /** Make a condition that has a lock; the status has its text. */
 static apr_status_t create(mproc_condition_t **handle, const mproc_condition_opts_t *opts, mproc_lock_t *lock,
                            const char *call)
@@ -231,7 +232,8 @@ static apr_status_t create(mproc_condition_t **handle, const mproc_condition_opt
     apr_status_t status = shared_acquire(&of_lock, lock, &lock_kind, call);
     if (status != APR_SUCCESS)
         return status;
-    status = shared_create_keeping(&made, &condition_kind, opts->name, opts->pool, init, NULL, of_lock, call);
+    const shared_plan_t plan = {.kind = &condition_kind, .name = opts->name, .pool = opts->pool, .kept = of_lock};
+    status = shared_create(&made, &plan, call);
     shared_release(of_lock);
     *handle = made;
     return status;

@@ -3,10 +3,13 @@
 
 #include <limits.h>
 
+#include <apr_strings.h>
+
 #include "call.h"
 #include "error.h"
 #include "process_object.h"
 #include "shared.h"
+#include "spots.h"
 
 /**
  * An event in the arena. One word says all: whether it is set, whether somebody waits, and above that how often it was
@@ -25,7 +28,12 @@ static void stir(void *at)
     shm_unpark(&((event_t *)at)->word, UINT_MAX);
 }
 
-const shared_kind_t event_kind = {HANDLE_EVENT, "event", sizeof(event_t), stir, NULL};
+static void describe(const void *at, char *text, size_t size)
+{
+    apr_cpystrn(text, shm_load(&((const event_t *)at)->word) & SET ? "set" : "not set", size);
+}
+
+const shared_kind_t event_kind = {HANDLE_EVENT, "event", sizeof(event_t), stir, NULL, describe};
 
 static event_t *event_of(const shared_t *shared)
 {
@@ -89,6 +97,14 @@ static apr_status_t wait_until_set(shared_t *shared, shm_u32_t *word, sys_time_t
     }
 }
 
+static apr_status_t wait_at_spot(shared_t *shared, shm_u32_t *word, sys_time_t deadline)
+{
+    spot_t *spot = spot_begin(shared->offset);
+    const apr_status_t status = wait_until_set(shared, word, deadline);
+    spot_end(spot);
+    return status;
+}
+
 apr_status_t mproc_event_wait(mproc_event_t *handle, apr_interval_time_t timeout)
 {
     static const char call[] = "mproc_event_wait";
@@ -98,7 +114,7 @@ apr_status_t mproc_event_wait(mproc_event_t *handle, apr_interval_time_t timeout
         return status;
     event_t *event = event_of(shared);
     if (!(shm_load(&event->word) & SET))
-        status = timeout == 0 ? APR_TIMEUP : wait_until_set(shared, &event->word, process_deadline(timeout));
+        status = timeout == 0 ? APR_TIMEUP : wait_at_spot(shared, &event->word, process_deadline(timeout));
     if (status != APR_SUCCESS)
         shared_fail_to_wait(status, shared, call);
     shared_release(shared);
@@ -119,8 +135,10 @@ apr_status_t mproc_event_create_sized(mproc_event_t **handle, const mproc_event_
     mproc_event_opts_t options;
     void *made = NULL;
     apr_status_t status = shared_take_options(&options, sizeof options, opts, opts_size, call);
+    const shared_plan_t plan = {
+        .kind = &event_kind, .name = options.name, .pool = options.pool, .init = init, .context = &options};
     if (status == APR_SUCCESS)
-        status = shared_create(handle ? &made : NULL, &event_kind, options.name, options.pool, init, &options, call);
+        status = shared_create(handle ? &made : NULL, &plan, call);
     if (handle)
         *handle = made;
     return status;

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <mproc/lock.h>
 
+#include <apr_strings.h>
+
 #include "call.h"
 #include "error.h"
 #include "lock_object.h"
@@ -15,7 +17,17 @@ static void stir(void *at)
     robust_stir(&((lock_t *)at)->robust);
 }
 
-const shared_kind_t lock_kind = {HANDLE_LOCK, "lock", sizeof(lock_t), stir, NULL};
+static void describe(const void *at, char *text, size_t size)
+{
+    const lock_t *lock = at;
+    const uint32_t owner = robust_owner(&lock->robust);
+    if (owner)
+        apr_snprintf(text, size, "process %d has it", member_pid(owner));
+    else
+        apr_cpystrn(text, "nobody has it", size);
+}
+
+const shared_kind_t lock_kind = {HANDLE_LOCK, "lock", sizeof(lock_t), stir, NULL, describe};
 
 static lock_t *lock_of(const shared_t *shared)
 {
@@ -205,8 +217,10 @@ apr_status_t mproc_lock_create_sized(mproc_lock_t **handle, const mproc_lock_opt
     mproc_lock_opts_t options;
     void *made = NULL;
     apr_status_t status = shared_take_options(&options, sizeof options, opts, opts_size, call);
+    const shared_plan_t plan = {
+        .kind = &lock_kind, .name = options.name, .pool = options.pool, .init = init, .context = &options};
     if (status == APR_SUCCESS)
-        status = shared_create(handle ? &made : NULL, &lock_kind, options.name, options.pool, init, &options, call);
+        status = shared_create(handle ? &made : NULL, &plan, call);
     if (handle)
         *handle = made;
     return status;

@@ -3,31 +3,105 @@
 
 #include <limits.h>
 
+#include <apr_strings.h>
+
 #include "call.h"
 #include "error.h"
+#include "member.h"
 #include "process_object.h"
 #include "shared.h"
+#include "spots.h"
 
 /** A semaphore in the arena. */
 typedef struct semaphore_t {
     shared_head_t head;
-    shm_u32_t word; /* the value, and whether somebody may be waiting */
+    shm_u32_t word; /* the value, and whether somebody may be waiting; of an owned one: how often one was given back */
     uint32_t most;
+    uint32_t is_owned;
+    shm_u32_t units[]; /* of an owned one, `most` of them: the ticket of who has it, or 0 */
 } semaphore_t;
 
 static const uint32_t waiters = (uint32_t)1 << 31;
+
+static semaphore_t *semaphore_of(const shared_t *shared)
+{
+    return arena_at(shared->offset);
+}
+
+static unsigned value_of(const semaphore_t *semaphore)
+{
+    unsigned value = 0;
+    if (!semaphore->is_owned)
+        return shm_load(&semaphore->word) & ~waiters;
+    for (uint32_t i = 0; i < semaphore->most; i++)
+        value += shm_load(&semaphore->units[i]) == 0;
+    return value;
+}
+
+/* ---- Owned ------------------------------------------------------------------------------------------------------- */
+
+/** Take a unit from one owner for another (0: nobody); whether there was one. */
+static int move_unit(semaphore_t *semaphore, uint32_t from, uint32_t to)
+{
+    for (uint32_t i = 0; i < semaphore->most; i++)
+        if (shm_load(&semaphore->units[i]) == from && shm_replace(&semaphore->units[i], from, to))
+            return 1;
+    return 0;
+}
+
+/** Note that a unit is free, and wake whoever waits for one. */
+static void note_free(semaphore_t *semaphore)
+{
+    uint32_t word;
+    do {
+        word = shm_load(&semaphore->word);
+    } while (!shm_replace(&semaphore->word, word, (word + 1) & ~waiters));
+    if (word & waiters)
+        shm_unpark(&semaphore->word, UINT_MAX);
+}
+
+static apr_status_t acquire_owned(shared_t *shared, semaphore_t *semaphore, sys_time_t deadline)
+{
+    for (;;) {
+        const uint32_t word = shm_load(&semaphore->word);
+        if (move_unit(semaphore, 0, member_self()))
+            return APR_SUCCESS;
+        if (deadline == 0)
+            return APR_TIMEUP;
+        if (!(word & waiters) && !shm_replace(&semaphore->word, word, word | waiters))
+            continue;
+        const apr_status_t status = shared_watch(shared, &semaphore->word, word | waiters, deadline);
+        if (status != APR_SUCCESS)
+            return move_unit(semaphore, 0, member_self()) ? APR_SUCCESS : status;
+    }
+}
+
+/** Give back what the dead have. */
+static void note_death(void *at)
+{
+    semaphore_t *semaphore = at;
+    int has_found = 0;
+    for (uint32_t i = 0; semaphore->is_owned && i < semaphore->most; i++) {
+        const uint32_t owner = shm_load(&semaphore->units[i]);
+        has_found |= owner && member_is_dead(owner) && shm_replace(&semaphore->units[i], owner, 0);
+    }
+    if (has_found)
+        note_free(semaphore);
+}
+
+/* ---- Any --------------------------------------------------------------------------------------------------------- */
 
 static void stir(void *at)
 {
     shm_unpark(&((semaphore_t *)at)->word, UINT_MAX);
 }
 
-const shared_kind_t semaphore_kind = {HANDLE_SEMAPHORE, "semaphore", sizeof(semaphore_t), stir, NULL};
-
-static semaphore_t *semaphore_of(const shared_t *shared)
+static void describe(const void *at, char *text, size_t size)
 {
-    return arena_at(shared->offset);
+    apr_snprintf(text, size, "%u left", value_of(at));
 }
+
+const shared_kind_t semaphore_kind = {HANDLE_SEMAPHORE, "semaphore", sizeof(semaphore_t), stir, note_death, describe};
 
 /**
  * Take one away if there is one. Who has slept says that others may be sleeping, which whoever woke it has forgotten,
@@ -67,6 +141,15 @@ static apr_status_t acquire_by_waiting(shared_t *shared, semaphore_t *semaphore,
     }
 }
 
+static apr_status_t wait_at_spot(shared_t *shared, semaphore_t *semaphore, sys_time_t deadline)
+{
+    spot_t *spot = spot_begin(shared->offset);
+    const apr_status_t status = semaphore->is_owned ? acquire_owned(shared, semaphore, deadline)
+                                                    : acquire_by_waiting(shared, semaphore, deadline);
+    spot_end(spot);
+    return status;
+}
+
 apr_status_t mproc_semaphore_acquire(mproc_semaphore_t *handle, apr_interval_time_t timeout)
 {
     static const char call[] = "mproc_semaphore_acquire";
@@ -75,8 +158,8 @@ apr_status_t mproc_semaphore_acquire(mproc_semaphore_t *handle, apr_interval_tim
     if (status != APR_SUCCESS)
         return status;
     semaphore_t *semaphore = semaphore_of(shared);
-    if (!try_acquire(semaphore, 0))
-        status = timeout == 0 ? APR_TIMEUP : acquire_by_waiting(shared, semaphore, process_deadline(timeout));
+    if (!(semaphore->is_owned ? move_unit(semaphore, 0, member_self()) : try_acquire(semaphore, 0)))
+        status = timeout == 0 ? APR_TIMEUP : wait_at_spot(shared, semaphore, process_deadline(timeout));
     if (status != APR_SUCCESS)
         shared_fail_to_wait(status, shared, call);
     shared_release(shared);
@@ -106,7 +189,11 @@ apr_status_t mproc_semaphore_release(mproc_semaphore_t *handle)
     if (status != APR_SUCCESS)
         return status;
     semaphore_t *semaphore = semaphore_of(shared);
-    if (!release(semaphore))
+    if (semaphore->is_owned && !move_unit(semaphore, member_self(), 0))
+        status = mproc_fail(MPROC_ESTATE, "%s: this process has acquired nothing of the semaphore", call);
+    else if (semaphore->is_owned)
+        note_free(semaphore);
+    else if (!release(semaphore))
         status = mproc_fail(MPROC_ESTATE, "%s: the semaphore has the largest value that it can have: %u", call,
                             semaphore->most);
     shared_release(shared);
@@ -118,7 +205,7 @@ unsigned mproc_semaphore_value(mproc_semaphore_t *handle)
     shared_t *shared;
     if (shared_acquire(&shared, handle, &semaphore_kind, "mproc_semaphore_value") != APR_SUCCESS)
         return 0;
-    const unsigned value = shm_load(&semaphore_of(shared)->word) & ~waiters;
+    const unsigned value = value_of(semaphore_of(shared));
     shared_release(shared);
     mproc_forget_error();
     return value;
@@ -130,14 +217,16 @@ unsigned mproc_semaphore_value(mproc_semaphore_t *handle)
 typedef struct plan_t {
     unsigned value;
     unsigned most;
+    int is_owned;
 } plan_t;
 
 static void init(void *at, const void *context)
 {
     const plan_t *plan = context;
     semaphore_t *semaphore = at;
-    shm_store(&semaphore->word, plan->value);
+    shm_store(&semaphore->word, plan->is_owned ? 0 : plan->value);
     semaphore->most = plan->most;
+    semaphore->is_owned = plan->is_owned != 0;
 }
 
 apr_status_t mproc_semaphore_create_sized(mproc_semaphore_t **handle, unsigned value,
@@ -151,10 +240,18 @@ apr_status_t mproc_semaphore_create_sized(mproc_semaphore_t **handle, unsigned v
     apr_status_t status = shared_take_options(&options, sizeof options, opts, opts_size, call);
     if (status != APR_SUCCESS)
         return status;
-    if (value > MPROC_SEMAPHORE_MAX)
-        return mproc_fail(APR_EINVAL, "%s: the value %u is more than %u", call, value, MPROC_SEMAPHORE_MAX);
-    const plan_t plan = {value, options.bounded ? value : MPROC_SEMAPHORE_MAX};
-    status = shared_create(handle ? &made : NULL, &semaphore_kind, options.name, options.pool, init, &plan, call);
+    const unsigned most = options.owned ? MPROC_SEMAPHORE_OWNED_MAX : MPROC_SEMAPHORE_MAX;
+    if (value > most || (options.owned && value == 0))
+        return mproc_fail(APR_EINVAL, "%s: the value is %u, where %d to %u are possible", call, value,
+                          options.owned != 0, most);
+    const plan_t plan = {value, options.bounded || options.owned ? value : MPROC_SEMAPHORE_MAX, options.owned};
+    const shared_plan_t what = {.kind = &semaphore_kind,
+                                .size = sizeof(semaphore_t) + (options.owned ? value * sizeof(shm_u32_t) : 0),
+                                .name = options.name,
+                                .pool = options.pool,
+                                .init = init,
+                                .context = &plan};
+    status = shared_create(handle ? &made : NULL, &what, call);
     if (handle)
         *handle = made;
     return status;

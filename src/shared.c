@@ -36,6 +36,18 @@ static const shared_kind_t *kind_of(const void *handle)
     return NULL;
 }
 
+const shared_kind_t *shared_kind_at(uint64_t offset)
+{
+    const object_t *object = arena_at(offset);
+    if (!blocks_can_be_object(offset) || shm_load64(&object->serial) == 0)
+        return NULL;
+    const uint64_t kind = object_kind(shm_load64(&object->holds));
+    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
+        if ((uint64_t)kinds[i]->kind == kind)
+            return kinds[i];
+    return NULL;
+}
+
 /* ---- Handles ----------------------------------------------------------------------------------------------------- */
 
 static void drop_reference(const shared_t *shared)
@@ -92,15 +104,6 @@ static void *complete(shared_t *shared, apr_pool_t *pool, apr_status_t status)
 
 /* ---- Making and opening ------------------------------------------------------------------------------------------ */
 
-/** What a new object is to be. */
-typedef struct plan_t {
-    const shared_kind_t *kind;
-    const char *name;
-    shared_init_t init;
-    const void *context;
-    const shared_t *kept; /* NULL: it keeps nothing */
-} plan_t;
-
 /** Have a new object keep another one, which this process holds, so that it is there. */
 static void keep(transaction_t *transaction, object_t *object, uint64_t kept)
 {
@@ -111,18 +114,20 @@ static void keep(transaction_t *transaction, object_t *object, uint64_t kept)
 }
 
 /** Take a block, and make it an object that this process holds. */
-static apr_status_t create(shared_t *shared, const plan_t *plan)
+static apr_status_t create(shared_t *shared, const shared_plan_t *plan)
 {
+    const uint64_t size = plan->size ? plan->size : plan->kind->size;
     transaction_t transaction;
     journal_begin(&transaction);
-    apr_status_t status = blocks_take(&transaction, &shared->offset, plan->kind->size, BLOCK_OBJECT);
+    apr_status_t status = blocks_take(&transaction, &shared->offset, size, BLOCK_OBJECT);
     if (status == APR_SUCCESS) {
         shared_head_t *head = head_of(shared);
         /* Until this is done it is a free block, of which only the first words mean something. */
-        memset((unsigned char *)head + sizeof head->object, 0, plan->kind->size - sizeof head->object);
+        memset((unsigned char *)head + sizeof head->object, 0, size - sizeof head->object);
         if (plan->name)
             apr_cpystrn(head->name, plan->name, sizeof head->name);
-        plan->init(head, plan->context);
+        if (plan->init)
+            plan->init(head, plan->context);
         shared->serial = journal_get(&transaction, &arena->serial) + 1;
         journal_put(&transaction, &arena->serial, shared->serial);
         journal_put(&transaction, &head->object.serial, shared->serial);
@@ -138,33 +143,25 @@ static apr_status_t create(shared_t *shared, const plan_t *plan)
     return status;
 }
 
-apr_status_t shared_create(void **handle, const shared_kind_t *kind, const char *name, apr_pool_t *pool,
-                           shared_init_t init, const void *context, const char *call)
+apr_status_t shared_create(void **handle, const shared_plan_t *plan, const char *call)
 {
-    return shared_create_keeping(handle, kind, name, pool, init, context, NULL, call);
-}
-
-apr_status_t shared_create_keeping(void **handle, const shared_kind_t *kind, const char *name, apr_pool_t *pool,
-                                   shared_init_t init, const void *context, const shared_t *kept, const char *call)
-{
-    const plan_t plan = {kind, name, init, context, kept};
     shared_t *shared;
     if (handle)
         *handle = NULL;
     apr_status_t status = library_check_initialized(call);
     if (status == APR_SUCCESS && !handle)
-        status = mproc_fail(APR_EINVAL, "%s: nowhere to store the %s: it is NULL", call, kind->noun);
+        status = mproc_fail(APR_EINVAL, "%s: nowhere to store the %s: it is NULL", call, plan->kind->noun);
     if (status == APR_SUCCESS)
         status = arena_use(call);
     if (status == APR_SUCCESS)
-        status = make(&shared, kind, call);
+        status = make(&shared, plan->kind, call);
     if (status != APR_SUCCESS)
         return status;
-    status = create(shared, &plan);
+    status = create(shared, plan);
     if (status != APR_SUCCESS)
         status =
             mproc_fail(status, "%s: the family's memory is full (%llu bytes)", call, (unsigned long long)arena->size);
-    *handle = complete(shared, pool, status);
+    *handle = complete(shared, plan->pool, status);
     return status;
 }
 
@@ -459,15 +456,12 @@ void shared_close_any(void *handle)
 
 void shared_bereave(uint64_t offset)
 {
-    const object_t *object = arena_at(offset);
-    const uint64_t kind = object_kind(shm_load64(&object->holds));
-    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
-        if ((uint64_t)kinds[i]->kind != kind)
-            continue;
-        if (kinds[i]->note_death)
-            kinds[i]->note_death(arena_at(offset));
-        kinds[i]->stir(arena_at(offset));
-    }
+    const shared_kind_t *kind = shared_kind_at(offset);
+    if (!kind)
+        return;
+    if (kind->note_death)
+        kind->note_death(arena_at(offset));
+    kind->stir(arena_at(offset));
 }
 
 /* ---- The end ----------------------------------------------------------------------------------------------------- */

@@ -41,6 +41,8 @@ typedef struct shared_kind_t {
     void (*stir)(void *at);
     /** Note that a process has died which had it open; NULL: that does not matter. */
     void (*note_death)(void *at);
+    /** Tell its state in words. */
+    void (*describe)(const void *at, char *text, size_t size);
 } shared_kind_t;
 
 extern const shared_kind_t lock_kind;
@@ -49,16 +51,23 @@ extern const shared_kind_t event_kind;
 extern const shared_kind_t condition_kind;
 extern const shared_kind_t barrier_kind;
 
-/** Prepare a new object in zeroed memory that nobody else can see. */
-typedef void (*shared_init_t)(void *at, const void *context);
+/** The kind of an object in the arena; NULL if there is none at this place. */
+const shared_kind_t *shared_kind_at(uint64_t offset);
+
+/** What a new object is to be. */
+typedef struct shared_plan_t {
+    const shared_kind_t *kind;
+    uint64_t size; /* 0: as the kind says */
+    const char *name;
+    apr_pool_t *pool;
+    /** Prepare it, in zeroed memory that nobody else can see; NULL: it is all zeros. */
+    void (*init)(void *at, const void *context);
+    const void *context;
+    const shared_t *kept; /* an object that it keeps alive, and finds at OBJECT_KEPT_AT; NULL: none */
+} shared_plan_t;
 
 /** Make an object. The status has its text. */
-apr_status_t shared_create(void **handle, const shared_kind_t *kind, const char *name, apr_pool_t *pool,
-                           shared_init_t init, const void *context, const char *call);
-
-/** Make an object that keeps another one alive, which it finds at OBJECT_KEPT_AT. The status has its text. */
-apr_status_t shared_create_keeping(void **handle, const shared_kind_t *kind, const char *name, apr_pool_t *pool,
-                                   shared_init_t init, const void *context, const shared_t *kept, const char *call);
+apr_status_t shared_create(void **handle, const shared_plan_t *plan, const char *call);
 
 /** Open an object that somebody refers to. The status has its text. */
 apr_status_t shared_open(void **handle, const shared_kind_t *kind, const mproc_ref_t *ref, apr_pool_t *pool,

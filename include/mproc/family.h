@@ -24,7 +24,7 @@ extern "C" {
  *
  * @param size Its size in bytes; it is rounded up to 64 KiB. 0 for the default.
  * @return APR_SUCCESS; MPROC_ESTATE if the family has its memory already; APR_EINVAL if it is too small for its tables
- *         (less than 2 MiB), or larger than this machine can address.
+ *         (some 6 MiB), or larger than this machine can address.
  * @remark Any thread of the first process, before or after mproc_initialize().
  */
 MPROC_API apr_status_t mproc_set_arena_size(uint64_t size);

@@ -11,6 +11,7 @@
 #include "condition.h"
 #include "connection.h"
 #include "event.h"
+#include "family.h"
 #include "initialize.h"
 #include "listener.h"
 #include "lock.h"
