@@ -80,6 +80,11 @@ apr_status_t sys_arena_create(sys_arena_t *arena, uint64_t size)
     apr_status_t status = APR_SUCCESS;
     if (ftruncate(fd, (off_t)size) != 0)
         status = errno;
+#if defined(MPROC_HAVE_F_ADD_SEALS)
+    /* What is mapped stays there, whatever a member does to the file. */
+    if (status == APR_SUCCESS)
+        fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL);
+#endif
     arena->handle = fd;
     arena->size = size;
     if (status == APR_SUCCESS)

@@ -40,7 +40,7 @@ int unix_open_nameless(void)
 {
 #if defined(MPROC_HAVE_MEMFD_CREATE)
     unix_making();
-    return unix_made(memfd_create("mproc", MFD_CLOEXEC));
+    return unix_made(memfd_create("mproc", MFD_CLOEXEC | MFD_ALLOW_SEALING));
 #else
     /*
      * The name lives for a moment only; a process that is killed in this moment leaves it. It has at most 31
