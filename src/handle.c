@@ -10,6 +10,8 @@
 
 #include <mproc/status.h>
 
+#include "hazard.h"
+
 /*
  * A handle's bits, from the lowest: 3 for a tag that no aligned pointer has, 5 for the kind, then the index, then
  * the generation.
@@ -204,9 +206,20 @@ apr_status_t handle_acquire(void **object, const void *handle, handle_kind_t kin
     return APR_SUCCESS;
 }
 
+void *handle_peek(const void *handle, handle_kind_t kind)
+{
+    slot_t *slot;
+    uintptr_t generation;
+    if (find_slot(&slot, &generation, handle, kind) != APR_SUCCESS || !is_open(atomic_load(&slot->word), generation))
+        return NULL;
+    return slot->object;
+}
+
 /** Destroy the object of a slot that nobody uses any more, and make the slot free for another generation. */
 static void retire(slot_t *slot, uint32_t index)
 {
+    if (slot->kind >= HANDLE_FIRST_SHARED)
+        hazard_wait(compose(index, slot->kind, atomic_load(&slot->word) >> 32));
     slot->destroy(slot->object);
     slot->object = NULL;
     handle_lock();
@@ -245,8 +258,7 @@ apr_status_t handle_close(const void *handle, handle_kind_t kind)
     do {
         if (!is_open(word, generation))
             return MPROC_ECLOSED;
-    } while (!atomic_compare_exchange_weak_explicit(&slot->word, &word, word & ~OPEN, memory_order_acq_rel,
-                                                    memory_order_acquire));
+    } while (!atomic_compare_exchange_weak(&slot->word, &word, word & ~OPEN));
     if ((word & USES) == 0)
         retire(slot, index_of(handle));
     return APR_SUCCESS;

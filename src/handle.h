@@ -18,7 +18,8 @@ typedef enum handle_kind_t {
     HANDLE_CONN,
     HANDLE_LISTENER,
     HANDLE_SUBPROCESS,
-    HANDLE_LOCK,
+    HANDLE_FIRST_SHARED,
+    HANDLE_LOCK = HANDLE_FIRST_SHARED, /* from here on they can be used as hazard.h says */
     HANDLE_SEMAPHORE,
     HANDLE_EVENT,
     HANDLE_CONDITION,
@@ -41,6 +42,12 @@ void *handle_open(handle_kind_t kind, void *object, handle_destroy_t destroy);
  * @return APR_SUCCESS; APR_EINVAL for NULL; MPROC_ECLOSED for anything that is not an open handle of this kind.
  */
 apr_status_t handle_acquire(void **object, const void *handle, handle_kind_t kind);
+
+/**
+ * Get the object behind a handle, without keeping it from being destroyed: see hazard.h. NULL if the handle is not
+ * open, or not of this kind.
+ */
+void *handle_peek(const void *handle, handle_kind_t kind);
 
 /** Give back what handle_acquire() got; the last one of a closed handle destroys the object. */
 void handle_release(const void *handle);

@@ -10,6 +10,7 @@
 #include "arena.h"
 #include "conn_object.h"
 #include "handle.h"
+#include "hazard.h"
 #include "listener_object.h"
 #include "log.h"
 #include "process_object.h"
@@ -58,6 +59,7 @@ static void become_forked(void)
     process_forked();
     waiter_forked();
     arena_forked();
+    hazard_forked();
 }
 
 static apr_status_t watch_forks(void)
@@ -82,6 +84,7 @@ static apr_status_t prepare(void)
             return mproc_fail(status, "mproc_initialize: APR cannot be initialized");
         apr_initialized = 1;
     }
+    sys_fence_initialize();
     return watch_forks();
 }
 

@@ -5,6 +5,7 @@
 
 #include "call.h"
 #include "error.h"
+#include "hazard.h"
 #include "lock_object.h"
 #include "member.h"
 #include "process_object.h"
@@ -68,6 +69,42 @@ static apr_status_t acquire_slowly(lock_t *lock, shared_t *shared, apr_interval_
     return status;
 }
 
+/** Acquire it at once: APR_SUCCESS, or APR_EAGAIN if that takes more. Most locks are free, and plain. */
+static apr_status_t acquire_fast(mproc_lock_t *handle)
+{
+    hazard_t *hazard;
+    apr_status_t status = APR_EAGAIN;
+    const shared_t *shared = hazard_begin(&hazard, handle, HANDLE_LOCK);
+    if (!shared)
+        return status;
+    lock_t *lock = lock_of(shared);
+    if (shared_is_own(shared) && !is_recursive(lock) && robust_try(&lock->robust, member_self())) {
+        status = APR_SUCCESS;
+        /* Looked at with the lock: whoever had it may have abandoned it. */
+        if (shm_load(&lock->flags) & LOCK_ABANDONED) {
+            shm_store(&lock->flags, 0);
+            status = MPROC_EOWNERDEAD;
+        }
+    }
+    hazard_end(hazard);
+    return status;
+}
+
+/** Release a plain one at once: APR_SUCCESS, or APR_EAGAIN if that takes more. */
+static apr_status_t release_fast(mproc_lock_t *handle)
+{
+    hazard_t *hazard;
+    apr_status_t status = APR_EAGAIN;
+    const shared_t *shared = hazard_begin(&hazard, handle, HANDLE_LOCK);
+    if (!shared)
+        return status;
+    lock_t *lock = lock_of(shared);
+    if (shared_is_own(shared) && !is_recursive(lock) && robust_release(&lock->robust) == APR_SUCCESS)
+        status = APR_SUCCESS;
+    hazard_end(hazard);
+    return status;
+}
+
 /** Acquire once more what this thread has already. */
 static apr_status_t acquire_again(lock_t *lock)
 {
@@ -122,11 +159,15 @@ apr_status_t mproc_lock_acquire(mproc_lock_t *handle, apr_interval_time_t timeou
 {
     static const char call[] = "mproc_lock_acquire";
     shared_t *shared;
-    apr_status_t status = shared_acquire(&shared, handle, &lock_kind, call);
+    apr_status_t status = acquire_fast(handle);
+    if (status == APR_SUCCESS)
+        return status;
+    const int is_mine = status == MPROC_EOWNERDEAD;
+    status = shared_acquire(&shared, handle, &lock_kind, call);
     if (status != APR_SUCCESS)
         return status;
     lock_t *lock = lock_of(shared);
-    status = lock_acquire(lock, shared, timeout);
+    status = is_mine ? MPROC_EOWNERDEAD : lock_acquire(lock, shared, timeout);
     if (status != APR_SUCCESS)
         lock_fail(status, lock, call);
     shared_release(shared);
@@ -184,6 +225,8 @@ static apr_status_t release_handle(mproc_lock_t *handle, int is_abandoned, const
 
 apr_status_t mproc_lock_release(mproc_lock_t *handle)
 {
+    if (release_fast(handle) == APR_SUCCESS)
+        return APR_SUCCESS;
     return release_handle(handle, 0, "mproc_lock_release");
 }
 

@@ -76,6 +76,12 @@ apr_status_t shared_open(void **handle, const shared_kind_t *kind, const mproc_r
 /** Get the object behind a handle for the public function `call`; the status has its text. */
 apr_status_t shared_acquire(shared_t **shared, void *handle, const shared_kind_t *kind, const char *call);
 
+/** Whether this process has it open, and not its creator alone, which has forked it. */
+static inline int shared_is_own(const shared_t *shared)
+{
+    return atomic_load_explicit(&shared->owner, memory_order_relaxed) == sys_getpid();
+}
+
 /** Give back what shared_acquire() got. */
 static inline void shared_release(const shared_t *shared)
 {

@@ -192,6 +192,19 @@ apr_status_t sys_park(_Atomic uint32_t *word, uint32_t value, sys_time_t deadlin
 /** Wake some of those who wait at a word, of whatever process. What was written before is seen by them. */
 void sys_unpark(_Atomic uint32_t *word, unsigned count);
 
+/* ---- thread ------------------------------------------------------------------------------------------------------ */
+
+/** Have a function called when this thread ends; once in a thread. */
+apr_status_t sys_at_thread_exit(void (*function)(void *context), void *context);
+
+/** Whether sys_fence_all() is a full fence in every thread of this process, and not in this one alone. */
+extern int sys_fences_all;
+
+/** Find that out; before there are threads it costs less. */
+void sys_fence_initialize(void);
+
+void sys_fence_all(void);
+
 /* ---- handle ------------------------------------------------------------------------------------------------------ */
 
 /** Duplicate a handle of the program's; APR_EBADF if it is not open. */

@@ -145,8 +145,8 @@ static apr_status_t start_server(const char **failed)
         keep[spawn.keep_count++] = ends.guard.followed;
     if (arena >= 0)
         keep[spawn.keep_count++] = arena;
-    snprintf(marker, sizeof marker, "--mproc=forkserver:%d,%d,%d,%d,%d", keep[0], keep[1], keep[2],
-             ends.guard.followed, arena);
+    snprintf(marker, sizeof marker, "--mproc=forkserver:%d,%d,%d,%d,%d", keep[0], keep[1], keep[2], ends.guard.followed,
+             arena);
     status = unix_spawn_self(&server.pid, &spawn, marker);
     *failed = spawn.failed;
     if (status != APR_SUCCESS) {

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "hazard.h"
+
+#include <stdlib.h>
+
+#include <apr_thread_proc.h>
+
+/* All that there ever were: threads come and go, and take over those of others. */
+static _Atomic(hazard_t *) all;
+static _Thread_local hazard_t *mine;
+
+/** A thread has ended. */
+static void give_back(void *hazard)
+{
+    atomic_store(&((hazard_t *)hazard)->is_taken, 0);
+}
+
+/** Take over one that no thread has, or make another. */
+static hazard_t *take(void)
+{
+    for (hazard_t *one = atomic_load(&all); one; one = one->next)
+        if (!atomic_exchange(&one->is_taken, 1))
+            return one;
+    hazard_t *made = calloc(1, sizeof *made);
+    if (!made)
+        return NULL;
+    atomic_init(&made->is_taken, 1);
+    made->next = atomic_load(&all);
+    while (!atomic_compare_exchange_weak(&all, &made->next, made)) {}
+    return made;
+}
+
+/** Apart, as it happens once in a thread. */
+static hazard_t *begin_thread(void)
+{
+    hazard_t *taken = take();
+    if (taken && sys_at_thread_exit(give_back, taken) != APR_SUCCESS) {
+        give_back(taken);
+        taken = NULL;
+    }
+    return mine = taken;
+}
+
+hazard_t *hazard_of_thread(void)
+{
+    return mine ? mine : begin_thread();
+}
+
+void hazard_wait(const void *handle)
+{
+    sys_fence_all();
+    for (hazard_t *one = atomic_load(&all); one; one = one->next)
+        while (one != mine && atomic_load(&one->handle) == handle)
+            apr_thread_yield();
+}
+
+void hazard_forked(void)
+{
+    for (hazard_t *one = atomic_load(&all); one; one = one->next) {
+        if (one == mine)
+            continue;
+        atomic_store(&one->handle, NULL);
+        atomic_store(&one->is_taken, 0);
+    }
+}

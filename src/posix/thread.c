@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <pthread.h>
+#include <stdlib.h>
+
+#include "unix.h"
+
+/** What a thread's end is to call. */
+typedef struct exit_t {
+    void (*function)(void *context);
+    void *context;
+} exit_t;
+
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+static pthread_key_t key;
+static int is_made;
+
+static void call(void *value)
+{
+    exit_t *const exit = value;
+    exit->function(exit->context);
+    free(exit);
+}
+
+static void make_key(void)
+{
+    is_made = pthread_key_create(&key, call) == 0;
+}
+
+apr_status_t sys_at_thread_exit(void (*function)(void *context), void *context)
+{
+    if (pthread_once(&once, make_key) != 0 || !is_made)
+        return APR_ENOMEM;
+    exit_t *made = malloc(sizeof *made);
+    if (!made)
+        return APR_ENOMEM;
+    *made = (exit_t){function, context};
+    if (pthread_setspecific(key, made) == 0)
+        return APR_SUCCESS;
+    free(made);
+    return APR_ENOMEM;
+}
