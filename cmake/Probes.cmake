@@ -55,6 +55,7 @@ if(NOT WIN32)
   probe(O_SEARCH           O_SEARCH             fcntl.h)
 
   # Memory
+  probe(OS_SYNC            os_sync_wait_on_address os/os_sync_wait_on_address.h)
   probe(MEMFD_CREATE       memfd_create         sys/mman.h)
   probe(POSIX_FALLOCATE    posix_fallocate      fcntl.h)
   probe(FALLOCATE          fallocate            fcntl.h)
