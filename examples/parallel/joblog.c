@@ -55,7 +55,7 @@ apr_status_t joblog_write(joblog_t *log, const job_t *job)
     if (!log)
         return APR_SUCCESS;
     /* Written at once, so that it is there whatever happens next. */
-    const char *text = apr_psprintf(job->pool, "%" APR_SIZE_T_FMT "\t%.3f\t%.3f\t%d\t%d\t%s\n", job->number,
+    const char *text = apr_psprintf(job->pool, "%lu\t%.3f\t%.3f\t%d\t%d\t%s\n", (unsigned long)job->number,
                                     (double)job->start / APR_USEC_PER_SEC, (double)job->run_time / APR_USEC_PER_SEC,
                                     job->exitcode, job->attempts, job->line);
     return apr_file_write_full(log, text, strlen(text), NULL);

@@ -34,7 +34,7 @@ static apr_status_t write_job(output_t *output, job_t *job)
     write_to(&result, output->standard_output, completed->output, completed->output_size);
     write_to(&result, output->standard_error, completed->error_output, completed->error_output_size);
     if (job->remark) {
-        const char *text = apr_psprintf(job->pool, "mproc-parallel: line %" APR_SIZE_T_FMT " (%s): %s\n", job->number,
+        const char *text = apr_psprintf(job->pool, "mproc-parallel: line %lu (%s): %s\n", (unsigned long)job->number,
                                         job->line, job->remark);
         write_to(&result, output->standard_error, text, strlen(text));
     }

@@ -24,16 +24,20 @@ enum { COPY_UP_TO = 1 << 16 };
 /** The memory that can still be had, as far as the system tells. */
 static unsigned long long available_memory(void)
 {
-    char line[128];
-    unsigned long long kibibytes;
-    unsigned long long bytes = (unsigned long long)sysconf(_SC_PHYS_PAGES) * (unsigned long long)sysconf(_SC_PAGESIZE);
-    FILE *file = fopen("/proc/meminfo", "re");
-    while (file && fgets(line, sizeof line, file))
-        if (sscanf(line, "MemAvailable: %llu", &kibibytes) == 1)
-            bytes = kibibytes * 1024;
-    if (file)
-        fclose(file);
-    return bytes;
+    static const char name[] = "MemAvailable:";
+    char text[1024]; /* it is one of the first lines */
+    const unsigned long long all =
+        (unsigned long long)sysconf(_SC_PHYS_PAGES) * (unsigned long long)sysconf(_SC_PAGESIZE);
+    /* Without a FILE: it could be locked at the moment of a fork, and then `exit` in the child would wait for it. */
+    const int fd = open("/proc/meminfo", O_RDONLY | O_CLOEXEC);
+    const ssize_t length = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
+    if (fd >= 0)
+        close(fd);
+    if (length <= 0)
+        return all;
+    text[length] = '\0';
+    const char *line = strstr(text, name);
+    return line ? strtoull(line + sizeof name - 1, NULL, 10) * 1024 : all;
 }
 
 int unix_open_nameless(void)

@@ -2,6 +2,7 @@
 #include "processes.h"
 
 #include <dirent.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,18 +32,29 @@ void need_proc(void)
         skip_because("this system has no /proc to look into");
 }
 
+/**
+ * Read a file about a process, with a zero at its end: its length, 0 if there is none. Without a FILE: a thread that
+ * has one locked makes a child that is forked meanwhile wait for ever in `exit`, where the C library is musl.
+ */
+static size_t read_about(int pid, const char *name, char *text, size_t size)
+{
+    char path[64];
+    snprintf(path, sizeof path, "/proc/%d/%s", pid, name);
+    const int fd = open(path, O_RDONLY | O_CLOEXEC);
+    const ssize_t length = fd < 0 ? 0 : read(fd, text, size - 1);
+    if (fd >= 0)
+        close(fd);
+    text[length > 0 ? length : 0] = '\0';
+    return length > 0 ? (size_t)length : 0;
+}
+
 /** The system's parent of a process, or 0. */
 static int parent_of(int pid)
 {
-    char path[64], text[512];
+    char text[512];
     int parent = 0;
-    snprintf(path, sizeof path, "/proc/%d/stat", pid);
-    FILE *file = fopen(path, "re");
-    if (!file)
+    if (read_about(pid, "stat", text, sizeof text) == 0)
         return 0;
-    const size_t length = fread(text, 1, sizeof text - 1, file);
-    fclose(file);
-    text[length] = '\0';
     /* The name, in parentheses, can hold anything. */
     const char *end = strrchr(text, ')');
     return end && sscanf(end + 1, " %*c %d", &parent) == 1 ? parent : 0;
@@ -71,14 +83,8 @@ int server_of(int parent)
     int pids[256];
     const int count = children_of(parent, pids, 256);
     for (int i = 0; i < count && i < 256; i++) {
-        char path[64], text[8192];
-        snprintf(path, sizeof path, "/proc/%d/cmdline", pids[i]);
-        FILE *file = fopen(path, "re");
-        if (!file)
-            continue;
-        const size_t length = fread(text, 1, sizeof text - 1, file);
-        fclose(file);
-        text[length] = '\0';
+        char text[8192];
+        const size_t length = read_about(pids[i], "cmdline", text, sizeof text);
         if (length > strlen(text) + 1 && strncmp(text + strlen(text) + 1, "--mproc=forkserver:", 19) == 0)
             return pids[i];
     }

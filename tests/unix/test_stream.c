@@ -444,7 +444,8 @@ static void test_open_refused(void **state)
     close(ends[1]);
     close(null);
     assert_failure(mproc_conn_open(&conn, null, NULL), APR_EBADF);
-    assert_failure(mproc_conn_open(&conn, (mproc_os_handle_t)1 << 40, NULL), APR_EBADF);
+    assert_failure(mproc_conn_open(&conn, (mproc_os_handle_t)((uint64_t)1 << (sizeof conn > 4 ? 40 : 30)), NULL),
+                   APR_EBADF);
 }
 
 /** Signals that arrive while a call waits neither end it nor make it longer. */
