@@ -13,7 +13,6 @@ typedef struct waiting_t {
     robust_t *lock;
     uint32_t self;
     int is_watcher;
-    uint32_t watcher; /* who it is if not this thread */
 } waiting_t;
 
 int robust_try(robust_t *lock, uint32_t self)
@@ -29,10 +28,7 @@ uint32_t robust_owner(const robust_t *lock)
 /** Become the watcher if there is none. */
 static void take_watch(waiting_t *waiting)
 {
-    if (waiting->is_watcher)
-        return;
-    waiting->watcher = shm_load(&waiting->lock->watcher);
-    if (waiting->watcher == 0)
+    if (!waiting->is_watcher && shm_load(&waiting->lock->watcher) == 0)
         waiting->is_watcher = shm_replace(&waiting->lock->watcher, 0, waiting->self);
 }
 
@@ -52,8 +48,10 @@ static int look_for_deaths(waiting_t *waiting, uint32_t word)
     if (waiting->is_watcher)
         return member_is_dead(word & ~ROBUST_WAITERS) &&
                shm_replace(&waiting->lock->word, word, waiting->self | ROBUST_WAITERS);
-    if (waiting->watcher != 0 && member_is_dead(waiting->watcher))
-        waiting->is_watcher = shm_replace(&waiting->lock->watcher, waiting->watcher, waiting->self);
+    /* Who it is now: the one from before the sleep may have left, and its successor have died. */
+    const uint32_t watcher = shm_load(&waiting->lock->watcher);
+    if (watcher != 0 && member_is_dead(watcher))
+        waiting->is_watcher = shm_replace(&waiting->lock->watcher, watcher, waiting->self);
     return 0;
 }
 
