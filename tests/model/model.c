@@ -30,11 +30,28 @@ typedef struct word_t {
 static word_t words[MODEL_WORDS];
 static unsigned word_count;
 
-unsigned model_word(const volatile void *at, size_t width)
+/* Where words were found last: they are looked for all the time. */
+enum { CACHE = 1024 };
+
+static unsigned cache[CACHE]; /* + 1 */
+
+/** The number of a word, or how many there are. */
+static unsigned find_word(const volatile void *at)
 {
+    unsigned *last = &cache[((uintptr_t)at >> 2) % CACHE];
+    if (*last && words[*last - 1].at == at)
+        return *last - 1;
     unsigned i = 0;
     while (i < word_count && words[i].at != at)
         i++;
+    if (i < word_count)
+        *last = i + 1;
+    return i;
+}
+
+unsigned model_word(const volatile void *at, size_t width)
+{
+    const unsigned i = find_word(at);
     if (i < word_count)
         return i;
     if (i == MODEL_WORDS) {
@@ -48,30 +65,33 @@ unsigned model_word(const volatile void *at, size_t width)
     return i;
 }
 
+const void *model_address(unsigned word)
+{
+    return (const void *)(uintptr_t)words[word].at;
+}
+
 void model_name(const volatile void *at, size_t width, const char *name)
 {
     snprintf(words[model_word(at, width)].name, WORD_NAME_MAX, "%s", name);
 }
 
-/* Those that were never stepped on have their first value. */
-static uint64_t *value_of(view_t *view, const volatile void *at)
+static unsigned known_word(const volatile void *at)
 {
-    for (unsigned i = 0; i < word_count; i++)
-        if (words[i].at == at)
-            return &view->words[i];
+    const unsigned i = find_word(at);
+    if (i < word_count)
+        return i;
     fprintf(stderr, "a check looks at a word that has no number\n");
     exit(MODEL_LIMIT);
 }
 
 uint64_t model_value(const view_t *view, const volatile void *at)
 {
-    view_t *same = (view_t *)(uintptr_t)view;
-    return *value_of(same, at);
+    return view->words[known_word(at)];
 }
 
 void model_set(view_t *view, const volatile void *at, uint64_t value)
 {
-    *value_of(view, at) = value;
+    view->words[known_word(at)] = value;
 }
 
 /* ---- Local states ------------------------------------------------------------------------------------------------ */
@@ -513,7 +533,7 @@ static void try_step(const view_t *view, int process)
         unpark(view, process, step);
         break;
     case STEP_ASK:
-        take_step(view, process, step, view->status[step.before] == DEAD, 0);
+        take_step(view, process, step, view->status[step.before] >= DEAD, 0);
         break;
     case STEP_AWAIT:
         if (model->is_ready(view, &step))
@@ -554,23 +574,42 @@ static void try_kill(const view_t *before, int process)
     add_state(&view);
 }
 
+/** Whether a process can be killed: one that has only its end before it can as well be left alone. */
+static int is_mortal(const view_t *view, int process)
+{
+    return view->status[process] <= PARKED && view->kills < model->kills && !(model->immortal >> process & 1) &&
+           nodes[view->node[process]].step.kind != STEP_END;
+}
+
+static void expand_process(uint32_t state, int process)
+{
+    view_t view;
+    model_view(&view, state);
+    if (view.status[process] == RUNNING)
+        try_step(&view, process);
+    if (view.status[process] == PARKED)
+        try_wake(&view, process, EVENT_TIMEOUT);
+    if (view.status[process] == PARKED && model->is_spurious)
+        try_wake(&view, process, EVENT_SPURIOUS);
+    if (is_mortal(&view, process))
+        try_kill(&view, process);
+}
+
 static void expand(uint32_t state)
 {
     view_t view;
     now = state;
     model_view(&view, state);
-    for (int i = 0; i < model->processes; i++) {
-        if (view.status[i] == RUNNING)
-            try_step(&view, i);
-        if (view.status[i] == PARKED)
-            try_wake(&view, i, EVENT_TIMEOUT);
-        if (view.status[i] == PARKED && model->is_spurious)
-            try_wake(&view, i, EVENT_SPURIOUS);
-        if (view.status[i] <= PARKED && view.kills < model->kills && nodes[view.node[i]].step.kind != STEP_END)
-            try_kill(&view, i);
-        /* A node may be a word's first step. */
-        model_view(&view, state);
+    int first = 0;
+    int end = model->processes;
+    for (int i = 0; i < model->processes && model->is_private; i++) {
+        if (view.status[i] != RUNNING || !model->is_private(&view, i, &nodes[view.node[i]].step))
+            continue;
+        first = i;
+        end = i + 1;
     }
+    for (int i = first; i < end; i++)
+        expand_process(state, i);
     is_step_taken = 0;
 }
 

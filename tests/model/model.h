@@ -33,7 +33,7 @@ typedef enum step_kind_t {
     STEP_PARK,   /* while the word is `before`; `after`: how long */
     STEP_UNPARK, /* `after`: how many */
     STEP_CHOOSE, /* one of `after` numbers: all are tried */
-    STEP_ASK,    /* whether process `before` is dead */
+    STEP_ASK,    /* whether process `before` is dead or has finished */
     STEP_AWAIT,  /* a word whose value is one that the test says; it has no part in what is tested */
     STEP_END
 } step_kind_t;
@@ -72,10 +72,16 @@ typedef struct model_t {
     unsigned kills;
     int is_spurious;        /* whoever is parked may wake up for no reason */
     int is_kill_point_kept; /* tell states apart by where the dead were killed */
+    unsigned immortal;      /* processes that are not killed, as bits */
     size_t limit;           /* of states */
     void (*body)(int process);
     /** Whether a process that awaits a word can go on. */
     int (*is_ready)(const view_t *view, const step_t *step);
+    /**
+     * Whether no other process can see or hinder a step, as it touches only what a lock protects which this one has. Then
+     * nothing is lost if the others wait: what they do can as well be done later.
+     */
+    int (*is_private)(const view_t *view, int process, const step_t *step);
     /** Look at a new state. */
     void (*check)(const view_t *view);
     /** Look at a step that a process takes; it may change words that only the test knows. */
@@ -101,6 +107,9 @@ extern uint64_t model_tag;
 
 /** The number of a shared word, which is 32 or 64 bits wide; it begins with what is there. */
 unsigned model_word(const volatile void *at, size_t width);
+
+/** Where it is. */
+const void *model_address(unsigned word);
 
 /** Give a word a name. */
 void model_name(const volatile void *at, size_t width, const char *name);
