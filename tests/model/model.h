@@ -78,8 +78,8 @@ typedef struct model_t {
     /** Whether a process that awaits a word can go on. */
     int (*is_ready)(const view_t *view, const step_t *step);
     /**
-     * Whether no other process can see or hinder a step, as it touches only what a lock protects which this one has. Then
-     * nothing is lost if the others wait: what they do can as well be done later.
+     * Whether no other process can see or hinder a step, as it touches only what a lock protects which this one has.
+     * Then nothing is lost if the others wait: what they do can as well be done later.
      */
     int (*is_private)(const view_t *view, int process, const step_t *step);
     /** Look at a new state. */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The members of src/member.c and what they hold, by src/references.c, changed by src/journal.c: a process makes a place
- * for a child and has it hold an object; the child comes, or not; another process comes and goes, and looks after the
- * dead. In the end a last one looks whether anything is left.
+ * The members of src/member.c and what they hold, by src/references.c, changed by src/journal.c: a process makes a
+ * place for a child and has it hold an object; the child comes, or not; another process comes and goes, and looks after
+ * the dead. In the end a last one looks whether anything is left.
  */
 #include "model/steps.h"
 
