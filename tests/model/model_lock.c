@@ -248,6 +248,17 @@ static void describe(char *text, size_t size, const view_t *view, int process)
                                                                                                      : "");
 }
 
+/** Whether somebody has died while it was the watcher, or before it had woken another after that. */
+static int has_watcher_died(const view_t *view)
+{
+    for (int i = 0; i < model.processes; i++) {
+        const uint64_t tag = model_tag_of(view->node[i]);
+        if (view->status[i] == DEAD && ((tag & TAG_WATCHES) || ((tag & TAG_ACQUIRES) && (tag & TAG_OWNS))))
+            return 1;
+    }
+    return 0;
+}
+
 /** Deaths after which those who wait have no watcher. */
 typedef struct pattern_t {
     char text[400];
@@ -294,7 +305,11 @@ static pattern_t *pattern_of(const view_t *view)
     return &patterns[i];
 }
 
-static void report_watch(int is_verbose)
+/*
+ * An exact run is one where the watch is lost only with a watcher. (In longer ones it is also lost if one who waits is
+ * held up just before it sleeps, while the lock goes from hand to hand until its word is the same again.)
+ */
+static void report_watch(int is_exact, int is_verbose)
 {
     size_t quiet = 0;
     size_t lost = 0;
@@ -317,6 +332,8 @@ static void report_watch(int is_verbose)
             model_fail_at(worst, "after deaths, one long sleep was not enough");
         if (is_watched(&view))
             continue;
+        if (is_exact && !has_watcher_died(&view))
+            model_fail_at(i, "no watcher has died, and there is none");
         lost++;
         pattern_t *pattern = pattern_of(&view);
         if (pattern->states++ == 0)
@@ -358,7 +375,7 @@ static void explore(const char *name, int processes, unsigned kills, int impatie
 }
 
 /** A number of acquisitions by each: they come to an end whoever is faster. */
-static void explore_rounds(const char *name, int processes, unsigned kills, int count)
+static void explore_rounds(const char *name, int processes, unsigned kills, int count, int is_exact)
 {
     model = (model_t){.name = name,
                       .processes = processes,
@@ -372,7 +389,7 @@ static void explore_rounds(const char *name, int processes, unsigned kills, int 
     rounds = count;
     model_explore(&model);
     model_require_end(EVENT_STEP, "they run for ever");
-    report_watch(getenv("MPROC_TEST_VERBOSE") != NULL);
+    report_watch(is_exact, getenv("MPROC_TEST_VERBOSE") != NULL);
 }
 
 int main(void)
@@ -386,12 +403,12 @@ int main(void)
     explore("any number of rounds, impatient", 2, 2, 1, 1);
     explore("any number of rounds, impatient", 3, 0, 1, 0);
     explore("any number of rounds", 3, 2, 0, 0);
-    explore_rounds("two rounds", 2, 2, 2);
-    explore_rounds("one round", 3, 2, 1);
+    explore_rounds("two rounds", 2, 2, 2, 1);
+    explore_rounds("one round", 3, 2, 1, 1);
     if (model_is_deep()) {
         explore("any number of rounds, impatient", 3, 2, 1, 1);
-        explore_rounds("two rounds", 3, 2, 2);
-        explore_rounds("one round", 4, 1, 1);
+        explore_rounds("two rounds", 3, 2, 2, 0);
+        explore_rounds("one round", 4, 1, 1, 0);
     }
     return 0;
 }
