@@ -206,7 +206,6 @@ int main(void)
     if (model_is_deep()) {
         explore(2, 2, 0, 4);
         explore(3, 2, 1, 3);
-        explore(3, 1, 0, 2);
     }
     return 0;
 }
