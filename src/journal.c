@@ -13,7 +13,7 @@ static void apply(journal_t *journal)
 {
     const uint32_t count = shm_load(&journal->count);
     for (uint32_t i = 0; i < count; i++)
-        shm_store64(arena_at(journal->entries[i].offset), journal->entries[i].value);
+        shm_store64(arena_at(shm_read64(&journal->entries[i].offset)), shm_read64(&journal->entries[i].value));
     shm_store(&journal->count, 0);
 }
 
@@ -42,7 +42,7 @@ void journal_put(transaction_t *transaction, shm_u64_t *word, uint64_t value)
     while (i < transaction->count && transaction->entries[i].offset != offset)
         i++;
     assert(i < JOURNAL_MAX); /* how many words a transaction writes does not depend on data */
-    transaction->entries[i] = (journal_entry_t){offset, value};
+    transaction->entries[i] = (change_t){offset, value};
     if (i == transaction->count)
         transaction->count++;
 }
@@ -56,8 +56,10 @@ void journal_forget(transaction_t *transaction, uint64_t offset, uint64_t size)
 void journal_step(transaction_t *transaction)
 {
     journal_t *journal = &arena->journal;
-    for (size_t i = 0; i < transaction->count; i++)
-        journal->entries[i] = transaction->entries[i];
+    for (size_t i = 0; i < transaction->count; i++) {
+        shm_write64(&journal->entries[i].offset, transaction->entries[i].offset);
+        shm_write64(&journal->entries[i].value, transaction->entries[i].value);
+    }
     shm_store(&journal->count, (uint32_t)transaction->count);
     apply(journal);
     transaction->count = 0;

@@ -19,8 +19,8 @@
 enum { JOURNAL_MAX = 48 };
 
 typedef struct journal_entry_t {
-    uint64_t offset; /* in the arena */
-    uint64_t value;
+    shm_u64_t offset; /* in the arena */
+    shm_u64_t value;
 } journal_entry_t;
 
 /** In the arena: what is to be written. */
@@ -30,12 +30,18 @@ typedef struct journal_t {
     journal_entry_t entries[JOURNAL_MAX];
 } journal_t;
 
+/** What a word is to become. */
+typedef struct change_t {
+    uint64_t offset;
+    uint64_t value;
+} change_t;
+
 /** In a member: a transaction that is being put together. */
 typedef struct transaction_t {
     uint64_t unused; /* memory that the system can have back when this is done */
     uint64_t unused_size;
     size_t count;
-    journal_entry_t entries[JOURNAL_MAX];
+    change_t entries[JOURNAL_MAX];
 } transaction_t;
 
 /** Take the arena's lock, finish what a dead member had begun, and start anew. */

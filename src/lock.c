@@ -35,11 +35,17 @@ static lock_t *lock_of(const shared_t *shared)
     return arena_at(shared->offset);
 }
 
-/** What tells a thread from the others of its process that live. */
+/**
+ * What tells a thread from all others of the family. An address would not do: with fork, many processes have a thread
+ * at the same one, and what a dead owner has left here could be taken for a living thread's.
+ */
 static uint64_t this_thread(void)
 {
-    static _Thread_local char place;
-    return (uint64_t)(uintptr_t)&place;
+    static _Atomic uint32_t count;
+    static _Thread_local uint32_t number;
+    if (number == 0)
+        number = atomic_fetch_add(&count, 1) + 1;
+    return (uint64_t)member_self() << 32 | number;
 }
 
 static int is_recursive(const lock_t *lock)

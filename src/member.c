@@ -149,17 +149,20 @@ static int has_died(const arena_member_t *member, int pid)
 
 int member_is_dead(uint32_t ticket)
 {
-    const arena_member_t *member = member_at(ticket);
-    const member_ident_t ident = member_ident(member);
+    arena_member_t *member = member_at(ticket);
     if (ticket == member_self())
         return 0;
-    if (ident.ticket != ticket || ident.state == MEMBER_FREE || ident.state == MEMBER_ENDED)
-        return 1;
-    /* A child that has not come yet does not come any more when its creator is dead. */
-    if (ident.state == MEMBER_STARTING ? !member_is_dead(ident.who) : !has_died(member, (int)ident.who))
-        return 0;
-    member_end(ticket);
-    return 1;
+    for (;;) {
+        const member_ident_t ident = member_ident(member);
+        if (ident.ticket != ticket || ident.state == MEMBER_FREE || ident.state == MEMBER_ENDED)
+            return 1;
+        /* A child that has not come yet does not come any more when its creator is dead. */
+        if (ident.state == MEMBER_STARTING ? !member_is_dead(ident.who) : !has_died(member, (int)ident.who))
+            return 0;
+        /* If it has come meanwhile, it lives without its creator. */
+        if (change(member, ident, (member_ident_t){MEMBER_ENDED, ticket, ident.who}))
+            return 1;
+    }
 }
 
 void member_end(uint32_t ticket)

@@ -13,7 +13,7 @@ typedef struct waiting_t {
     robust_t *lock;
     uint32_t self;
     int is_watcher;
-    uint32_t watcher; /* who it is if not this thread */
+    int is_left; /* who is the watcher is about to leave */
 } waiting_t;
 
 int robust_try(robust_t *lock, uint32_t self)
@@ -27,13 +27,15 @@ uint32_t robust_owner(const robust_t *lock)
 }
 
 /** Become the watcher if there is none. */
-static void take_watch(waiting_t *waiting)
+static void take_watch(waiting_t *waiting, uint32_t word)
 {
     if (waiting->is_watcher)
         return;
-    waiting->watcher = shm_load(&waiting->lock->watcher);
-    if (waiting->watcher == 0)
+    const uint32_t watcher = shm_load(&waiting->lock->watcher);
+    if (watcher == 0)
         waiting->is_watcher = shm_replace(&waiting->lock->watcher, 0, waiting->self);
+    /* It has the lock now, and may have woken somebody before this thread sleeps. */
+    waiting->is_left = watcher == (word & ~ROBUST_WAITERS);
 }
 
 /** Be the watcher no more: somebody else is to be it. */
@@ -52,15 +54,17 @@ static int look_for_deaths(waiting_t *waiting, uint32_t word)
     if (waiting->is_watcher)
         return member_is_dead(word & ~ROBUST_WAITERS) &&
                shm_replace(&waiting->lock->word, word, waiting->self | ROBUST_WAITERS);
-    if (waiting->watcher != 0 && member_is_dead(waiting->watcher))
-        waiting->is_watcher = shm_replace(&waiting->lock->watcher, waiting->watcher, waiting->self);
+    /* Who it is now: the one from before the sleep may have left, and its successor have died. */
+    const uint32_t watcher = shm_load(&waiting->lock->watcher);
+    if (watcher != 0 && member_is_dead(watcher))
+        waiting->is_watcher = shm_replace(&waiting->lock->watcher, watcher, waiting->self);
     return 0;
 }
 
 /** Sleep until the lock may be free: whether it was taken from a dead owner. */
 static int sleep_once(waiting_t *waiting, uint32_t word, sys_time_t deadline)
 {
-    const sys_time_t slice = sys_now() + (waiting->is_watcher ? WATCH : SLEEP);
+    const sys_time_t slice = sys_now() + (waiting->is_watcher || waiting->is_left ? WATCH : SLEEP);
     return shm_park(&waiting->lock->word, word, slice < deadline ? slice : deadline) && look_for_deaths(waiting, word);
 }
 
@@ -80,7 +84,7 @@ static apr_status_t acquire_by_waiting(waiting_t *waiting, const robust_wait_t *
             return APR_TIMEUP;
         if (!(word & ROBUST_WAITERS) && !shm_replace(&lock->word, word, word | ROBUST_WAITERS))
             continue;
-        take_watch(waiting);
+        take_watch(waiting, word);
         if (sleep_once(waiting, word | ROBUST_WAITERS, wait->deadline))
             return MPROC_EOWNERDEAD;
     }
@@ -93,7 +97,7 @@ apr_status_t robust_acquire(robust_t *lock, const robust_wait_t *wait)
         return APR_SUCCESS;
     const apr_status_t status = acquire_by_waiting(&waiting, wait);
     leave_watch(&waiting);
-    /* A wake may have been for this thread, which has no use for it; and whoever came in between knows of no waiters. */
+    /* A wake may have been for this thread, which has no use for it; and whoever came since knows of no waiters. */
     if (status == APR_TIMEUP || status == MPROC_ECLOSED)
         shm_unpark(&lock->word, 1);
     return status;

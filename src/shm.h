@@ -58,6 +58,17 @@ static inline void shm_store64(shm_u64_t *word, uint64_t value)
     atomic_store(word, value);
 }
 
+/** The same for words that others look at only after a later step of shm_store() has told them to. */
+static inline uint64_t shm_read64(const shm_u64_t *word)
+{
+    return atomic_load_explicit(word, memory_order_relaxed);
+}
+
+static inline void shm_write64(shm_u64_t *word, uint64_t value)
+{
+    atomic_store_explicit(word, value, memory_order_relaxed);
+}
+
 /** Wait while a word has a value: until somebody wakes, the time is up, or for no reason. Whether the time was up. */
 static inline int shm_park(shm_u32_t *word, uint32_t value, sys_time_t deadline)
 {
