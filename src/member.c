@@ -147,13 +147,23 @@ static int has_died(const arena_member_t *member, int pid)
     return has_ended;
 }
 
+static int is_over(member_ident_t ident, uint32_t ticket)
+{
+    return ident.ticket != ticket || ident.state == MEMBER_FREE || ident.state == MEMBER_ENDED;
+}
+
+int member_has_ended(uint32_t ticket)
+{
+    return is_over(member_ident(member_at(ticket)), ticket);
+}
+
 int member_is_dead(uint32_t ticket)
 {
     const arena_member_t *member = member_at(ticket);
     const member_ident_t ident = member_ident(member);
     if (ticket == member_self())
         return 0;
-    if (ident.ticket != ticket || ident.state == MEMBER_FREE || ident.state == MEMBER_ENDED)
+    if (is_over(ident, ticket))
         return 1;
     /* A child that has not come yet does not come any more when its creator is dead. */
     if (ident.state == MEMBER_STARTING ? !member_is_dead(ident.who) : !has_died(member, (int)ident.who))
@@ -167,7 +177,7 @@ void member_end(uint32_t ticket)
     arena_member_t *member = member_at(ticket);
     for (;;) {
         member_ident_t ident = member_ident(member);
-        if (ident.ticket != ticket || ident.state == MEMBER_FREE || ident.state == MEMBER_ENDED)
+        if (is_over(ident, ticket))
             return;
         const member_ident_t before = ident;
         ident.state = MEMBER_ENDED;

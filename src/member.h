@@ -48,6 +48,12 @@ void member_set_name(uint32_t ticket, const char *name);
 /** Whether a member is dead; if so it is marked as ended, and member_settle() has something to do. */
 int member_is_dead(uint32_t ticket);
 
+/**
+ * Whether a member is known to have ended: somebody has noticed, or it has left in order. That costs one look at the
+ * arena, where member_is_dead() asks the system.
+ */
+int member_has_ended(uint32_t ticket);
+
 /** Mark a member as ended: it is known to be dead, or never came to life. */
 void member_end(uint32_t ticket);
 
