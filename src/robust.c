@@ -26,14 +26,14 @@ uint32_t robust_owner(const robust_t *lock)
     return shm_load(&lock->word) & ~ROBUST_WAITERS;
 }
 
-/** Become the watcher if there is none. */
+/** Become the watcher if there is none that lives, as far as that is known. */
 static void take_watch(waiting_t *waiting, uint32_t word)
 {
     if (waiting->is_watcher)
         return;
     const uint32_t watcher = shm_load(&waiting->lock->watcher);
-    if (watcher == 0)
-        waiting->is_watcher = shm_replace(&waiting->lock->watcher, 0, waiting->self);
+    if (watcher == 0 || member_has_ended(watcher))
+        waiting->is_watcher = shm_replace(&waiting->lock->watcher, watcher, waiting->self);
     /* It has the lock now, and may have woken somebody before this thread sleeps. */
     waiting->is_left = watcher == (word & ~ROBUST_WAITERS);
 }
@@ -78,6 +78,12 @@ static apr_status_t acquire_by_waiting(waiting_t *waiting, const robust_wait_t *
             return APR_SUCCESS;
         if (word == 0)
             continue;
+        /* A death that was noticed already counts at once, also for who only tries. */
+        if (member_has_ended(word & ~ROBUST_WAITERS)) {
+            if (shm_replace(&lock->word, word, waiting->self | ROBUST_WAITERS))
+                return MPROC_EOWNERDEAD;
+            continue;
+        }
         if (wait->is_over && wait->is_over(wait->context))
             return MPROC_ECLOSED;
         if (wait->deadline != SYS_NEVER && sys_now() >= wait->deadline)
