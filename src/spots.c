@@ -94,6 +94,8 @@ void spots_settle(uint32_t ticket, void (*was_notified)(uint64_t object))
         if (shm_load(&spot->owner) != ticket)
             continue;
         const uint64_t object = shm_load64(&spot->object);
+        /* From here on nobody notifies it, who would not know that it is dead. */
+        shm_replace(&spot->word, SPOT_WAITING, SPOT_IDLE);
         /* Not forgotten before it is done: one who dies in between leaves it to the next, and twice does no harm. */
         if (object && shm_load(&spot->word) == SPOT_NOTIFIED)
             was_notified(object);
