@@ -81,10 +81,9 @@ int mproc_event_is_set(mproc_event_t *handle)
     return is_set;
 }
 
-/** Wait until it is set, or was since. */
-static apr_status_t wait_until_set(shared_t *shared, shm_u32_t *word, sys_time_t deadline)
+/** Wait until it is set, or was since it had been so often. */
+static apr_status_t wait_until_set(shared_t *shared, shm_u32_t *word, uint32_t times, sys_time_t deadline)
 {
-    const uint32_t times = shm_load(word) / TIMES;
     for (;;) {
         uint32_t now = shm_load(word);
         if ((now & SET) || now / TIMES != times)
@@ -97,10 +96,10 @@ static apr_status_t wait_until_set(shared_t *shared, shm_u32_t *word, sys_time_t
     }
 }
 
-static apr_status_t wait_at_spot(shared_t *shared, shm_u32_t *word, sys_time_t deadline)
+static apr_status_t wait_at_spot(shared_t *shared, shm_u32_t *word, uint32_t times, sys_time_t deadline)
 {
     spot_t *spot = spot_begin(shared->offset);
-    const apr_status_t status = wait_until_set(shared, word, deadline);
+    const apr_status_t status = wait_until_set(shared, word, times, deadline);
     spot_end(spot);
     return status;
 }
@@ -112,9 +111,11 @@ apr_status_t mproc_event_wait(mproc_event_t *handle, apr_interval_time_t timeout
     apr_status_t status = shared_acquire(&shared, handle, &event_kind, call);
     if (status != APR_SUCCESS)
         return status;
-    event_t *event = event_of(shared);
-    if (!(shm_load(&event->word) & SET))
-        status = timeout == 0 ? APR_TIMEUP : wait_at_spot(shared, &event->word, process_deadline(timeout));
+    shm_u32_t *word = &event_of(shared)->word;
+    /* Who sets it after this look lets this thread go on. */
+    const uint32_t now = shm_load(word);
+    if (!(now & SET))
+        status = timeout == 0 ? APR_TIMEUP : wait_at_spot(shared, word, now / TIMES, process_deadline(timeout));
     if (status != APR_SUCCESS)
         shared_fail_to_wait(status, shared, call);
     shared_release(shared);
