@@ -405,7 +405,7 @@ static void show_edge(uint32_t from, const edge_t *edge)
         printf(" (it is %#" PRIx64 ")", view.words[node->step.word]);
     if (edge->event == EVENT_STEP && (node->step.kind == STEP_CHOOSE || node->step.kind == STEP_NOTICE))
         printf(" %d", edge->choice);
-    if (edge->event == EVENT_STEP && node->step.kind == STEP_UNPARK && edge->choice)
+    if (edge->event == EVENT_STEP && node->step.kind == STEP_UNPARK && edge->choice && edge->choice != UINT8_MAX)
         printf(", which is process %d", edge->choice);
     printf("\n");
 }
@@ -475,7 +475,7 @@ static void add_state(view_t *view)
     if (model->check)
         model->check(view);
     if (states.count > model->limit) {
-        printf("%s: more than %zu states\n", model->name, model->limit);
+        printf("%s: more than %zu states, %zu local states\n", model->name, model->limit, node_count);
         exit(MODEL_LIMIT);
     }
 }
@@ -487,10 +487,18 @@ static void go_on(view_t *view, int process, uint64_t result)
     view->status[process] = RUNNING;
 }
 
-static void begin_event(event_t event, int process, unsigned choice)
+static void begin_event(occasion_t event, int process, unsigned choice)
 {
     now_edge = (edge_t){.event = (uint8_t)event, .process = (uint8_t)process, .choice = (uint8_t)choice};
     is_step_taken = 1;
+}
+
+/** In place of the number of who is woken. */
+enum { ALL = UINT8_MAX };
+
+static int is_parked_at(const view_t *view, int process, unsigned word)
+{
+    return view->status[process] == PARKED && nodes[view->node[process]].step.word == word;
 }
 
 /** A step that has one outcome. */
@@ -504,8 +512,9 @@ static void take_step(const view_t *before, int process, step_t step, uint64_t r
         view.words[step.word] = (uint32_t)(view.words[step.word] + step.after);
     if ((step.kind == STEP_ASK || step.kind == STEP_NOTICE) && step.after && result)
         view.words[step.word] = 1;
-    if (step.kind == STEP_UNPARK && choice)
-        go_on(&view, (int)choice - 1, 0);
+    for (int i = 0; i < model->processes && step.kind == STEP_UNPARK; i++)
+        if (choice == (unsigned)i + 1 || (choice == ALL && is_parked_at(before, i, step.word)))
+            go_on(&view, i, 0);
     if (model->on_step)
         model->on_step(before, &view, process, &step, result);
     if (step.kind == STEP_END) {
@@ -519,12 +528,16 @@ static void take_step(const view_t *before, int process, step_t step, uint64_t r
     add_state(&view);
 }
 
-/** Wake any one of those who are parked at a word. */
+/** Wake any one of those who are parked at a word; or all of them. */
 static void unpark(const view_t *view, int process, step_t step)
 {
     int is_somebody = 0;
+    if (step.after > 1) {
+        take_step(view, process, step, 0, ALL);
+        return;
+    }
     for (int i = 0; i < model->processes; i++) {
-        if (view->status[i] != PARKED || nodes[view->node[i]].step.word != step.word)
+        if (!is_parked_at(view, i, step.word))
             continue;
         is_somebody = 1;
         take_step(view, process, step, 0, (unsigned)i + 1);
@@ -581,7 +594,7 @@ static void try_step(const view_t *view, int process)
     }
 }
 
-static void try_wake(const view_t *before, int process, event_t event)
+static void try_wake(const view_t *before, int process, occasion_t event)
 {
     view_t view = *before;
     begin_event(event, process, 0);

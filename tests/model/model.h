@@ -58,7 +58,7 @@ typedef struct view_t {
 } view_t;
 
 /** What can happen in a state, as bits. */
-typedef enum event_t { EVENT_STEP = 1, EVENT_TIMEOUT = 2, EVENT_SPURIOUS = 4, EVENT_KILL = 8 } event_t;
+typedef enum occasion_t { EVENT_STEP = 1, EVENT_TIMEOUT = 2, EVENT_SPURIOUS = 4, EVENT_KILL = 8 } occasion_t;
 
 typedef struct edge_t {
     uint32_t to;

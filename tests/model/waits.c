@@ -27,12 +27,21 @@ static shared_t all_shared[WAITS_OBJECTS];
 /* Where this process has begun to sleep, and what it had written before. */
 static uint32_t entry;
 static unsigned entry_written;
+static unsigned part_alike; /* or that does not matter in this part, if it is not 0 */
 
 void waits_reset(int process)
 {
     steps_reset();
     entry_written = 0;
+    part_alike = 0;
     self = (uint32_t)process + 1;
+}
+
+void waits_point(unsigned part, int is_loop_alike)
+{
+    part_alike = is_loop_alike ? part : 0;
+    entry_written = 0;
+    model_point((uint64_t)1 << 41 | part);
 }
 
 void *waits_object(unsigned number)
@@ -128,7 +137,9 @@ static apr_status_t sleep_once(shm_u32_t *word, uint32_t value, sys_time_t deadl
     }
     if (shm_park(word, value, deadline) && is_watching && waits_bereave)
         waits_look_out();
-    if (entry_written == steps_written + 1)
+    if (part_alike)
+        model_point((uint64_t)1 << 40 | part_alike);
+    else if (entry_written == steps_written + 1)
         model_point(entry);
     return APR_SUCCESS;
 }

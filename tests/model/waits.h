@@ -21,6 +21,12 @@ enum { WAITS_OBJECTS = 4, WAITS_SPOTS = 3, WAITS_OBJECT_SIZE = 256 };
 /** What a body begins with. */
 void waits_reset(int process);
 
+/**
+ * Say how far a body has come, where that and model_tag are all that its future depends on: `part` is not 0. If it
+ * waits in one loop that depends on nothing else (but reads all anew), each turn of that is the same.
+ */
+void waits_point(unsigned part, int is_loop_alike);
+
 /** An object of the arena, and what a process has of it. */
 void *waits_object(unsigned number);
 shared_t *waits_shared(unsigned number);
