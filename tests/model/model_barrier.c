@@ -35,6 +35,12 @@ static mproc_barrier_t *handle(void)
     return (mproc_barrier_t *)(void *)waits_shared(0);
 }
 
+/* What came of the last time that each has come, and whether it has broken the barrier by giving up. */
+static shm_u32_t results[MODEL_PROCESSES];
+static shm_u32_t breakers[MODEL_PROCESSES];
+
+enum { PASSED = 1, NOT_PASSED };
+
 /* ---- Processes --------------------------------------------------------------------------------------------------- */
 
 /* How often it has come, and how often it has passed. */
@@ -53,6 +59,7 @@ static int pass(apr_interval_time_t timeout)
         model_tag += TAG_PASSED + index * TAG_INDEX;
     else
         model_tag |= TAG_IS_BROKEN;
+    shm_store(&results[member_self() - 1], status == APR_SUCCESS ? PASSED : NOT_PASSED);
     return status == APR_SUCCESS;
 }
 
@@ -113,13 +120,32 @@ static uint64_t passed_in(const view_t *view, int process)
     return model_tag_of(view->node[process]) / TAG_PASSED % (TAG_INDEX / TAG_PASSED);
 }
 
-/* Whether all processes are parties, and none is killed or gives up. */
+/* Whether all processes are parties, and none is killed or gives up; and whether all come once. */
 static int are_all_parties;
+static int do_all_come_once;
+
+/**
+ * If all come once, all pass or nobody. Who gives up breaks no other time than its own, which it does not pass; who
+ * notices a death may.
+ */
+static void check_results(const view_t *view)
+{
+    unsigned results_seen = 0;
+    for (int i = 0; i < model.processes; i++) {
+        const unsigned result = (unsigned)model_value(view, &results[i]);
+        results_seen |= result;
+        model_require(waits_bereave || result != PASSED || !model_value(view, &breakers[i]),
+                      "process %d has passed, and broken the barrier for others", i + 1);
+    }
+    model_require(!do_all_come_once || results_seen != (PASSED | NOT_PASSED),
+                  "one has passed, and another one has not");
+}
 
 static void check(const view_t *view)
 {
     const state_t state = unpack(model_value(view, &the_barrier()->state));
     unsigned asleep = 0;
+    check_results(view);
     model_require(state.arrived <= the_barrier()->parties, "more have come than there are parties");
     for (int i = 0; i < model.processes; i++) {
         if (view->status[i] > PARKED)
@@ -143,9 +169,10 @@ static void on_step(const view_t *before, view_t *after, int process, const step
 {
     const state_t was = unpack(model_value(before, &the_barrier()->state));
     const state_t is = unpack(model_value(after, &the_barrier()->state));
-    (void)process;
     (void)step;
     (void)result;
+    if (is.is_broken && !was.is_broken)
+        model_set(after, &breakers[process], 1);
     model_require(was.generation == is.generation ||
                       (was.generation + 1 == is.generation && was.arrived == the_barrier()->parties &&
                        is.arrived == 0 && !was.is_broken),
@@ -187,12 +214,19 @@ int main(void)
     waits_lay_out();
     model_name(&the_barrier()->state, 8, "state");
     model_name(&the_barrier()->bell, 4, "bell");
+    for (int i = 0; i < MODEL_PROCESSES; i++) {
+        model_name(&results[i], 4, "result");
+        model_name(&breakers[i], 4, "has broken it");
+    }
     are_all_parties = 1;
     explore("two parties, twice", twice, 2, 0, 2);
     explore("three parties", once, 3, 0, 3);
     are_all_parties = 0;
     explore("aborted", aborted, 3, 0, 2);
+    explore("one too many", once, 3, 0, 2);
+    do_all_come_once = 1;
     explore("impatient", impatient, 2, 0, 2);
+    do_all_come_once = 0;
     explore("reset", resets, 3, 0, 2);
     explore("aborted and reset", aborts_and_resets, 3, 0, 2);
     waits_bereave = bereave;
