@@ -39,7 +39,8 @@ typedef struct arena_member_t {
     shm_u64_t parent;          /* the ticket of who has made a place for it; 0: it came by itself */
     shm_u64_t lists_with_room; /* what it holds, see references.c */
     shm_u64_t full_lists;
-    uint64_t reserved[3];
+    shm_u64_t is_leaving; /* its end, when it comes, is no death to be told of */
+    uint64_t reserved[2];
     char name[ARENA_NAME_MAX];
 } arena_member_t;
 

@@ -197,12 +197,13 @@ static void settle(arena_member_t *member, member_ident_t ident)
     journal_begin(&transaction);
     spots_settle(ident.ticket, condition_pass_on);
     journal_abandon(&transaction);
-    references_release_all(ident.ticket, shared_bereave);
+    references_release_all(ident.ticket, shm_load64(&member->is_leaving) ? shared_stir : shared_bereave);
     journal_begin(&transaction);
     const member_ident_t now = member_ident(member);
     if (now.state == MEMBER_ENDED && now.ticket == ident.ticket) {
         journal_put(&transaction, &member->birth, 0);
         journal_put(&transaction, &member->parent, 0);
+        journal_put(&transaction, &member->is_leaving, 0);
         journal_step(&transaction);
         /* On its own: a place is claimed without the lock, and what is in the journal may be written once more. */
         change(member, now, (member_ident_t){MEMBER_FREE, ident.ticket, 0});
@@ -231,6 +232,12 @@ void member_withdraw(uint32_t ticket)
         references_release_all(ticket, NULL);
     member_end(ticket);
     member_settle();
+}
+
+void member_announce_end(void)
+{
+    if (member_self())
+        shm_store64(&member_at(member_self())->is_leaving, 1);
 }
 
 void member_leave(void)

@@ -70,6 +70,12 @@ void member_settle(void);
 void member_note_end(uint32_t ticket, int pid);
 void member_settle_noted(void);
 
+/**
+ * Say that this process is about to end as it should. What it has open is released when it has; until then, other
+ * threads may still use it.
+ */
+void member_announce_end(void);
+
 /** Leave the family: what this process holds is released. */
 void member_leave(void);
 

@@ -459,6 +459,13 @@ void shared_close_any(void *handle)
 
 /* ---- Deaths ------------------------------------------------------------------------------------------------------ */
 
+void shared_stir(uint64_t offset)
+{
+    const shared_kind_t *kind = shared_kind_at(offset);
+    if (kind)
+        kind->stir(arena_at(offset));
+}
+
 void shared_bereave(uint64_t offset)
 {
     const shared_kind_t *kind = shared_kind_at(offset);

@@ -117,6 +117,9 @@ void shared_close_any(void *handle);
 /** Notify another one who waits at a condition; see spots_settle(). */
 void condition_pass_on(uint64_t object);
 
+/** Have whoever waits for an object look again. */
+void shared_stir(uint64_t offset);
+
 /** An object's holder has died: have whoever waits for it look again. */
 void shared_bereave(uint64_t offset);
 
