@@ -48,8 +48,17 @@ void member_set_name(uint32_t ticket, const char *name);
 /** Whether a member is dead; if so it is marked as ended, and member_settle() has something to do. */
 int member_is_dead(uint32_t ticket);
 
+/**
+ * Whether a member is known to have ended: somebody has noticed, or it has left in order. That costs one look at the
+ * arena, where member_is_dead() asks the system.
+ */
+int member_has_ended(uint32_t ticket);
+
 /** Mark a member as ended: it is known to be dead, or never came to life. */
 void member_end(uint32_t ticket);
+
+/** Give a place back that was made for a child which will not be: what it held is released, and that is no death. */
+void member_withdraw(uint32_t ticket);
 
 /** Release what ended members held. Not while the arena's lock is held. */
 void member_settle(void);

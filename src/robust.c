@@ -26,14 +26,14 @@ uint32_t robust_owner(const robust_t *lock)
     return shm_load(&lock->word) & ~ROBUST_WAITERS;
 }
 
-/** Become the watcher if there is none. */
+/** Become the watcher if there is none that lives, as far as that is known. */
 static void take_watch(waiting_t *waiting)
 {
     if (waiting->is_watcher)
         return;
     waiting->watcher = shm_load(&waiting->lock->watcher);
-    if (waiting->watcher == 0)
-        waiting->is_watcher = shm_replace(&waiting->lock->watcher, 0, waiting->self);
+    if (waiting->watcher == 0 || member_has_ended(waiting->watcher))
+        waiting->is_watcher = shm_replace(&waiting->lock->watcher, waiting->watcher, waiting->self);
 }
 
 /** Be the watcher no more: somebody else is to be it. */
@@ -74,6 +74,12 @@ static apr_status_t acquire_by_waiting(waiting_t *waiting, const robust_wait_t *
             return APR_SUCCESS;
         if (word == 0)
             continue;
+        /* A death that was noticed already counts at once, also for who only tries. */
+        if (member_has_ended(word & ~ROBUST_WAITERS)) {
+            if (shm_replace(&lock->word, word, waiting->self | ROBUST_WAITERS))
+                return MPROC_EOWNERDEAD;
+            continue;
+        }
         if (wait->is_over && wait->is_over(wait->context))
             return MPROC_ECLOSED;
         if (wait->deadline != SYS_NEVER && sys_now() >= wait->deadline)

@@ -28,23 +28,40 @@ static semaphore_t *semaphore_of(const shared_t *shared)
     return arena_at(shared->offset);
 }
 
+/** Whether a unit can be taken, by its owner's ticket: one that has ended has nothing, also if it had closed it before. */
+static int is_free(uint32_t owner)
+{
+    return owner == 0 || member_has_ended(owner);
+}
+
 static unsigned value_of(const semaphore_t *semaphore)
 {
     unsigned value = 0;
     if (!semaphore->is_owned)
         return shm_load(&semaphore->word) & ~waiters;
     for (uint32_t i = 0; i < semaphore->most; i++)
-        value += shm_load(&semaphore->units[i]) == 0;
+        value += (unsigned)is_free(shm_load(&semaphore->units[i]));
     return value;
 }
 
 /* ---- Owned ------------------------------------------------------------------------------------------------------- */
 
-/** Take a unit from one owner for another (0: nobody); whether there was one. */
-static int move_unit(semaphore_t *semaphore, uint32_t from, uint32_t to)
+/** Take a unit that is free; whether there was one. */
+static int take_unit(semaphore_t *semaphore)
+{
+    for (uint32_t i = 0; i < semaphore->most; i++) {
+        const uint32_t owner = shm_load(&semaphore->units[i]);
+        if (is_free(owner) && shm_replace(&semaphore->units[i], owner, member_self()))
+            return 1;
+    }
+    return 0;
+}
+
+/** Give a unit of this process's back; whether there was one. */
+static int give_unit(semaphore_t *semaphore)
 {
     for (uint32_t i = 0; i < semaphore->most; i++)
-        if (shm_load(&semaphore->units[i]) == from && shm_replace(&semaphore->units[i], from, to))
+        if (shm_load(&semaphore->units[i]) == member_self() && shm_replace(&semaphore->units[i], member_self(), 0))
             return 1;
     return 0;
 }
@@ -64,7 +81,7 @@ static apr_status_t acquire_owned(shared_t *shared, semaphore_t *semaphore, sys_
 {
     for (;;) {
         const uint32_t word = shm_load(&semaphore->word);
-        if (move_unit(semaphore, 0, member_self()))
+        if (take_unit(semaphore))
             return APR_SUCCESS;
         if (deadline == 0)
             return APR_TIMEUP;
@@ -72,7 +89,7 @@ static apr_status_t acquire_owned(shared_t *shared, semaphore_t *semaphore, sys_
             continue;
         const apr_status_t status = shared_watch(shared, &semaphore->word, word | waiters, deadline);
         if (status != APR_SUCCESS)
-            return move_unit(semaphore, 0, member_self()) ? APR_SUCCESS : status;
+            return take_unit(semaphore) ? APR_SUCCESS : status;
     }
 }
 
@@ -158,7 +175,7 @@ apr_status_t mproc_semaphore_acquire(mproc_semaphore_t *handle, apr_interval_tim
     if (status != APR_SUCCESS)
         return status;
     semaphore_t *semaphore = semaphore_of(shared);
-    if (!(semaphore->is_owned ? move_unit(semaphore, 0, member_self()) : try_acquire(semaphore, 0)))
+    if (!(semaphore->is_owned ? take_unit(semaphore) : try_acquire(semaphore, 0)))
         status = timeout == 0 ? APR_TIMEUP : wait_at_spot(shared, semaphore, process_deadline(timeout));
     if (status != APR_SUCCESS)
         shared_fail_to_wait(status, shared, call);
@@ -189,7 +206,7 @@ apr_status_t mproc_semaphore_release(mproc_semaphore_t *handle)
     if (status != APR_SUCCESS)
         return status;
     semaphore_t *semaphore = semaphore_of(shared);
-    if (semaphore->is_owned && !move_unit(semaphore, member_self(), 0))
+    if (semaphore->is_owned && !give_unit(semaphore))
         status = mproc_fail(MPROC_ESTATE, "%s: this process has acquired nothing of the semaphore", call);
     else if (semaphore->is_owned)
         note_free(semaphore);
