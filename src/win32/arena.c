@@ -110,8 +110,8 @@ apr_status_t sys_arena_create(sys_arena_t *arena, uint64_t size)
 static int is_arena(const front_t *front)
 {
     MEMORY_BASIC_INFORMATION part;
-    if (VirtualQuery(front, &part, sizeof part) == 0 || part.State != MEM_COMMIT || part.RegionSize < FRONT_SIZE ||
-        front->magic != MAGIC || front->size == 0 || front->size > SIZE_MAX / 2 - FRONT_SIZE)
+    if (VirtualQuery(front, &part, sizeof part) == 0 || part.State != MEM_COMMIT || front->magic != MAGIC ||
+        front->size == 0 || front->size > SIZE_MAX / 2 - FRONT_SIZE)
         return 0;
     return VirtualQuery((const unsigned char *)front + FRONT_SIZE + front->size - 1, &part, sizeof part) != 0 &&
            part.AllocationBase == front;

@@ -6,8 +6,8 @@
  * those who wait at the word, and sets their events, of which it gets duplicates.
  *
  * Everybody may be killed at any moment. Of one who waited the bay is freed by whoever comes upon it. One who has
- * claimed, but not set the event, leaves a thread that sleeps until its time is up, or all at this word are woken: as if
- * it had been killed just before it woke anybody, which no way to wait can mend.
+ * claimed, but not set the event, leaves a thread that sleeps until its time is up, or all at this word are woken: as
+ * if it had been killed just before it woke anybody, which no way to wait can mend.
  */
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -240,8 +240,9 @@ static apr_status_t get_hold(peer_t *peer, uint32_t index, uint64_t who)
         OpenProcess(PROCESS_DUP_HANDLE | SYNCHRONIZE | PROCESS_QUERY_LIMITED_INFORMATION, FALSE, pid_of(who));
     if (!peer->process)
         return is_dead(index, who) ? APR_ENOENT : APR_EACCES;
-    if (win32_birth(&birth, peer->process) != APR_SUCCESS || birth != atomic_load(&owner->birth))
-        return APR_ENOENT;
+    const apr_status_t status = win32_birth(&birth, peer->process);
+    if (status != APR_SUCCESS || birth != atomic_load(&owner->birth))
+        return status == APR_SUCCESS ? APR_ENOENT : APR_EACCES;
     if (!DuplicateHandle(peer->process, theirs, GetCurrentProcess(), &peer->event, 0, FALSE, DUPLICATE_SAME_ACCESS)) {
         peer->event = NULL;
         return is_dead(index, who) ? APR_ENOENT : APR_EACCES;
@@ -252,6 +253,17 @@ static apr_status_t get_hold(peer_t *peer, uint32_t index, uint64_t who)
     peer->who = who;
     peer->index = index;
     return APR_SUCCESS;
+}
+
+/** Let go of a few of those that have died, others each time. */
+static void drop_dead(void)
+{
+    static uint32_t place;
+    for (int i = 0; i < SWEEP; i++) {
+        peer_t *peer = &peers[place++ % PEERS];
+        if (peer->who && WaitForSingleObject(peer->process, 0) != WAIT_TIMEOUT)
+            drop(peer);
+    }
 }
 
 /** Find the event of a bay whose owner lives; as get_hold(). */
@@ -269,6 +281,7 @@ static apr_status_t reach(HANDLE *event, uint32_t index, uint64_t who)
     apr_status_t status = APR_SUCCESS;
     if (peer->who != who || peer->index != index) {
         drop(peer);
+        drop_dead();
         status = get_hold(peer, index, who);
     }
     if (status == APR_SUCCESS && WaitForSingleObject(peer->process, 0) != WAIT_TIMEOUT)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The system calls us when a thread ends, however it was begun: for a value that the thread has in a slot. It would also
- * do so for a fiber that is deleted, which is as well: what is given back then is had again by the next call.
+ * The system calls us when a thread ends, however it was begun: for a value that the thread has in a slot. It also does
+ * so for a fiber that is deleted, which is as well: what is given back then is had anew by whoever asks for it.
  */
 #include <stdlib.h>
 

@@ -413,7 +413,8 @@ static int meddle(mproc_call_t *call)
     for (uint32_t i = 0; !atomic_load(&common->is_over); i++) {
         _Atomic uint32_t *word = i % 2 ? &common->word : &common->other;
         sys_park(word, atomic_load(word), sys_now() + 1000);
-        sys_unpark(i % 3 ? &common->word : &common->other, 1 + i % 4);
+        /* It may have been meant for somebody else. */
+        sys_unpark(word, 1 + i % 4);
     }
     return 0;
 }
