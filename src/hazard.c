@@ -9,9 +9,10 @@
 static _Atomic(hazard_t *) all;
 static _Thread_local hazard_t *mine;
 
-/** A thread has ended. */
+/** This thread ends. What else it does at its end may still use objects, and needs another one for that. */
 static void give_back(void *hazard)
 {
+    mine = NULL;
     atomic_store(&((hazard_t *)hazard)->is_taken, 0);
 }
 
