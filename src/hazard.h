@@ -25,8 +25,11 @@ typedef struct hazard_t {
     struct hazard_t *next;
 } hazard_t;
 
-/** This thread's; NULL if there is no memory for one. */
-hazard_t *hazard_of_thread(void);
+/* This thread's; NULL before hazard_begin_thread(). */
+extern _Thread_local hazard_t *hazard_mine;
+
+/** Get one for this thread; NULL if there is no memory. */
+hazard_t *hazard_begin_thread(void);
 
 /**
  * Begin a use: the object, which stays until hazard_end(); NULL if the handle is not open, or not of this kind. Then
@@ -34,7 +37,7 @@ hazard_t *hazard_of_thread(void);
  */
 static inline void *hazard_begin(hazard_t **hazard, const void *handle, handle_kind_t kind)
 {
-    hazard_t *mine = *hazard = hazard_of_thread();
+    hazard_t *mine = *hazard = hazard_mine ? hazard_mine : hazard_begin_thread();
     if (!mine)
         return NULL;
     if (sys_fences_all) {

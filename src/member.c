@@ -16,17 +16,12 @@ _Static_assert((int)ARENA_MEMBERS_MAX == 1 << PLACE_BITS, "a ticket names a plac
 
 static const uint32_t last_generation = ((uint32_t)1 << (TICKET_BITS - PLACE_BITS)) - 1;
 
-static _Atomic uint32_t self;
-
-uint32_t member_self(void)
-{
-    return atomic_load_explicit(&self, memory_order_relaxed);
-}
+_Atomic uint32_t member_ticket;
 
 void member_forget(void)
 {
     if (member_self())
-        atomic_store(&self, 0);
+        atomic_store(&member_ticket, 0);
 }
 
 /* ---- The word that says who stands in a place -------------------------------------------------------------------- */
@@ -129,7 +124,7 @@ apr_status_t member_join(uint32_t ticket)
     }
     if (sys_birth(&birth, (int)pid) == APR_SUCCESS)
         shm_store64(&member_at(ticket)->birth, birth);
-    atomic_store(&self, ticket);
+    atomic_store(&member_ticket, ticket);
     return APR_SUCCESS;
 }
 

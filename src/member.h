@@ -26,8 +26,13 @@ typedef struct member_ident_t {
     uint32_t who; /* its process id; while it starts, its creator's ticket */
 } member_ident_t;
 
+extern _Atomic uint32_t member_ticket;
+
 /** This process's ticket; 0 before it is a member. */
-uint32_t member_self(void);
+static inline uint32_t member_self(void)
+{
+    return atomic_load_explicit(&member_ticket, memory_order_relaxed);
+}
 
 /**
  * Become a member, as the one that the creator has made a place for (its ticket), or as a new one (0).

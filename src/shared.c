@@ -94,6 +94,8 @@ static apr_status_t close_with_pool(void *handle)
 static void *complete(shared_t *shared, apr_pool_t *pool, apr_status_t status)
 {
     void *handle = shared->handle;
+    if (status == APR_SUCCESS)
+        atomic_store(&shared->ticket, member_self());
     if (status != APR_SUCCESS)
         handle_close(handle, shared->kind);
     else if (pool)
@@ -253,6 +255,8 @@ static apr_status_t open_in_child(shared_t *shared, const shared_kind_t *kind, c
     /* Those of the creator's threads that were waiting are not here. */
     atomic_store(&shared->closable.waiters, 0);
     status = hold(shared, member_self());
+    if (status == APR_SUCCESS)
+        atomic_store(&shared->ticket, member_self());
     atomic_store(&shared->owner, status == APR_SUCCESS ? self : owner);
     return status == APR_SUCCESS ? status : fail_to_hold(status, kind, call);
 }
