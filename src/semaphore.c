@@ -29,7 +29,7 @@ static semaphore_t *semaphore_of(const shared_t *shared)
     return arena_at(shared->offset);
 }
 
-/** Whether a unit can be taken, by its owner's ticket: one that has ended has nothing, also if it had closed it before. */
+/** Whether a unit can be taken, by its owner's ticket: who has ended has nothing, also if it had closed it before. */
 static int is_free(uint32_t owner)
 {
     return owner == 0 || member_has_ended(owner);
@@ -40,7 +40,8 @@ static unsigned value_of(const semaphore_t *semaphore)
     unsigned value = 0;
     if (!semaphore->is_owned)
         return shm_load(&semaphore->word) & ~waiters;
-    for (uint32_t i = 0; i < semaphore->most; i++)
+    /* Who describes it may look at what is another object by now: a bound that holds in any case. */
+    for (uint32_t i = 0; i < semaphore->most && i < MPROC_SEMAPHORE_OWNED_MAX; i++)
         value += (unsigned)is_free(shm_load(&semaphore->units[i]));
     return value;
 }
