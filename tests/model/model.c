@@ -366,6 +366,9 @@ static void show_step(const step_t *step)
     case STEP_ASK:
         printf("ask whether process %" PRIu64 " is dead", step->before + 1);
         break;
+    case STEP_NOTICE:
+        printf("look whether process %" PRIu64 " is known to be dead", step->before + 1);
+        break;
     case STEP_AWAIT:
         printf("await %s", name);
         break;
@@ -392,7 +395,7 @@ static void show_edge(uint32_t from, const edge_t *edge)
         show_step(&node->step);
     if (edge->event == EVENT_STEP && node->step.kind <= STEP_REPLACE)
         printf(" (it is %#" PRIx64 ")", view.words[node->step.word]);
-    if (edge->event == EVENT_STEP && node->step.kind == STEP_CHOOSE)
+    if (edge->event == EVENT_STEP && (node->step.kind == STEP_CHOOSE || node->step.kind == STEP_NOTICE))
         printf(" %d", edge->choice);
     if (edge->event == EVENT_STEP && node->step.kind == STEP_UNPARK && edge->choice)
         printf(", which is process %d", edge->choice);
@@ -491,6 +494,8 @@ static void take_step(const view_t *before, int process, step_t step, uint64_t r
         view.words[step.word] = step.after;
     if (step.kind == STEP_ADD)
         view.words[step.word] = (uint32_t)(view.words[step.word] + step.after);
+    if ((step.kind == STEP_ASK || step.kind == STEP_NOTICE) && step.after && result)
+        view.words[step.word] = 1;
     if (step.kind == STEP_UNPARK && choice)
         go_on(&view, (int)choice - 1, 0);
     if (model->on_step)
@@ -520,6 +525,16 @@ static void unpark(const view_t *view, int process, step_t step)
         take_step(view, process, step, 0, 0);
 }
 
+/** Whether a death is known: if not, somebody may notice it at this moment. */
+static void notice(const view_t *view, int process, step_t step)
+{
+    const int is_dead = view->status[step.before] >= DEAD;
+    if (is_dead)
+        take_step(view, process, step, 1, 1);
+    if (!is_dead || !step.after || !view->words[step.word])
+        take_step(view, process, step, 0, 0);
+}
+
 static void try_step(const view_t *view, int process)
 {
     const step_t step = nodes[view->node[process]].step;
@@ -534,6 +549,9 @@ static void try_step(const view_t *view, int process)
         break;
     case STEP_ASK:
         take_step(view, process, step, view->status[step.before] >= DEAD, 0);
+        break;
+    case STEP_NOTICE:
+        notice(view, process, step);
         break;
     case STEP_AWAIT:
         if (model->is_ready(view, &step))

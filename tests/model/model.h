@@ -33,7 +33,8 @@ typedef enum step_kind_t {
     STEP_PARK,   /* while the word is `before`; `after`: how long */
     STEP_UNPARK, /* `after`: how many */
     STEP_CHOOSE, /* one of `after` numbers: all are tried */
-    STEP_ASK,    /* whether process `before` is dead or has finished */
+    STEP_ASK,    /* whether process `before` is dead or has finished; if so it is noticed: the word becomes 1 */
+    STEP_NOTICE, /* whether that is known: if somebody has noticed it; if not, others may have, so both are tried */
     STEP_AWAIT,  /* a word whose value is one that the test says; it has no part in what is tested */
     STEP_END
 } step_kind_t;

@@ -17,6 +17,8 @@
 #include "model/model.h"
 #include "model/table.h"
 #include "references.h"
+#include "shared.h"
+#include "spots.h"
 
 enum { SPANS = 24, MEMORY = 700 * 1024 + SPANS * 65536 };
 
@@ -87,6 +89,11 @@ int arena_is_mapped(void)
     return 1;
 }
 
+int arena_has_members(void)
+{
+    return 1;
+}
+
 apr_status_t arena_reserve(uint64_t offset, uint64_t size)
 {
     kills_step();
@@ -113,6 +120,23 @@ static void *clear(void *at, int value, size_t size)
     kills_step();
     kills_save(at, size);
     return memset(at, value, size);
+}
+
+/* What waits is not looked at here. */
+void spots_settle(uint32_t ticket, void (*was_notified)(uint64_t object))
+{
+    (void)ticket;
+    (void)was_notified;
+}
+
+void condition_pass_on(uint64_t object)
+{
+    (void)object;
+}
+
+void shared_bereave(uint64_t object)
+{
+    (void)object;
 }
 
 /* ---- The sources ------------------------------------------------------------------------------------------------- */
@@ -310,6 +334,26 @@ static uint32_t ticket_of(unsigned number)
     return (uint32_t)1 << PLACE_BITS | number;
 }
 
+/** The object that another one keeps; 0: none. */
+static uint64_t kept_by(uint64_t offset)
+{
+    object_t *object = arena_at(offset);
+    return atomic_load(&object->holds) & OBJECT_KEEPS ? atomic_load(object_kept(object)) : 0;
+}
+
+/** Those objects that keep another one are holders of it. */
+static void count_keepers(found_t *found)
+{
+    for (size_t i = 0; i < UNITS; i++) {
+        const uint64_t offset = arena->first_span + i * UNIT;
+        if (block_kinds[i] != OBJECT || !kept_by(offset))
+            continue;
+        require(block_kinds[unit_of(kept_by(offset))] == OBJECT, "an object keeps another one that is not there");
+        holders[unit_of(kept_by(offset))]++;
+        found->digest += mix(kept_by(offset), offset) * 5;
+    }
+}
+
 /** Look at everything. */
 static found_t look_at_all(void)
 {
@@ -323,6 +367,7 @@ static found_t look_at_all(void)
         check_lists(&found, ticket_of(i), atomic_load(&arena->members[i].lists_with_room), 0);
         check_lists(&found, ticket_of(i), atomic_load(&arena->members[i].full_lists), 1);
     }
+    count_keepers(&found);
     for (size_t i = 0; i < UNITS; i++)
         if (block_kinds[i] == OBJECT) {
             const object_t *object = arena_at(arena->first_span + i * UNIT);
@@ -342,6 +387,7 @@ typedef struct operation_t {
     uint64_t size;
     unsigned holder;
     size_t which; /* of the blocks or references that there are */
+    int keeps;    /* an object that is made keeps that one */
     int is_out_of_memory;
 } operation_t;
 
@@ -374,13 +420,22 @@ static void finish(transaction_t *transaction)
         journal_abandon(transaction);
 }
 
+/** As src/shared.c does it. */
+static void keep(transaction_t *transaction, object_t *object, uint64_t kept)
+{
+    object_t *other = arena_at(kept);
+    journal_put(transaction, &object->holds, journal_get(transaction, &object->holds) | OBJECT_KEEPS);
+    journal_put(transaction, object_kept(object), kept);
+    journal_put(transaction, &other->holds, journal_get(transaction, &other->holds) + 1);
+}
+
 static void operate(const operation_t *what)
 {
     transaction_t transaction;
     made_status = APR_SUCCESS;
     is_out_of_memory = what->is_out_of_memory;
     if (what->work == RELEASE_ALL) {
-        references_release_all(ticket_of(what->holder));
+        references_release_all(ticket_of(what->holder), NULL);
         return;
     }
     journal_begin(&transaction);
@@ -399,6 +454,8 @@ static void operate(const operation_t *what)
         require(atomic_load(&object->serial) == 0, "the block for an object begins with something else than zero");
         journal_put(&transaction, &object->serial, 1);
         journal_put(&transaction, &object->holds, (uint64_t)5 << 32);
+        if (what->keeps)
+            keep(&transaction, object, held[what->which].object);
         made_status = references_add(&transaction, &made_reference, ticket_of(what->holder), made);
         break;
     case HOLD:
@@ -455,6 +512,14 @@ static void note(const operation_t *what)
     }
 }
 
+/** Count an object that was not counted before. */
+static unsigned count_once(uint64_t object)
+{
+    const unsigned is_first = block_kinds[unit_of(object)] == OBJECT;
+    block_kinds[unit_of(object)] = UNUSED;
+    return is_first;
+}
+
 static void compare_with_notes(void)
 {
     const found_t found = look_at_all();
@@ -464,12 +529,10 @@ static void compare_with_notes(void)
         require(block_kinds[unit_of(raw[i])] == RAW, "a block that was taken is not in use");
     check_marks();
     for (size_t i = 0; i < held_count; i++) {
-        const size_t unit = unit_of(held[i].object);
+        const uint64_t kept = kept_by(held[i].object);
         require(atomic_load((shm_u64_t *)arena_at(held[i].reference)) == held[i].object,
                 "an entry refers to another object");
-        if (block_kinds[unit] == OBJECT)
-            objects++;
-        block_kinds[unit] = UNUSED;
+        objects += count_once(held[i].object) + (kept ? count_once(kept) : 0);
     }
     require(objects == found.objects, "%u objects are in use, and %u should be", found.objects, objects);
 }
@@ -626,6 +689,8 @@ static operation_t choose(int is_growing)
     if (what.work == GIVE && raw_count == 0)
         what.work = RELEASE_ALL;
     what.which = (size_t)(next_random() % (what.work == GIVE ? raw_count : held_count + (held_count == 0)));
+    /* What is kept keeps nothing itself. */
+    what.keeps = what.work == CREATE && held_count > 0 && next_random() % 2 && !kept_by(held[what.which].object);
     return what;
 }
 
@@ -672,8 +737,8 @@ static void run_sequence(unsigned long number, unsigned long operations)
     for (operation = 0; operation < operations; operation++) {
         /* Mostly long waves, so that the arena fills up, and empties. */
         const operation_t what = choose(operation % 1000 < 600 ? next_random() % 10 != 0 : next_random() % 10 == 0);
-        snprintf(doing, sizeof doing, "%s, size %lu, holder %u, thing %lu%s", names[what.work],
-                 (unsigned long)what.size, what.holder, (unsigned long)what.which,
+        snprintf(doing, sizeof doing, "%s, size %lu, holder %u, thing %lu%s%s", names[what.work],
+                 (unsigned long)what.size, what.holder, (unsigned long)what.which, what.keeps ? ", kept" : "",
                  what.is_out_of_memory ? ", without memory" : "");
         if (next_random() % 5 == 0)
             try_deaths(&what);

@@ -27,6 +27,12 @@ int member_is_dead(uint32_t ticket)
     return model_step((step_t){.kind = STEP_ASK, .before = ticket - 1}) != 0;
 }
 
+/* Whether somebody has noticed it: both is tried. */
+int member_has_ended(uint32_t ticket)
+{
+    return model_step((step_t){.kind = STEP_NOTICE, .before = ticket - 1}) != 0;
+}
+
 void arena_return(uint64_t offset, uint64_t size)
 {
     (void)offset;

@@ -16,18 +16,35 @@ static sys_time_t no_time(void)
     return 0;
 }
 
+static shm_u32_t noticed[MODEL_PROCESSES]; /* whether somebody has noticed the death of each */
+
+static uint64_t look(step_kind_t kind, uint32_t ticket)
+{
+    return model_step((step_t){kind, model_word(&noticed[ticket - 1], 4), ticket - 1, 1});
+}
+
 static int ask_death(uint32_t ticket)
 {
-    return model_step((step_t){.kind = STEP_ASK, .before = ticket - 1}) != 0;
+    return look(STEP_ASK, ticket) != 0;
+}
+
+static int know_death(uint32_t ticket)
+{
+    return look(STEP_NOTICE, ticket) != 0;
 }
 
 #define sys_now no_time
 #define member_is_dead ask_death
+#define member_has_ended know_death
 #include "robust.c"
 
 static robust_t lock;
-static shm_u32_t inside; /* who is in the critical section */
-static uint32_t leaving; /* who was the watcher and has not woken another yet; no process knows of it */
+static shm_u32_t inside;               /* who is in the critical section */
+static uint32_t leaving;               /* who was the watcher and has not woken another yet; no process knows of it */
+static uint32_t seen[MODEL_PROCESSES]; /* what each has seen of the dead that are known, as SEEN_...; nor of this */
+
+/* The owner, or the watcher, is known to be dead, and nothing was done about it yet. */
+enum { SEEN_OWNER = 1, SEEN_WATCHER = 2 };
 
 /* Bits of model_tag beyond those of the steps. */
 enum { TAG_INSIDE = 1 << TAG_BITS };
@@ -124,8 +141,29 @@ static void check(const view_t *view)
     model_require(view->kills > 0 || !is_quiet(view), "nobody has died, and all sleep");
 }
 
+/** Nobody sleeps, or gives up, who has seen that a known death is in its way, and has not tried to replace the dead. */
+static void look_at_known(const view_t *before, view_t *after, int process, const step_t *step)
+{
+    const unsigned word = model_word(&lock.word, 4);
+    const unsigned watcher = model_word(&lock.watcher, 4);
+    uint32_t has_seen = (uint32_t)model_value(before, &seen[process]);
+    if (step->kind == STEP_CHOOSE || step->kind == STEP_PARK) {
+        model_require(!(has_seen & SEEN_OWNER), "the owner was known to be dead, and the lock was not taken");
+        model_require(step->kind != STEP_PARK || !(has_seen & SEEN_WATCHER),
+                      "the watcher was known to be dead, and was not replaced");
+    }
+    if (step->kind == STEP_ASK || step->kind == STEP_NOTICE || (step->word != word && step->word != watcher))
+        return;
+    const uint32_t ticket = (uint32_t)before->words[step->word] & ~ROBUST_WAITERS;
+    has_seen &= step->word == word && step->kind == STEP_LOAD ? 0 : ~(step->word == word ? SEEN_OWNER : SEEN_WATCHER);
+    if (step->kind == STEP_LOAD && ticket && model_value(before, &noticed[ticket - 1]))
+        has_seen |= step->word == word ? SEEN_OWNER : SEEN_WATCHER;
+    model_set(after, &seen[process], has_seen);
+}
+
 static void on_step(const view_t *before, view_t *after, int process, const step_t *step, uint64_t result)
 {
+    look_at_known(before, after, process, step);
     const uint32_t owner = owner_in(before);
     const uint32_t next = owner_in(after);
     (void)result;
@@ -234,7 +272,7 @@ static void describe(char *text, size_t size, const view_t *view, int process)
     static const char *const doing[] = {
         [STEP_LOAD] = "loading",         [STEP_STORE] = "storing",    [STEP_EXCHANGE] = "exchanging",
         [STEP_REPLACE] = "replacing",    [STEP_PARK] = "sleeping at", [STEP_UNPARK] = "waking at",
-        [STEP_CHOOSE] = "choosing with", [STEP_ASK] = "asking about"};
+        [STEP_CHOOSE] = "choosing with", [STEP_ASK] = "asking about", [STEP_NOTICE] = "looking at"};
     snprintf(text, size, "[%s%s%s, before %s %s%s]", tag & TAG_OWNS ? "owner" : "no owner",
              tag & TAG_WATCHES ? ", watcher" : "",
              tag & TAG_INSIDE     ? ", inside"
@@ -399,6 +437,10 @@ int main(void)
     model_name(&lock.watcher, 4, "watcher");
     model_name(&inside, 4, "inside");
     model_name(&leaving, 4, "leaving");
+    for (int i = 0; i < MODEL_PROCESSES; i++) {
+        model_name(&noticed[i], 4, "noticed");
+        model_name(&seen[i], 4, "seen");
+    }
     explore("any number of rounds", 2, 2, 0, 1);
     explore("any number of rounds, impatient", 2, 2, 1, 1);
     explore("any number of rounds, impatient", 3, 0, 1, 0);
