@@ -11,6 +11,7 @@
 #include "error.h"
 #include "family.h"
 #include "member.h"
+#include "process_object.h"
 #include "spots.h"
 
 _Static_assert(sizeof(arena_span_t) == 32, "the same for all members of the family");
@@ -166,6 +167,7 @@ static apr_status_t advance(int *now, const char *call)
             return mproc_fail(status, "%s: the family has %d members already", call, ARENA_MEMBERS_MAX - 1);
         if (status != APR_SUCCESS)
             return mproc_fail(status, "%s: this process's creator has ended", call);
+        member_set_name(member_self(), process_current_name());
         *now = JOINED;
         return status;
     }
@@ -202,6 +204,25 @@ void arena_take(sys_handle_t handle, uint32_t ticket)
         return;
     memory = (sys_arena_t){.handle = handle};
     atomic_store(&state, OFFERED);
+}
+
+apr_status_t arena_join(int pid, const char *call)
+{
+    const uint32_t magic = ARENA_MAGIC;
+    sys_handle_t handle = SYS_NO_HANDLE;
+    int now = enter();
+    apr_status_t status = now == NOTHING ? sys_arena_find(&handle, pid, &magic, sizeof magic) : MPROC_ESTATE;
+    if (status == APR_SUCCESS) {
+        memory = (sys_arena_t){.handle = handle};
+        now = OFFERED;
+    }
+    leave(now);
+    if (status == APR_SUCCESS)
+        return arena_use(call);
+    return mproc_fail(status,
+                      status == MPROC_ESTATE ? "%s: this process has a family already"
+                                             : "%s: process %d has no family that this process could join",
+                      call, pid);
 }
 
 int arena_is_there(void)

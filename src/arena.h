@@ -95,6 +95,9 @@ void arena_offer(void);
 /** In a child: what its creator offers (SYS_NO_HANDLE: what a fork has left), and the ticket that it has for it. */
 void arena_take(sys_handle_t handle, uint32_t ticket);
 
+/** Join the family of another process; the status has its text. */
+apr_status_t arena_join(int pid, const char *call);
+
 /** Whether there is an arena for this process, mapped or not. */
 int arena_is_there(void);
 
