@@ -230,8 +230,11 @@ apr_status_t shared_open(void **handle, const shared_kind_t *kind, const mproc_r
 
 /* ---- Using them -------------------------------------------------------------------------------------------------- */
 
-/* An owner that is none: a thread is opening it. */
-enum { OPENING = -1 };
+/** An owner that is none: a thread of this process is opening it. One of the creator's may have been when it forked. */
+static int opening(void)
+{
+    return -sys_getpid();
+}
 
 /** In a forked child: open anew what its creator had open. Several threads may come here for one handle. */
 static apr_status_t open_in_child(shared_t *shared, const shared_kind_t *kind, const char *call)
@@ -241,12 +244,14 @@ static apr_status_t open_in_child(shared_t *shared, const shared_kind_t *kind, c
         return status;
     const int self = sys_getpid();
     int owner = atomic_load(&shared->owner);
-    while (owner == OPENING || (owner != self && !atomic_compare_exchange_weak(&shared->owner, &owner, OPENING))) {
+    while (owner == opening() || (owner != self && !atomic_compare_exchange_weak(&shared->owner, &owner, opening()))) {
         apr_thread_yield();
         owner = atomic_load(&shared->owner);
     }
     if (owner == self)
         return status;
+    /* Those of the creator's threads that were waiting are not here. */
+    atomic_store(&shared->closable.waiters, 0);
     status = hold(shared, member_self());
     atomic_store(&shared->owner, status == APR_SUCCESS ? self : owner);
     return status == APR_SUCCESS ? status : fail_to_hold(status, kind, call);
@@ -283,7 +288,7 @@ apr_status_t shared_close(void *handle, const shared_kind_t *kind, const char *c
     if (handle_close(handle, kind->kind) == APR_SUCCESS) {
         atomic_store(&shared->closable.is_closed, 1);
         /* Whoever is about to wait may not have seen it: those who wait are few, and do not wait long then. */
-        while (atomic_load(&shared->closable.waiters) > 0) {
+        while (atomic_load(&shared->owner) == sys_getpid() && atomic_load(&shared->closable.waiters) > 0) {
             kind->stir(head_of(shared));
             apr_sleep(100);
         }
