@@ -65,13 +65,13 @@ static void stir(void *at)
     ring(at);
 }
 
-/** Break it, unless another generation has begun since, or it is broken. */
-static void break_it(barrier_t *barrier, uint32_t generation)
+/** Break it, unless another generation has begun since then, or it was reset (NULL: whatever it is now), or is broken. */
+static void break_it(barrier_t *barrier, const state_t *then)
 {
     for (;;) {
         const uint64_t word = shm_load64(&barrier->state);
         state_t state = unpack(word);
-        if (state.is_broken || state.generation != generation)
+        if (state.is_broken || (then && (state.generation != then->generation || state.resets != then->resets)))
             return;
         state.is_broken = 1;
         if (shm_replace64(&barrier->state, word, pack(state)))
@@ -84,7 +84,7 @@ static void note_death(void *at)
 {
     barrier_t *barrier = at;
     if (!barrier->ignores_deaths)
-        break_it(barrier, unpack(shm_load64(&barrier->state)).generation);
+        break_it(barrier, NULL);
 }
 
 static void describe(const void *at, char *text, size_t size)
@@ -139,7 +139,7 @@ static apr_status_t complete(visit_t *visit)
     barrier_t *barrier = visit->barrier;
     state_t state = visit->came;
     if (visit->action && visit->action(visit->context) != 0) {
-        break_it(barrier, state.generation);
+        break_it(barrier, &visit->came);
         return MPROC_EBROKENBARRIER;
     }
     state.arrived = barrier->parties;
@@ -169,7 +169,7 @@ static apr_status_t wait_for_others(visit_t *visit)
         if (status == APR_SUCCESS)
             continue;
         /* Those who wait for this one would wait for good. */
-        break_it(barrier, visit->came.generation);
+        break_it(barrier, &visit->came);
         const state_t then = unpack(shm_load64(&barrier->state));
         return then.generation != visit->came.generation && then.resets == visit->came.resets ? APR_SUCCESS : status;
     }
@@ -200,6 +200,9 @@ apr_status_t mproc_barrier_wait_with(mproc_barrier_t *handle, unsigned *index, i
     if (status == APR_SUCCESS)
         status = visit.came.arrived + 1 >= visit.barrier->parties ? complete(&visit) : wait_for_others(&visit);
     spot_end(spot);
+    /* The first one of this handle's threads that leaves breaks it for all. */
+    if (status == MPROC_EBROKENBARRIER && shared_is_closed(visit.shared))
+        status = MPROC_ECLOSED;
     if (status != APR_SUCCESS)
         fail(status, &visit, call);
     else if (index)
@@ -222,7 +225,7 @@ apr_status_t mproc_barrier_abort(mproc_barrier_t *handle)
     if (status != APR_SUCCESS)
         return status;
     barrier_t *barrier = barrier_of(shared);
-    break_it(barrier, unpack(shm_load64(&barrier->state)).generation);
+    break_it(barrier, NULL);
     shared_release(shared);
     return status;
 }

@@ -152,7 +152,8 @@ MPROC_API unsigned mproc_barrier_waiting(mproc_barrier_t *barrier);
 MPROC_API int mproc_barrier_is_broken(mproc_barrier_t *barrier);
 
 /**
- * Close a barrier. It is not broken by that.
+ * Close a barrier. It is broken by that only if threads of this process are waiting with this handle: they will not
+ * come.
  *
  * @param barrier The barrier; NULL is allowed and does nothing.
  * @return APR_SUCCESS; MPROC_ECLOSED if it was closed before, which does no harm.
