@@ -209,6 +209,14 @@ int arena_is_there(void)
     return atomic_load(&state) != NOTHING;
 }
 
+int arena_has_members(void)
+{
+    const int now = atomic_load(&state);
+    /* What is not mapped at all was made by others, who may be using it. */
+    return now == OFFERED ? !memory.base || shm_load64(&((arena_header_t *)(void *)memory.base)->members_used) > 0
+                          : now >= MAPPED;
+}
+
 int arena_is_mapped(void)
 {
     return atomic_load_explicit(&state, memory_order_acquire) >= MAPPED;

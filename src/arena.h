@@ -97,6 +97,9 @@ void arena_take(sys_handle_t handle, uint32_t ticket);
 /** Whether there is an arena for this process, mapped or not. */
 int arena_is_there(void);
 
+/** Whether somebody may use the arena already. */
+int arena_has_members(void);
+
 /** Whether this process has the arena already. */
 int arena_is_mapped(void);
 

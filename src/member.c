@@ -190,8 +190,10 @@ void member_end(uint32_t ticket)
 static void settle(arena_member_t *member, member_ident_t ident)
 {
     transaction_t transaction;
-    /* Objects are there as long as the dead one holds them. */
+    /* Objects are there as long as the dead one holds them. One at a time: a spot that is freed is somebody else's. */
+    journal_begin(&transaction);
     spots_settle(ident.ticket, condition_pass_on);
+    journal_abandon(&transaction);
     references_release_all(ident.ticket, shared_bereave);
     journal_begin(&transaction);
     const member_ident_t now = member_ident(member);
@@ -216,6 +218,16 @@ void member_settle(void)
         if (ident.state == MEMBER_ENDED)
             settle(member, ident);
     }
+}
+
+void member_withdraw(uint32_t ticket)
+{
+    const member_ident_t ident = member_ident(member_at(ticket));
+    /* As long as its creator, which is this process, lives, nobody else ends it. */
+    if (ident.ticket == ticket && ident.state == MEMBER_STARTING)
+        references_release_all(ticket, NULL);
+    member_end(ticket);
+    member_settle();
 }
 
 void member_leave(void)
@@ -260,26 +272,40 @@ void member_look_out(void)
 
 /* ---- Children of this process ------------------------------------------------------------------------------------ */
 
-static _Atomic int is_noted;
+enum { NOTHING_NOTED, ENDS_NOTED, LOOK_AT_ALL };
+static _Atomic int noted;
 
 void member_note_end(uint32_t ticket, int pid)
 {
-    if (!arena_is_mapped())
+    /* It is not mapped yet where nobody has used it; children may have. */
+    if (!arena_is_mapped()) {
+        if (arena_has_members())
+            atomic_store(&noted, LOOK_AT_ALL);
         return;
+    }
     const uint64_t end = shm_load64(&arena->members_used);
     for (uint64_t place = 1; place < end && ticket == 0; place++) {
         const member_ident_t ident = member_ident(&arena->members[place]);
-        if (ident.state == MEMBER_LIVING && ident.who == (uint32_t)pid)
+        if ((ident.state == MEMBER_LIVING || ident.state == MEMBER_ENDED) && ident.who == (uint32_t)pid)
             ticket = ident.ticket;
     }
     if (ticket == 0)
         return;
     member_end(ticket);
-    atomic_store(&is_noted, 1);
+    int nothing = NOTHING_NOTED;
+    atomic_compare_exchange_strong(&noted, &nothing, ENDS_NOTED);
 }
 
 void member_settle_noted(void)
 {
-    if (atomic_exchange(&is_noted, 0) && arena_use("") == APR_SUCCESS)
-        member_settle();
+    const int what = atomic_exchange(&noted, NOTHING_NOTED);
+    if (what == NOTHING_NOTED || arena_use("") != APR_SUCCESS)
+        return;
+    const uint64_t end = shm_load64(&arena->members_used);
+    for (uint64_t place = 1; place < end && what == LOOK_AT_ALL; place++) {
+        const member_ident_t ident = member_ident(&arena->members[place]);
+        if (ident.state != MEMBER_FREE)
+            member_is_dead(ident.ticket);
+    }
+    member_settle();
 }

@@ -57,6 +57,9 @@ int member_has_ended(uint32_t ticket);
 /** Mark a member as ended: it is known to be dead, or never came to life. */
 void member_end(uint32_t ticket);
 
+/** Give a place back that was made for a child which will not be: what it held is released, and that is no death. */
+void member_withdraw(uint32_t ticket);
+
 /** Release what ended members held. Not while the arena's lock is held. */
 void member_settle(void);
 

@@ -261,8 +261,7 @@ static void drop_shares(process_t *process)
     if (process->share_count == 0)
         return;
     if (process->ticket) {
-        member_end(process->ticket);
-        member_settle();
+        member_withdraw(process->ticket);
     } else {
         shared_pass_drop(boot_at(boot, boot->shares), process->share_count);
     }
