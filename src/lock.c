@@ -21,7 +21,9 @@ static void describe(const void *at, char *text, size_t size)
 {
     const lock_t *lock = at;
     const uint32_t owner = robust_owner(&lock->robust);
-    if (owner)
+    if (owner && member_has_ended(owner))
+        apr_cpystrn(text, "a process that has ended has it", size);
+    else if (owner)
         apr_snprintf(text, size, "process %d has it", member_pid(owner));
     else
         apr_cpystrn(text, "nobody has it", size);
