@@ -165,7 +165,10 @@ void tell(const agent_t *agent, order_t order, int number, apr_interval_time_t t
 answer_t answer_of(const agent_t *agent)
 {
     answer_t answer;
-    assert_success(mproc_conn_recv_exactly(agent->conn, &answer, sizeof answer, patience()));
+    const apr_status_t status = mproc_conn_recv_exactly(agent->conn, &answer, sizeof answer, patience());
+    if (status != APR_SUCCESS)
+        print_error("%s", dump_family());
+    assert_success(status);
     return answer;
 }
 
