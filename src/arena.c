@@ -224,6 +224,9 @@ int arena_is_mapped(void)
 
 void arena_leave(void)
 {
+    /* Nothing is written where there is nothing to do: a forked child would copy the page. */
+    if (!arena_is_mapped() && atomic_load(&state) != BUSY)
+        return;
     const int now = enter();
     if (now == JOINED)
         member_leave();

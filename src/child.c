@@ -85,6 +85,7 @@ void child_run(sys_block_t *block)
     boot_report_t *report = boot_report(block);
     mproc_call_t call;
     mproc_target_t target;
+    const int is_forked = boot->method == MPROC_FORK;
     int code = EXIT_NOT_STARTED;
     atomic_store(&report->stage, BOOT_ATTACHED);
     if (prepare(boot, &call, &target) != APR_SUCCESS) {
@@ -102,6 +103,6 @@ void child_run(sys_block_t *block)
             atomic_store(&report->stage, BOOT_ENDED);
         }
     }
-    library_end_child();
+    library_end_child(is_forked);
     sys_child_leave(code);
 }

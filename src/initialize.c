@@ -243,7 +243,12 @@ static void end_at_exit(void)
     sys_process_shutdown();
 }
 
-void library_end_child(void)
+void library_end_child(int is_last)
 {
+    /* Nothing comes after this: it leaves the family in order, which mproc_terminate() does for the others. */
+    if (is_last) {
+        shared_close_all();
+        arena_leave();
+    }
     sys_process_shutdown();
 }

@@ -25,7 +25,7 @@ apr_status_t library_become_child(boot_t *boot);
  */
 apr_status_t library_get_pool(apr_pool_t **pool);
 
-/** End the library in a child whose target has returned. */
-void library_end_child(void);
+/** End the library in a child whose target has returned; `is_last`: no functions of atexit() run after this. */
+void library_end_child(int is_last);
 
 #endif

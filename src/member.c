@@ -235,6 +235,9 @@ void member_leave(void)
     const uint32_t ticket = member_self();
     if (ticket == 0)
         return;
+    sys_lock();
+    spots_forget();
+    sys_unlock();
     spots_settle(ticket, condition_pass_on);
     references_release_all(ticket, NULL);
     /* Nobody of this process uses the arena any more: the last step is somebody else's, or nobody's. */

@@ -29,6 +29,7 @@ typedef struct shared_t {
     uint64_t offset;
     uint64_t serial;
     reference_t reference;
+    uint32_t holder; /* whose reference it is: a ticket of this process */
     closable_t closable;
 } shared_t;
 
