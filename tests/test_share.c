@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <apr_general.h>
+
 #include "support/harness.h"
 #include "support/objects.h"
 #include "support/random.h"
@@ -428,6 +430,38 @@ static void test_others_wait_on(void **state)
     }
 }
 
+/** The library is ended while threads wait: what they had open is released once, not again when they come to know. */
+static void test_terminated_while_waiting(void **state)
+{
+    waiting_thread_t threads[OBJECT_KINDS];
+    mproc_ref_t refs[OBJECT_KINDS];
+    (void)state;
+    assert_int_equal(apr_initialize(), APR_SUCCESS); /* so that the threads' pools stay */
+    for (int turn = 0; turn < 3; turn++) {
+        for (int kind = 0; kind < OBJECT_KINDS; kind++) {
+            void *object = make_object(&object_kinds[kind]);
+            refs[kind] = ref_of(object);
+            begin_waiting(&threads[kind], &object_kinds[kind], object, MPROC_FOREVER);
+        }
+        await_waiting(OBJECT_KINDS);
+        assert_success(mproc_terminate());
+        assert_success(mproc_initialize(0, NULL));
+        /* Others have come in their place when they come to know. */
+        void *next[OBJECT_KINDS];
+        for (int kind = 0; kind < OBJECT_KINDS; kind++)
+            next[kind] = make_object(&object_kinds[kind]);
+        for (int kind = 0; kind < OBJECT_KINDS; kind++) {
+            void *opened;
+            assert_int_equal(end_waiting(&threads[kind]), MPROC_ECLOSED);
+            assert_failure(object_kinds[kind].open(&opened, &refs[kind], NULL), MPROC_EGONE);
+        }
+        assert_int_equal(count_objects(), OBJECT_KINDS + 1);
+        for (int kind = 0; kind < OBJECT_KINDS; kind++)
+            assert_success(object_kinds[kind].close(next[kind]));
+        expect_no_objects();
+    }
+}
+
 /* ---- Much -------------------------------------------------------------------------------------------------------- */
 
 static void test_hundred_thousand_locks(void **state)
@@ -650,6 +684,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_before_initialize),
         cmocka_unit_test(test_closed_while_waiting),
         cmocka_unit_test(test_others_wait_on),
+        cmocka_unit_test(test_terminated_while_waiting),
         cmocka_unit_test(test_hundred_thousand_locks),
         cmocka_unit_test(test_full),
         cmocka_unit_test(test_full_of_handles),
