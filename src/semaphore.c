@@ -39,7 +39,8 @@ static unsigned value_of(const semaphore_t *semaphore)
     unsigned value = 0;
     if (!semaphore->is_owned)
         return shm_load(&semaphore->word) & ~waiters;
-    for (uint32_t i = 0; i < semaphore->most; i++)
+    /* Who describes it may look at what is another object by now: a bound that holds in any case. */
+    for (uint32_t i = 0; i < semaphore->most && i < MPROC_SEMAPHORE_OWNED_MAX; i++)
         value += (unsigned)is_free(shm_load(&semaphore->units[i]));
     return value;
 }
