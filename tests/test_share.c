@@ -401,7 +401,7 @@ static void test_closed_while_waiting(void **state)
     }
 }
 
-/** Those who wait with another handle go on waiting, for all kinds but a barrier, which one who does not come breaks. */
+/** Those who wait with another handle go on waiting, for all kinds but a barrier, which who does not come breaks. */
 static void test_others_wait_on(void **state)
 {
     (void)state;
