@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The family in words. Nothing is locked: others go on meanwhile, and who has died in the middle of something is no matter. */
+/* The family in words. Nothing is locked: others go on meanwhile, and who has died in the middle of it is no matter. */
 #include <mproc/family.h>
 
 #include <stdarg.h>

@@ -3,9 +3,9 @@
  * @file member.h
  * @brief The members of the family: who they are, and whether they live.
  *
- * A member is a process that uses the arena. Its ticket names it for good: 12 bits say where it stands in the table, the
- * others count those who have stood there. A place is claimed and its state changed by one step each, so that whoever
- * dies in between leaves nothing that others could not finish:
+ * A member is a process that uses the arena. Its ticket names it for good: 12 bits say where it stands in the table,
+ * the others count those who have stood there. A place is claimed and its state changed by one step each, so that
+ * whoever dies in between leaves nothing that others could not finish:
  *
  *     free -> starting (a creator holds references for a child to be) -> living -> ended -> free
  *     free -> living   (a process that comes by itself)

@@ -28,7 +28,7 @@ static semaphore_t *semaphore_of(const shared_t *shared)
     return arena_at(shared->offset);
 }
 
-/** Whether a unit can be taken, by its owner's ticket: one that has ended has nothing, also if it had closed it before. */
+/** Whether a unit can be taken, by its owner's ticket: who has ended has nothing, also if it had closed it before. */
 static int is_free(uint32_t owner)
 {
     return owner == 0 || member_has_ended(owner);

@@ -18,9 +18,9 @@ extern "C" {
 #endif
 
 /**
- * Say how large the family's memory is to be. Without this it is what the environment variable MPROC_ARENA_SIZE says, in
- * bytes, or else the platform's default: 64 GiB on 64-bit Unix, 1 GiB on Windows, 256 MiB on 32 bits, or half of what
- * the process's limits allow.
+ * Say how large the family's memory is to be. Without this it is what the environment variable MPROC_ARENA_SIZE says,
+ * in bytes, or else the platform's default: 64 GiB on 64-bit Unix, 1 GiB on Windows, 256 MiB on 32 bits, or half of
+ * what the process's limits allow.
  *
  * @param size Its size in bytes; it is rounded up to 64 KiB. 0 for the default.
  * @return APR_SUCCESS; MPROC_ESTATE if the family has its memory already; APR_EINVAL if it is too small for its tables
