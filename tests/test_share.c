@@ -224,6 +224,27 @@ static void test_forged_reference(void **state)
     expect_no_objects();
 }
 
+/** A name that looks like the beginning of an object, in the middle of one. */
+static void test_object_in_name(void **state)
+{
+    mproc_ref_t none;
+    (void)state;
+    memset(&none, 0, sizeof none);
+    for (int kind = 0; kind < 32; kind++) {
+        const char name[] = {'A', 'A', 'A', 'A', 'A', 'A', 'A', 'A', 1, 1, 1, 1, (char)kind, '\0'};
+        void *object;
+        assert_success(object_kinds[OF_EVENT].create(&object, name, NULL));
+        mproc_ref_t forged = ref_of(object);
+        memset(&forged.serial, 'A', sizeof forged.serial);
+        for (int i = 0; i < 64; i++) {
+            forged.place++;
+            expect_no_object(&none, forged);
+        }
+        assert_success(mproc_event_close(object));
+    }
+    expect_no_objects();
+}
+
 static void test_reference_in_message(void **state)
 {
     mproc_conn_t *first, *second;
@@ -677,6 +698,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_closed),
         cmocka_unit_test(test_stale_reference),
         cmocka_unit_test(test_forged_reference),
+        cmocka_unit_test(test_object_in_name),
         cmocka_unit_test(test_reference_in_message),
         cmocka_unit_test(test_pools),
         cmocka_unit_test(test_names),
