@@ -200,7 +200,7 @@ void sys_unpark(_Atomic uint32_t *word, unsigned count);
 
 /* ---- thread ------------------------------------------------------------------------------------------------------ */
 
-/** Have a function called when this thread ends; once in a thread. */
+/** Have a function called when this thread ends: one in each thread, and another only after that call. */
 apr_status_t sys_at_thread_exit(void (*function)(void *context), void *context);
 
 /** Whether sys_fence_all() is a full fence in every thread of this process, and not in this one alone. */

@@ -446,6 +446,69 @@ static void test_killed_wakers(void **state)
         assert_int_equal(finish(meddlers[i]), 0);
 }
 
+/** Mark all who wait as claimed, as by wakers that were killed before they woke them: how many there were. */
+static int forge_claims(void)
+{
+    enum { CLAIMED = 1 << 16, HEADS = 128 };
+    MEMORY_BASIC_INFORMATION view;
+    int count = 0;
+    assert_true(VirtualQuery(arena, &view, sizeof view) != 0);
+    /* As park.c lays it out: what the bays wait for stands first, behind the heads of arena and lot. */
+    _Atomic uint64_t *waits = (_Atomic uint64_t *)(void *)((unsigned char *)view.AllocationBase + HEADS);
+    for (int i = 0; i < WIN32_BAYS; i++) {
+        uint64_t wait = atomic_load(&waits[i]);
+        if (wait && atomic_compare_exchange_strong(&waits[i], &wait, wait | CLAIMED))
+            count++;
+    }
+    return count;
+}
+
+static void test_claimed_for_nothing(void **state)
+{
+    (void)state;
+    mproc_process_t *children[CHILDREN];
+    common_t *common = make_common();
+    begin_children(children, common);
+    assert_int_equal(forge_claims(), CHILDREN);
+    /* They count as woken already, unless all are to be. */
+    change(&common->word, CHILDREN);
+    Sleep(100);
+    assert_int_equal(atomic_load(&common->has_gone), 0);
+    sys_unpark(&common->word, (unsigned)-1);
+    for (uint32_t i = 0; i < CHILDREN; i++)
+        assert_int_equal(finish(children[i]), 0);
+    /* Nothing of it is left. */
+    begin_children(children, common);
+    change(&common->word, CHILDREN);
+    for (uint32_t i = 0; i < CHILDREN; i++)
+        assert_int_equal(finish(children[i]), 0);
+}
+
+static DWORD WINAPI wait_a_while(void *data)
+{
+    common_t *common = data;
+    atomic_fetch_add(&common->has_come, 1);
+    return sys_park(&common->word, 0, sys_now() + SECOND / 2) != APR_SUCCESS;
+}
+
+/** Whoever is claimed is woken, at the latest when the time is up; and no event is left set. */
+static void test_claimed_until_the_time_is_up(void **state)
+{
+    (void)state;
+    DWORD code = 99;
+    common_t *common = make_common();
+    HANDLE thread = CreateThread(NULL, 0, wait_a_while, common, 0, NULL);
+    await(&common->has_come, 1);
+    Sleep(100);
+    assert_int_equal(forge_claims(), 1);
+    assert_int_equal(WaitForSingleObject(thread, 50000), WAIT_OBJECT_0);
+    assert_true(GetExitCodeThread(thread, &code));
+    assert_int_equal(code, 0);
+    CloseHandle(thread);
+    assert_int_equal(sys_park(&common->word, 0, soon()), APR_TIMEUP);
+    assert_int_equal(forge_claims(), 0);
+}
+
 /** What is kept of others is let go when they end, and what they had is used again. */
 static void test_nothing_is_left(void **state)
 {
@@ -611,6 +674,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_killed_siblings),
         cmocka_unit_test(test_round_trips),
         cmocka_unit_test(test_killed_wakers),
+        cmocka_unit_test(test_claimed_for_nothing),
+        cmocka_unit_test(test_claimed_until_the_time_is_up),
         cmocka_unit_test(test_nothing_is_left),
         cmocka_unit_test(test_views),
         cmocka_unit_test(test_what_is_no_arena),
