@@ -64,23 +64,29 @@ static apr_status_t acquire_locked(shared_t **shared, mproc_condition_t *handle,
 
 /* ---- Notifying --------------------------------------------------------------------------------------------------- */
 
-/** Find who has waited longest; NULL if nobody waits. */
-static spot_t *find_first(uint64_t object)
+/** Find who has waited longest, and the word of its spot; NULL if nobody waits. */
+static spot_t *find_first(uint64_t object, uint32_t *word)
 {
     spot_t *first = NULL;
-    for (spot_t *spot = spot_next(NULL); spot; spot = spot_next(spot))
-        if (shm_load64(&spot->object) == object && shm_load(&spot->word) == SPOT_WAITING &&
-            (!first || shm_load64(&spot->order) < shm_load64(&first->order)))
-            first = spot;
+    for (spot_t *spot = spot_next(NULL); spot; spot = spot_next(spot)) {
+        /* The word first: if it is the same later on, the object was that of this wait. */
+        const uint32_t now = shm_load(&spot->word);
+        if ((now & SPOT_STATE) != SPOT_WAITING || shm_load64(&spot->object) != object ||
+            (first && shm_load64(&spot->order) >= shm_load64(&first->order)))
+            continue;
+        first = spot;
+        *word = now;
+    }
     return first;
 }
 
 /** Notify one: whether there was one. */
 static int notify_one(uint64_t object)
 {
-    for (spot_t *spot = find_first(object); spot; spot = find_first(object)) {
+    uint32_t word;
+    for (spot_t *spot = find_first(object, &word); spot; spot = find_first(object, &word)) {
         /* Its time may have been up in this moment. */
-        if (!shm_replace(&spot->word, SPOT_WAITING, SPOT_NOTIFIED))
+        if (!shm_replace(&spot->word, word, spot_word(word, SPOT_NOTIFIED)))
             continue;
         shm_unpark(&spot->word, UINT_MAX);
         return 1;
@@ -117,12 +123,12 @@ apr_status_t mproc_condition_notify_all(mproc_condition_t *handle)
 
 /* ---- Waiting ----------------------------------------------------------------------------------------------------- */
 
-/** Wait at a spot until notified. */
-static apr_status_t wait_at(spot_t *spot, shared_t *shared, sys_time_t deadline)
+/** Wait at a spot until it is notified: until its word is another one. */
+static apr_status_t wait_at(spot_t *spot, uint32_t word, shared_t *shared, sys_time_t deadline)
 {
-    while (shm_load(&spot->word) == SPOT_WAITING) {
-        const apr_status_t status = shared_watch(shared, &spot->word, SPOT_WAITING, deadline);
-        if (status != APR_SUCCESS && shm_replace(&spot->word, SPOT_WAITING, SPOT_IDLE))
+    while (shm_load(&spot->word) == word) {
+        const apr_status_t status = shared_watch(shared, &spot->word, word, deadline);
+        if (status != APR_SUCCESS && shm_replace(&spot->word, word, spot_word(word, SPOT_IDLE)))
             return status;
     }
     return APR_SUCCESS;
@@ -139,9 +145,10 @@ static apr_status_t wait_with(shared_t *shared, sys_time_t deadline)
     const uint64_t order = shm_load64(&condition->order) + 1;
     shm_store64(&condition->order, order);
     shm_store64(&spot->order, order);
-    shm_store(&spot->word, SPOT_WAITING);
+    const uint32_t word = spot_word(shm_load(&spot->word), SPOT_WAITING);
+    shm_store(&spot->word, word);
     const uint32_t depth = lock_release_all(lock);
-    const apr_status_t outcome = wait_at(spot, shared, deadline);
+    const apr_status_t outcome = wait_at(spot, word, shared, deadline);
     apr_status_t status = outcome == MPROC_ECLOSED ? outcome : lock_acquire(lock, shared, MPROC_FOREVER);
     if (mproc_has_acquired(status))
         lock_restore(lock, depth);

@@ -56,7 +56,7 @@ spot_t *spot_begin(uint64_t object)
         spot = claim();
     if (!spot)
         return NULL;
-    shm_store(&spot->word, SPOT_IDLE);
+    shm_store(&spot->word, spot_word(shm_load(&spot->word) + SPOT_TIMES, SPOT_IDLE));
     shm_store64(&spot->since, (uint64_t)sys_now());
     shm_store64(&spot->object, object);
     return spot;
@@ -67,7 +67,7 @@ void spot_end(spot_t *spot)
     if (!spot)
         return;
     shm_store64(&spot->object, 0);
-    shm_store(&spot->word, SPOT_IDLE);
+    shm_store(&spot->word, spot_word(shm_load(&spot->word), SPOT_IDLE));
     sys_lock();
     const int is_kept = kept_count < KEPT_MAX;
     if (is_kept)
@@ -94,10 +94,14 @@ void spots_settle(uint32_t ticket, void (*was_notified)(uint64_t object))
         if (shm_load(&spot->owner) != ticket)
             continue;
         const uint64_t object = shm_load64(&spot->object);
+        uint32_t word = shm_load(&spot->word);
+        /* From here on nobody notifies it, who would not know that it is dead. */
+        if ((word & SPOT_STATE) == SPOT_WAITING && !shm_replace(&spot->word, word, spot_word(word, SPOT_IDLE)))
+            word = shm_load(&spot->word);
         /* Not forgotten before it is done: one who dies in between leaves it to the next, and twice does no harm. */
-        if (object && shm_load(&spot->word) == SPOT_NOTIFIED)
+        if (object && (word & SPOT_STATE) == SPOT_NOTIFIED)
             was_notified(object);
-        shm_store(&spot->word, SPOT_IDLE);
+        shm_store(&spot->word, spot_word(word, SPOT_IDLE));
         shm_store64(&spot->object, 0);
         shm_replace(&spot->owner, ticket, 0);
     }

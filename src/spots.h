@@ -20,8 +20,17 @@ typedef struct spot_t {
     uint64_t reserved[4];
 } spot_t;
 
-/** What the word of a spot says, at a condition. */
-enum { SPOT_IDLE, SPOT_WAITING, SPOT_NOTIFIED };
+/**
+ * What the word of a spot says, at a condition, in its lowest bits. Above that: how often somebody has begun to wait
+ * there, so that nobody is notified whose wait is another one by now.
+ */
+enum { SPOT_IDLE, SPOT_WAITING, SPOT_NOTIFIED, SPOT_STATE = 3, SPOT_TIMES = 4 };
+
+/** A spot's word in another state. */
+static inline uint32_t spot_word(uint32_t word, unsigned state)
+{
+    return (word & ~(uint32_t)SPOT_STATE) | state;
+}
 
 /** Get a spot for this thread to wait at an object; NULL if there is none left, which only makes it unseen. */
 spot_t *spot_begin(uint64_t object);

@@ -23,6 +23,7 @@ static const model_t *model;
 
 typedef struct word_t {
     const volatile void *at;
+    size_t width;
     uint64_t initial;
     char name[WORD_NAME_MAX];
 } word_t;
@@ -49,6 +50,12 @@ static unsigned find_word(const volatile void *at)
     return i;
 }
 
+/** What a word begins with. */
+static uint64_t read_word(const word_t *word)
+{
+    return word->width == 4 ? *(const volatile uint32_t *)word->at : *(const volatile uint64_t *)word->at;
+}
+
 unsigned model_word(const volatile void *at, size_t width)
 {
     const unsigned i = find_word(at);
@@ -59,7 +66,8 @@ unsigned model_word(const volatile void *at, size_t width)
         exit(MODEL_LIMIT);
     }
     words[i].at = at;
-    words[i].initial = width == 4 ? *(const volatile uint32_t *)at : *(const volatile uint64_t *)at;
+    words[i].width = width;
+    words[i].initial = read_word(&words[i]);
     snprintf(words[i].name, sizeof words[i].name, "word %u", i);
     word_count++;
     return i;
@@ -647,6 +655,9 @@ void model_explore(const model_t *what)
     memset(&view, 0, sizeof view);
     now = 0;
     is_step_taken = 0;
+    /* The test may have written other values since the last time. */
+    for (unsigned i = 0; i < word_count; i++)
+        words[i].initial = read_word(&words[i]);
     for (int i = 0; i < model->processes; i++)
         view.node[i] = first_node((uint32_t)i);
     add_state(&view);

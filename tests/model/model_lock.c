@@ -178,6 +178,8 @@ static void on_step(const view_t *before, view_t *after, int process, const step
     model_require(next == 0 || next == ticket_of(process), "a process made another the owner");
     model_require(owner == 0 || (next == 0 ? owner == ticket_of(process) : before->status[owner - 1] == DEAD),
                   "the lock was taken from a living owner");
+    model_require(owner == 0 || next == 0 || (model_value(after, &lock.word) & ROBUST_WAITERS),
+                  "who takes the lock from the dead forgets that others may wait");
 }
 
 static int has_no_deaths(const view_t *view)

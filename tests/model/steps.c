@@ -2,6 +2,7 @@
 #include "steps.h"
 
 steps_lock_t steps_lock;
+unsigned steps_written;
 
 /* What this process has seen of its own acquisition; it is computed anew whenever the body runs. */
 static uint32_t entry; /* the node of its first step, which stands for all that came before it */
@@ -12,6 +13,7 @@ void steps_reset(void)
 {
     is_entered = 0;
     has_taken_from_dead = 0;
+    steps_written = 0;
     model_tag = 0;
 }
 
@@ -61,6 +63,8 @@ uint64_t shm_step(step_kind_t kind, const volatile void *at, size_t width, uint6
     if (is_lock && kind == STEP_LOAD && is_acquiring && is_entered)
         model_point((uint64_t)entry << 1 | ((model_tag & TAG_WATCHES) != 0));
     const uint64_t result = model_step(step);
+    steps_written +=
+        kind == STEP_STORE || kind == STEP_EXCHANGE || kind == STEP_ADD || (kind == STEP_REPLACE && result);
     if (is_acquiring && !is_entered) {
         entry = model_last();
         is_entered = 1;

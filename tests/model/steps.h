@@ -22,6 +22,9 @@ typedef struct steps_lock_t {
 
 extern steps_lock_t steps_lock;
 
+/** How often this process has written something. */
+extern unsigned steps_written;
+
 /* The lowest bits of model_tag. */
 enum { TAG_OWNS = 1, TAG_WATCHES = 2, TAG_ACQUIRES = 4, TAG_BITS = 3 };
 
