@@ -12,7 +12,8 @@
 int waits_processes;
 void (*waits_bereave)(uint32_t ticket);
 
-static uint32_t self;
+_Atomic uint32_t member_ticket;
+
 static shm_u32_t settled[MODEL_PROCESSES]; /* what is to be done for the dead is done */
 
 /* ---- The arena --------------------------------------------------------------------------------------------------- */
@@ -32,7 +33,7 @@ void waits_reset(int process)
 {
     steps_reset();
     entry_written = 0;
-    self = (uint32_t)process + 1;
+    atomic_store(&member_ticket, (uint32_t)process + 1);
 }
 
 void *waits_object(unsigned number)
@@ -66,11 +67,6 @@ apr_status_t arena_reserve(uint64_t offset, uint64_t size)
 
 /* ---- Members ----------------------------------------------------------------------------------------------------- */
 
-uint32_t member_self(void)
-{
-    return self;
-}
-
 int member_has_ended(uint32_t ticket)
 {
     return model_step((step_t){.kind = STEP_NOTICE, .before = ticket - 1}) != 0;
@@ -78,13 +74,13 @@ int member_has_ended(uint32_t ticket)
 
 int member_is_dead(uint32_t ticket)
 {
-    return ticket != self && model_step((step_t){.kind = STEP_ASK, .before = ticket - 1}) != 0;
+    return ticket != member_self() && model_step((step_t){.kind = STEP_ASK, .before = ticket - 1}) != 0;
 }
 
 void waits_look_out(void)
 {
     for (uint32_t ticket = 1; ticket <= (uint32_t)waits_processes; ticket++) {
-        if (ticket == self || shm_load(&settled[ticket - 1]) || !member_is_dead(ticket))
+        if (ticket == member_self() || shm_load(&settled[ticket - 1]) || !member_is_dead(ticket))
             continue;
         waits_bereave(ticket);
         shm_store(&settled[ticket - 1], 1);
@@ -215,7 +211,7 @@ void *call_share(mproc_call_t *call, size_t index, handle_kind_t kind, const cha
 
 uint32_t waits_acquire(shm_u32_t *lock)
 {
-    return (uint32_t)model_step((step_t){.kind = STEP_AWAIT, .word = model_word(lock, 4), .before = self});
+    return (uint32_t)model_step((step_t){.kind = STEP_AWAIT, .word = model_word(lock, 4), .before = member_self()});
 }
 
 int waits_is_ready(const view_t *view, const step_t *step)
