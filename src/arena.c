@@ -98,8 +98,16 @@ static apr_status_t lay_out(arena_header_t *header, uint64_t size)
 /** Found the family. */
 static apr_status_t found(void)
 {
-    const uint64_t size = family_arena_size();
+    enum { LEAST = 64 << 20 };
+    uint64_t size = family_arena_size();
     apr_status_t status = sys_arena_create(&memory, size);
+    /* Nobody has asked for so much: some systems, and tools like valgrind, have less room for it. */
+    for (const int is_default = size == sys_arena_default_size(); status != APR_SUCCESS && is_default;) {
+        if (size / 4 < LEAST)
+            break;
+        size = size / 4 / ARENA_SPAN * ARENA_SPAN;
+        status = sys_arena_create(&memory, size);
+    }
     if (status != APR_SUCCESS)
         return status;
     /* The tables get their memory as they are used, but for the beginning. */

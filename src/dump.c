@@ -141,7 +141,7 @@ static void write_circles(const writer_t *writer)
         const member_ident_t ident = member_ident(&arena->members[place]);
         const size_t length = ident.state == MEMBER_LIVING ? follow(ident.ticket, tickets, locks) : 0;
         if (length > 0)
-            write_line(writer, "deadlock of %zu:", length);
+            write_line(writer, "deadlock of %zu, unless other threads of theirs go on:", length);
         for (size_t i = 0; i < length; i++) {
             const shared_head_t *head = arena_at(locks[i]);
             write_line(writer, "  process %d waits for lock %llu, which process %d has", member_pid(tickets[i]),
