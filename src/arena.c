@@ -11,6 +11,7 @@
 #include "error.h"
 #include "family.h"
 #include "member.h"
+#include "process_object.h"
 #include "spots.h"
 
 _Static_assert(sizeof(arena_span_t) == 32, "the same for all members of the family");
@@ -97,8 +98,16 @@ static apr_status_t lay_out(arena_header_t *header, uint64_t size)
 /** Found the family. */
 static apr_status_t found(void)
 {
-    const uint64_t size = family_arena_size();
+    enum { LEAST = 64 << 20 };
+    uint64_t size = family_arena_size();
     apr_status_t status = sys_arena_create(&memory, size);
+    /* Nobody has asked for so much: some systems, and tools like valgrind, have less room for it. */
+    for (const int is_default = size == sys_arena_default_size(); status != APR_SUCCESS && is_default;) {
+        if (size / 4 < LEAST)
+            break;
+        size = size / 4 / ARENA_SPAN * ARENA_SPAN;
+        status = sys_arena_create(&memory, size);
+    }
     if (status != APR_SUCCESS)
         return status;
     /* The tables get their memory as they are used, but for the beginning. */
@@ -166,6 +175,7 @@ static apr_status_t advance(int *now, const char *call)
             return mproc_fail(status, "%s: the family has %d members already", call, ARENA_MEMBERS_MAX - 1);
         if (status != APR_SUCCESS)
             return mproc_fail(status, "%s: this process's creator has ended", call);
+        member_set_name(member_self(), process_current_name());
         *now = JOINED;
         return status;
     }
@@ -204,6 +214,25 @@ void arena_take(sys_handle_t handle, uint32_t ticket)
     atomic_store(&state, OFFERED);
 }
 
+apr_status_t arena_join(int pid, const char *call)
+{
+    const uint32_t magic = ARENA_MAGIC;
+    sys_handle_t handle = SYS_NO_HANDLE;
+    int now = enter();
+    apr_status_t status = now == NOTHING ? sys_arena_find(&handle, pid, &magic, sizeof magic) : MPROC_ESTATE;
+    if (status == APR_SUCCESS) {
+        memory = (sys_arena_t){.handle = handle};
+        now = OFFERED;
+    }
+    leave(now);
+    if (status == APR_SUCCESS)
+        return arena_use(call);
+    return mproc_fail(status,
+                      status == MPROC_ESTATE ? "%s: this process has a family already"
+                                             : "%s: process %d has no family that this process could join",
+                      call, pid);
+}
+
 int arena_is_there(void)
 {
     return atomic_load(&state) != NOTHING;
@@ -224,6 +253,9 @@ int arena_is_mapped(void)
 
 void arena_leave(void)
 {
+    /* Nothing is written where there is nothing to do: a forked child would copy the page. */
+    if (!arena_is_mapped() && atomic_load(&state) != BUSY)
+        return;
     const int now = enter();
     if (now == JOINED)
         member_leave();

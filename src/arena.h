@@ -39,7 +39,8 @@ typedef struct arena_member_t {
     shm_u64_t parent;          /* the ticket of who has made a place for it; 0: it came by itself */
     shm_u64_t lists_with_room; /* what it holds, see references.c */
     shm_u64_t full_lists;
-    uint64_t reserved[3];
+    shm_u64_t is_leaving; /* its end, when it comes, is no death to be told of */
+    uint64_t reserved[2];
     char name[ARENA_NAME_MAX];
 } arena_member_t;
 
@@ -93,6 +94,9 @@ void arena_offer(void);
 
 /** In a child: what its creator offers (SYS_NO_HANDLE: what a fork has left), and the ticket that it has for it. */
 void arena_take(sys_handle_t handle, uint32_t ticket);
+
+/** Join the family of another process; the status has its text. */
+apr_status_t arena_join(int pid, const char *call);
 
 /** Whether there is an arena for this process, mapped or not. */
 int arena_is_there(void);

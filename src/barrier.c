@@ -65,7 +65,7 @@ static void stir(void *at)
     ring(at);
 }
 
-/** Break it, unless another generation has begun since then, or it was reset (NULL: whatever it is now), or is broken. */
+/** Break it, unless another generation has begun since then, or it was reset. NULL: whatever it is now. */
 static void break_it(barrier_t *barrier, const state_t *then)
 {
     for (;;) {

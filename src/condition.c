@@ -29,6 +29,8 @@ static void stir(void *at)
     for (spot_t *spot = spot_next(NULL); spot; spot = spot_next(spot))
         if (shm_load64(&spot->object) == object)
             shm_unpark(&spot->word, UINT_MAX);
+    /* Those who were notified wait for the lock. */
+    robust_stir(&((lock_t *)arena_at(shm_load64(&((condition_t *)at)->lock)))->robust);
 }
 
 static void describe(const void *at, char *text, size_t size)

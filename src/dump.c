@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The family in words. Nothing is locked: others go on meanwhile, and who has died in the middle of something is no matter. */
+/* The family in words. Nothing is locked: others go on meanwhile, and who has died in the middle of it is no matter. */
 #include <mproc/family.h>
 
 #include <stdarg.h>
@@ -141,7 +141,7 @@ static void write_circles(const writer_t *writer)
         const member_ident_t ident = member_ident(&arena->members[place]);
         const size_t length = ident.state == MEMBER_LIVING ? follow(ident.ticket, tickets, locks) : 0;
         if (length > 0)
-            write_line(writer, "deadlock of %zu:", length);
+            write_line(writer, "deadlock of %zu, unless other threads of theirs go on:", length);
         for (size_t i = 0; i < length; i++) {
             const shared_head_t *head = arena_at(locks[i]);
             write_line(writer, "  process %d waits for lock %llu, which process %d has", member_pid(tickets[i]),

@@ -7,6 +7,7 @@
 
 #include "call.h"
 #include "error.h"
+#include "hazard.h"
 #include "process_object.h"
 #include "shared.h"
 #include "spots.h"
@@ -72,7 +73,17 @@ apr_status_t mproc_event_clear(mproc_event_t *handle)
 
 int mproc_event_is_set(mproc_event_t *handle)
 {
-    shared_t *shared;
+    hazard_t *hazard;
+    shared_t *shared = hazard_begin(&hazard, handle, HANDLE_EVENT);
+    if (shared) {
+        const int is_own = shared_is_own(shared);
+        const int found = is_own && (shm_load(&event_of(shared)->word) & SET) != 0;
+        hazard_end(hazard);
+        if (is_own) {
+            mproc_forget_error();
+            return found;
+        }
+    }
     if (shared_acquire(&shared, handle, &event_kind, "mproc_event_is_set") != APR_SUCCESS)
         return 0;
     const int is_set = (shm_load(&event_of(shared)->word) & SET) != 0;

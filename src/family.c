@@ -9,6 +9,7 @@
 
 #include "arena.h"
 #include "error.h"
+#include "initialize.h"
 
 /* What the program says; 0: nothing. */
 static _Atomic uint64_t wanted;
@@ -41,6 +42,13 @@ uint64_t family_arena_size(void)
 uint64_t family_build(void)
 {
     return (uint64_t)MPROC_VERSION_NUMBER << 32 | (uint64_t)sizeof(void *) << 8 | ARENA_LAYOUT;
+}
+
+apr_status_t mproc_family_join(int pid)
+{
+    static const char call[] = "mproc_family_join";
+    const apr_status_t status = library_check_initialized(call);
+    return status == APR_SUCCESS ? arena_join(pid, call) : status;
 }
 
 apr_status_t mproc_set_arena_size(uint64_t size)

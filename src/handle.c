@@ -282,6 +282,11 @@ void handle_close_all(handle_kind_t kind, int (*approves)(const void *object), v
     }
 }
 
+unsigned handle_uses(const void *handle)
+{
+    return (unsigned)(atomic_load_explicit(&slot_at(index_of(handle))->word, memory_order_acquire) & USES);
+}
+
 int handle_kind(const void *handle)
 {
     const uintptr_t bits = (uintptr_t)handle;

@@ -65,6 +65,9 @@ apr_status_t handle_close(const void *handle, handle_kind_t kind);
  */
 void handle_close_all(handle_kind_t kind, int (*approves)(const void *object), void (*closed)(void *object));
 
+/** How many uses there are just now, the caller's among them, of what a handle speaks of that the caller uses. */
+unsigned handle_uses(const void *handle);
+
 /** What kind of object a handle speaks of, open or not; 0 if it is no handle. */
 int handle_kind(const void *handle);
 

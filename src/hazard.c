@@ -7,11 +7,12 @@
 
 /* All that there ever were: threads come and go, and take over those of others. */
 static _Atomic(hazard_t *) all;
-static _Thread_local hazard_t *mine;
+_Thread_local hazard_t *hazard_mine;
 
-/** A thread has ended. */
+/** This thread ends. What else it does at its end may still use objects, and needs another one for that. */
 static void give_back(void *hazard)
 {
+    hazard_mine = NULL;
     atomic_store(&((hazard_t *)hazard)->is_taken, 0);
 }
 
@@ -30,34 +31,28 @@ static hazard_t *take(void)
     return made;
 }
 
-/** Apart, as it happens once in a thread. */
-static hazard_t *begin_thread(void)
+hazard_t *hazard_begin_thread(void)
 {
     hazard_t *taken = take();
     if (taken && sys_at_thread_exit(give_back, taken) != APR_SUCCESS) {
         give_back(taken);
         taken = NULL;
     }
-    return mine = taken;
-}
-
-hazard_t *hazard_of_thread(void)
-{
-    return mine ? mine : begin_thread();
+    return hazard_mine = taken;
 }
 
 void hazard_wait(const void *handle)
 {
     sys_fence_all();
     for (hazard_t *one = atomic_load(&all); one; one = one->next)
-        while (one != mine && atomic_load(&one->handle) == handle)
+        while (one != hazard_mine && atomic_load(&one->handle) == handle)
             apr_thread_yield();
 }
 
 void hazard_forked(void)
 {
     for (hazard_t *one = atomic_load(&all); one; one = one->next) {
-        if (one == mine)
+        if (one == hazard_mine)
             continue;
         atomic_store(&one->handle, NULL);
         atomic_store(&one->is_taken, 0);

@@ -3,10 +3,10 @@
  * @file hazard.h
  * @brief Short uses of objects that cost almost nothing, and keep the object from being destroyed.
  *
- * To count a use, as handle_acquire() does, takes two steps that are atomic, and a lock's own work is no more than that.
- * Here a thread just notes which handle it is using. Whoever destroys an object looks, after its handle is closed,
- * whether a thread has noted it. That a thread's note is seen, or the thread sees that the handle is closed, needs a
- * fence between the two; where the system lets it, whoever destroys issues it for all threads.
+ * To count a use, as handle_acquire() does, takes two steps that are atomic, and a lock's own work is no more than
+ * that. Here a thread just notes which handle it is using. Whoever destroys an object looks, after its handle is
+ * closed, whether a thread has noted it. That a thread's note is seen, or the thread sees that the handle is closed,
+ * needs a fence between the two; where the system lets it, whoever destroys issues it for all threads.
  *
  * A use must not wait for anything, and there is one at a time in a thread.
  */
@@ -25,8 +25,11 @@ typedef struct hazard_t {
     struct hazard_t *next;
 } hazard_t;
 
-/** This thread's; NULL if there is no memory for one. */
-hazard_t *hazard_of_thread(void);
+/* This thread's; NULL before hazard_begin_thread(). */
+extern _Thread_local hazard_t *hazard_mine;
+
+/** Get one for this thread; NULL if there is no memory. */
+hazard_t *hazard_begin_thread(void);
 
 /**
  * Begin a use: the object, which stays until hazard_end(); NULL if the handle is not open, or not of this kind. Then
@@ -34,7 +37,7 @@ hazard_t *hazard_of_thread(void);
  */
 static inline void *hazard_begin(hazard_t **hazard, const void *handle, handle_kind_t kind)
 {
-    hazard_t *mine = *hazard = hazard_of_thread();
+    hazard_t *mine = *hazard = hazard_mine ? hazard_mine : hazard_begin_thread();
     if (!mine)
         return NULL;
     if (sys_fences_all) {

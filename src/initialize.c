@@ -13,6 +13,7 @@
 #include "hazard.h"
 #include "listener_object.h"
 #include "log.h"
+#include "member.h"
 #include "process_object.h"
 #include "shared.h"
 #include "start_method.h"
@@ -248,5 +249,6 @@ static void end_at_exit(void)
 
 void library_end_child(void)
 {
+    member_announce_end();
     sys_process_shutdown();
 }

@@ -77,45 +77,29 @@ static apr_status_t acquire_slowly(lock_t *lock, shared_t *shared, apr_interval_
     return status;
 }
 
-/** Acquire it at once: APR_SUCCESS, or APR_EAGAIN if that takes more. Most locks are free, and plain. */
-static apr_status_t acquire_fast(mproc_lock_t *handle)
+/** It was acquired from nobody, or from the dead (MPROC_EOWNERDEAD): note whose it is. */
+static apr_status_t take(lock_t *lock, apr_status_t status)
 {
-    hazard_t *hazard;
-    apr_status_t status = APR_EAGAIN;
-    const shared_t *shared = hazard_begin(&hazard, handle, HANDLE_LOCK);
-    if (!shared)
-        return status;
-    lock_t *lock = lock_of(shared);
-    if (shared_is_own(shared) && !is_recursive(lock) && robust_try(&lock->robust, member_self())) {
-        status = APR_SUCCESS;
-        /* Looked at with the lock: whoever had it may have abandoned it. */
-        if (shm_load(&lock->flags) & LOCK_ABANDONED) {
-            shm_store(&lock->flags, 0);
-            status = MPROC_EOWNERDEAD;
-        }
+    /* Looked at with the lock: whoever had it may have abandoned it. */
+    const uint32_t flags = shm_load(&lock->flags);
+    if (flags & LOCK_ABANDONED) {
+        shm_store(&lock->flags, flags & LOCK_RECURSIVE);
+        status = MPROC_EOWNERDEAD;
     }
-    hazard_end(hazard);
+    if (flags & LOCK_RECURSIVE) {
+        shm_store64(&lock->thread, this_thread());
+        shm_store(&lock->depth, 1);
+    }
     return status;
 }
 
-/** Release a plain one at once: APR_SUCCESS, or APR_EAGAIN if that takes more. */
-static apr_status_t release_fast(mproc_lock_t *handle)
+/** Acquire it at once: as mproc_lock_acquire(), or APR_EAGAIN if another thread has it. */
+static apr_status_t try_it(lock_t *lock)
 {
-    hazard_t *hazard;
-    apr_status_t status = APR_EAGAIN;
-    const shared_t *shared = hazard_begin(&hazard, handle, HANDLE_LOCK);
-    if (!shared)
-        return status;
-    lock_t *lock = lock_of(shared);
-    if (shared_is_own(shared) && !is_recursive(lock) && robust_release(&lock->robust) == APR_SUCCESS)
-        status = APR_SUCCESS;
-    hazard_end(hazard);
-    return status;
-}
-
-/** Acquire once more what this thread has already. */
-static apr_status_t acquire_again(lock_t *lock)
-{
+    if (robust_try(&lock->robust, member_self()))
+        return take(lock, APR_SUCCESS);
+    if (!is_recursive(lock) || !lock_is_mine(lock))
+        return APR_EAGAIN;
     const uint32_t depth = shm_load(&lock->depth);
     if (depth == UINT32_MAX)
         return MPROC_ESTATE;
@@ -125,24 +109,11 @@ static apr_status_t acquire_again(lock_t *lock)
 
 apr_status_t lock_acquire(lock_t *lock, shared_t *shared, apr_interval_time_t timeout)
 {
-    apr_status_t status = APR_SUCCESS;
-    const uint32_t flags = shm_load(&lock->flags);
-    if ((flags & LOCK_RECURSIVE) && lock_is_mine(lock))
-        return acquire_again(lock);
-    if (!robust_try(&lock->robust, member_self()))
-        status = acquire_slowly(lock, shared, timeout);
-    if (!mproc_has_acquired(status))
+    apr_status_t status = try_it(lock);
+    if (status != APR_EAGAIN)
         return status;
-    /* Looked at again, with the lock: whoever had it may have abandoned it. */
-    if (shm_load(&lock->flags) & LOCK_ABANDONED) {
-        shm_store(&lock->flags, flags & LOCK_RECURSIVE);
-        status = MPROC_EOWNERDEAD;
-    }
-    if (flags & LOCK_RECURSIVE) {
-        shm_store64(&lock->thread, this_thread());
-        shm_store(&lock->depth, 1);
-    }
-    return status;
+    status = acquire_slowly(lock, shared, timeout);
+    return mproc_has_acquired(status) ? take(lock, status) : status;
 }
 
 apr_status_t lock_fail(apr_status_t status, const lock_t *lock, const char *call)
@@ -163,19 +134,31 @@ apr_status_t lock_fail(apr_status_t status, const lock_t *lock, const char *call
     }
 }
 
+/** As lock_acquire(), without counting the use: APR_EAGAIN if that takes more. Most locks are free. */
+static apr_status_t acquire_fast(mproc_lock_t *handle)
+{
+    hazard_t *hazard;
+    const shared_t *shared = hazard_begin(&hazard, handle, HANDLE_LOCK);
+    if (!shared)
+        return APR_EAGAIN;
+    const apr_status_t status = shared_is_own(shared) ? try_it(lock_of(shared)) : APR_EAGAIN;
+    hazard_end(hazard);
+    return status;
+}
+
 apr_status_t mproc_lock_acquire(mproc_lock_t *handle, apr_interval_time_t timeout)
 {
     static const char call[] = "mproc_lock_acquire";
     shared_t *shared;
-    apr_status_t status = acquire_fast(handle);
-    if (status == APR_SUCCESS)
-        return status;
-    const int is_mine = status == MPROC_EOWNERDEAD;
-    status = shared_acquire(&shared, handle, &lock_kind, call);
+    const apr_status_t at_once = acquire_fast(handle);
+    if (at_once == APR_SUCCESS)
+        return at_once;
+    apr_status_t status = shared_acquire(&shared, handle, &lock_kind, call);
+    /* Closed in this moment, but it was acquired before. */
     if (status != APR_SUCCESS)
-        return status;
+        return at_once == MPROC_EOWNERDEAD ? mproc_fail(at_once, "%s: who had the lock has died", call) : status;
     lock_t *lock = lock_of(shared);
-    status = is_mine ? MPROC_EOWNERDEAD : lock_acquire(lock, shared, timeout);
+    status = at_once == APR_EAGAIN ? lock_acquire(lock, shared, timeout) : at_once;
     if (status != APR_SUCCESS)
         lock_fail(status, lock, call);
     shared_release(shared);
@@ -184,21 +167,27 @@ apr_status_t mproc_lock_acquire(mproc_lock_t *handle, apr_interval_time_t timeou
 
 /* ---- Releasing --------------------------------------------------------------------------------------------------- */
 
-apr_status_t lock_release(lock_t *lock, const char *call)
+/** Release what the caller may release: once, where it was acquired more often. */
+static apr_status_t give(lock_t *lock)
 {
-    if (is_recursive(lock) && robust_owner(&lock->robust) != 0) {
-        if (!lock_is_mine(lock))
-            return mproc_fail(APR_EACCES, "%s: another thread has the lock, one of process %d", call,
-                              member_pid(robust_owner(&lock->robust)));
+    if (is_recursive(lock)) {
         const uint32_t depth = shm_load(&lock->depth) - 1;
         shm_store(&lock->depth, depth);
         if (depth > 0)
             return APR_SUCCESS;
         shm_store64(&lock->thread, 0);
     }
-    if (robust_release(&lock->robust) == APR_SUCCESS)
-        return APR_SUCCESS;
-    return mproc_fail(MPROC_ESTATE, "%s: nobody has the lock", call);
+    return robust_release(&lock->robust);
+}
+
+apr_status_t lock_release(lock_t *lock, const char *call)
+{
+    if (robust_owner(&lock->robust) == 0)
+        return mproc_fail(MPROC_ESTATE, "%s: nobody has the lock", call);
+    if (is_recursive(lock) && !lock_is_mine(lock))
+        return mproc_fail(APR_EACCES, "%s: another thread has the lock, one of process %d", call,
+                          member_pid(robust_owner(&lock->robust)));
+    return give(lock) == APR_SUCCESS ? APR_SUCCESS : mproc_fail(MPROC_ESTATE, "%s: nobody has the lock", call);
 }
 
 uint32_t lock_release_all(lock_t *lock)
@@ -229,6 +218,20 @@ static apr_status_t release_handle(mproc_lock_t *handle, int is_abandoned, const
     status = lock_release(lock, call);
     shared_release(shared);
     return status;
+}
+
+/** As lock_release(), without counting the use: APR_EAGAIN if that takes more. */
+static apr_status_t release_fast(mproc_lock_t *handle)
+{
+    hazard_t *hazard;
+    const shared_t *shared = hazard_begin(&hazard, handle, HANDLE_LOCK);
+    if (!shared)
+        return APR_EAGAIN;
+    lock_t *lock = lock_of(shared);
+    const int is_simple = shared_is_own(shared) && (!is_recursive(lock) || lock_is_mine(lock));
+    const apr_status_t status = is_simple ? give(lock) : APR_EAGAIN;
+    hazard_end(hazard);
+    return status == APR_SUCCESS ? status : APR_EAGAIN;
 }
 
 apr_status_t mproc_lock_release(mproc_lock_t *handle)

@@ -16,17 +16,12 @@ _Static_assert((int)ARENA_MEMBERS_MAX == 1 << PLACE_BITS, "a ticket names a plac
 
 static const uint32_t last_generation = ((uint32_t)1 << (TICKET_BITS - PLACE_BITS)) - 1;
 
-static _Atomic uint32_t self;
-
-uint32_t member_self(void)
-{
-    return atomic_load_explicit(&self, memory_order_relaxed);
-}
+_Atomic uint32_t member_ticket;
 
 void member_forget(void)
 {
     if (member_self())
-        atomic_store(&self, 0);
+        atomic_store(&member_ticket, 0);
 }
 
 /* ---- The word that says who stands in a place -------------------------------------------------------------------- */
@@ -129,7 +124,7 @@ apr_status_t member_join(uint32_t ticket)
     }
     if (sys_birth(&birth, (int)pid) == APR_SUCCESS)
         shm_store64(&member_at(ticket)->birth, birth);
-    atomic_store(&self, ticket);
+    atomic_store(&member_ticket, ticket);
     return APR_SUCCESS;
 }
 
@@ -197,12 +192,13 @@ static void settle(arena_member_t *member, member_ident_t ident)
     journal_begin(&transaction);
     spots_settle(ident.ticket, condition_pass_on);
     journal_abandon(&transaction);
-    references_release_all(ident.ticket, shared_bereave);
+    references_release_all(ident.ticket, shm_load64(&member->is_leaving) ? shared_stir : shared_bereave);
     journal_begin(&transaction);
     const member_ident_t now = member_ident(member);
     if (now.state == MEMBER_ENDED && now.ticket == ident.ticket) {
         journal_put(&transaction, &member->birth, 0);
         journal_put(&transaction, &member->parent, 0);
+        journal_put(&transaction, &member->is_leaving, 0);
         journal_step(&transaction);
         /* On its own: a place is claimed without the lock, and what is in the journal may be written once more. */
         change(member, now, (member_ident_t){MEMBER_FREE, ident.ticket, 0});
@@ -233,11 +229,20 @@ void member_withdraw(uint32_t ticket)
     member_settle();
 }
 
+void member_announce_end(void)
+{
+    if (member_self())
+        shm_store64(&member_at(member_self())->is_leaving, 1);
+}
+
 void member_leave(void)
 {
     const uint32_t ticket = member_self();
     if (ticket == 0)
         return;
+    sys_lock();
+    spots_forget();
+    sys_unlock();
     spots_settle(ticket, condition_pass_on);
     references_release_all(ticket, NULL);
     /* Nobody of this process uses the arena any more: the last step is somebody else's, or nobody's. */

@@ -3,9 +3,9 @@
  * @file member.h
  * @brief The members of the family: who they are, and whether they live.
  *
- * A member is a process that uses the arena. Its ticket names it for good: 12 bits say where it stands in the table, the
- * others count those who have stood there. A place is claimed and its state changed by one step each, so that whoever
- * dies in between leaves nothing that others could not finish:
+ * A member is a process that uses the arena. Its ticket names it for good: 12 bits say where it stands in the table,
+ * the others count those who have stood there. A place is claimed and its state changed by one step each, so that
+ * whoever dies in between leaves nothing that others could not finish:
  *
  *     free -> starting (a creator holds references for a child to be) -> living -> ended -> free
  *     free -> living   (a process that comes by itself)
@@ -26,8 +26,13 @@ typedef struct member_ident_t {
     uint32_t who; /* its process id; while it starts, its creator's ticket */
 } member_ident_t;
 
+extern _Atomic uint32_t member_ticket;
+
 /** This process's ticket; 0 before it is a member. */
-uint32_t member_self(void);
+static inline uint32_t member_self(void)
+{
+    return atomic_load_explicit(&member_ticket, memory_order_relaxed);
+}
 
 /**
  * Become a member, as the one that the creator has made a place for (its ticket), or as a new one (0).
@@ -69,6 +74,12 @@ void member_settle(void);
  */
 void member_note_end(uint32_t ticket, int pid);
 void member_settle_noted(void);
+
+/**
+ * Say that this process is about to end as it should. What it has open is released when it has; until then, other
+ * threads may still use it.
+ */
+void member_announce_end(void);
 
 /** Leave the family: what this process holds is released. */
 void member_leave(void);

@@ -48,7 +48,10 @@ apr_status_t references_add(transaction_t *transaction, reference_t *reference, 
 /** Release what an entry refers to. */
 void references_drop(transaction_t *transaction, reference_t reference);
 
-/** Release all that a member holds, after a call for each object if it has died (or NULL). It takes as many transactions as it needs, so the lock must not be held. */
+/**
+ * Release all that a member holds, after a call for each object if it has died (or NULL). It takes as many transactions
+ * as it needs, so the lock must not be held.
+ */
 void references_release_all(uint32_t ticket, void (*bereave)(uint64_t object));
 
 #endif

@@ -103,7 +103,7 @@ apr_status_t robust_acquire(robust_t *lock, const robust_wait_t *wait)
         return APR_SUCCESS;
     const apr_status_t status = acquire_by_waiting(&waiting, wait);
     leave_watch(&waiting);
-    /* A wake may have been for this thread, which has no use for it; and whoever came since knows of no waiters. */
+    /* A wake may have been for this thread, which has no use for it; and who came in between knows of no waiters. */
     if (status == APR_TIMEUP || status == MPROC_ECLOSED)
         shm_unpark(&lock->word, 1);
     return status;

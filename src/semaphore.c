@@ -7,6 +7,7 @@
 
 #include "call.h"
 #include "error.h"
+#include "hazard.h"
 #include "member.h"
 #include "process_object.h"
 #include "shared.h"
@@ -28,7 +29,7 @@ static semaphore_t *semaphore_of(const shared_t *shared)
     return arena_at(shared->offset);
 }
 
-/** Whether a unit can be taken, by its owner's ticket: one that has ended has nothing, also if it had closed it before. */
+/** Whether a unit can be taken, by its owner's ticket: who has ended has nothing, also if it had closed it before. */
 static int is_free(uint32_t owner)
 {
     return owner == 0 || member_has_ended(owner);
@@ -39,7 +40,8 @@ static unsigned value_of(const semaphore_t *semaphore)
     unsigned value = 0;
     if (!semaphore->is_owned)
         return shm_load(&semaphore->word) & ~waiters;
-    for (uint32_t i = 0; i < semaphore->most; i++)
+    /* Who describes it may look at what is another object by now: a bound that holds in any case. */
+    for (uint32_t i = 0; i < semaphore->most && i < MPROC_SEMAPHORE_OWNED_MAX; i++)
         value += (unsigned)is_free(shm_load(&semaphore->units[i]));
     return value;
 }
@@ -139,6 +141,24 @@ static int try_acquire(semaphore_t *semaphore, int has_slept)
     }
 }
 
+static int try_acquire_plain(semaphore_t *semaphore)
+{
+    return try_acquire(semaphore, 0);
+}
+
+/** Do something to one that is not owned, without counting the use: whether that was possible, and has succeeded. */
+static int do_fast(mproc_semaphore_t *handle, int (*operation)(semaphore_t *semaphore))
+{
+    hazard_t *hazard;
+    const shared_t *shared = hazard_begin(&hazard, handle, HANDLE_SEMAPHORE);
+    if (!shared)
+        return 0;
+    semaphore_t *semaphore = semaphore_of(shared);
+    const int is_done = shared_is_own(shared) && !semaphore->is_owned && operation(semaphore);
+    hazard_end(hazard);
+    return is_done;
+}
+
 static apr_status_t acquire_by_waiting(shared_t *shared, semaphore_t *semaphore, sys_time_t deadline)
 {
     for (;;) {
@@ -171,6 +191,8 @@ apr_status_t mproc_semaphore_acquire(mproc_semaphore_t *handle, apr_interval_tim
 {
     static const char call[] = "mproc_semaphore_acquire";
     shared_t *shared;
+    if (do_fast(handle, try_acquire_plain))
+        return APR_SUCCESS;
     apr_status_t status = shared_acquire(&shared, handle, &semaphore_kind, call);
     if (status != APR_SUCCESS)
         return status;
@@ -202,6 +224,8 @@ apr_status_t mproc_semaphore_release(mproc_semaphore_t *handle)
 {
     static const char call[] = "mproc_semaphore_release";
     shared_t *shared;
+    if (do_fast(handle, release))
+        return APR_SUCCESS;
     apr_status_t status = shared_acquire(&shared, handle, &semaphore_kind, call);
     if (status != APR_SUCCESS)
         return status;

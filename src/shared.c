@@ -61,8 +61,8 @@ static void drop_reference(const shared_t *shared)
 static void destroy(void *object)
 {
     shared_t *shared = object;
-    /* What a forked child has not opened anew it does not hold. */
-    if (shared->owner == sys_getpid() && shared->reference)
+    /* What a forked child has not opened anew it does not hold, nor does it what it held before it left the family. */
+    if (shared->owner == sys_getpid() && shared->reference && shared->holder == member_self())
         drop_reference(shared);
     free(shared);
 }
@@ -94,6 +94,8 @@ static apr_status_t close_with_pool(void *handle)
 static void *complete(shared_t *shared, apr_pool_t *pool, apr_status_t status)
 {
     void *handle = shared->handle;
+    if (status == APR_SUCCESS)
+        atomic_store(&shared->ticket, member_self());
     if (status != APR_SUCCESS)
         handle_close(handle, shared->kind);
     else if (pool)
@@ -134,7 +136,8 @@ static apr_status_t create(shared_t *shared, const shared_plan_t *plan)
         journal_put(&transaction, &head->object.holds, (uint64_t)plan->kind->kind << 32);
         if (plan->kept)
             keep(&transaction, &head->object, plan->kept->offset);
-        status = references_add(&transaction, &shared->reference, member_self(), shared->offset);
+        shared->holder = member_self();
+        status = references_add(&transaction, &shared->reference, shared->holder, shared->offset);
     }
     if (status == APR_SUCCESS)
         journal_commit(&transaction);
@@ -169,6 +172,7 @@ apr_status_t shared_create(void **handle, const shared_plan_t *plan, const char 
 static apr_status_t hold(shared_t *shared, uint32_t ticket)
 {
     transaction_t transaction;
+    shared->holder = ticket;
     if (!blocks_can_be_object(shared->offset))
         return MPROC_EGONE;
     journal_begin(&transaction);
@@ -253,6 +257,8 @@ static apr_status_t open_in_child(shared_t *shared, const shared_kind_t *kind, c
     /* Those of the creator's threads that were waiting are not here. */
     atomic_store(&shared->closable.waiters, 0);
     status = hold(shared, member_self());
+    if (status == APR_SUCCESS)
+        atomic_store(&shared->ticket, member_self());
     atomic_store(&shared->owner, status == APR_SUCCESS ? self : owner);
     return status == APR_SUCCESS ? status : fail_to_hold(status, kind, call);
 }
@@ -446,6 +452,7 @@ apr_status_t shared_take(void **handle, const shared_pass_t *pass, const char *c
     shared->offset = pass->place;
     shared->serial = pass->serial;
     shared->reference = pass->reference;
+    shared->holder = member_self();
     *handle = complete(shared, NULL, status);
     return status;
 }
@@ -458,6 +465,13 @@ void shared_close_any(void *handle)
 }
 
 /* ---- Deaths ------------------------------------------------------------------------------------------------------ */
+
+void shared_stir(uint64_t offset)
+{
+    const shared_kind_t *kind = shared_kind_at(offset);
+    if (kind)
+        kind->stir(arena_at(offset));
+}
 
 void shared_bereave(uint64_t offset)
 {
@@ -476,13 +490,20 @@ static int is_own(const void *object)
     return atomic_load(&((const shared_t *)object)->owner) == sys_getpid();
 }
 
-static void note_close(void *object)
+/** Closed: have the threads that use it go before what they use is released. One that does not, if any, is left. */
+static void end_uses(void *object)
 {
-    atomic_store(&((shared_t *)object)->closable.is_closed, 1);
+    enum { PATIENCE = 5000 };
+    shared_t *shared = object;
+    atomic_store(&shared->closable.is_closed, 1);
+    for (int i = 0; i < PATIENCE && handle_uses(shared->handle) > 1; i++) {
+        kind_of(shared->handle)->stir(head_of(shared));
+        apr_sleep(100);
+    }
 }
 
 void shared_close_all(void)
 {
     for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
-        handle_close_all(kinds[i]->kind, is_own, note_close);
+        handle_close_all(kinds[i]->kind, is_own, end_uses);
 }

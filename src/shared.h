@@ -9,6 +9,7 @@
 #include <mproc/share.h>
 
 #include "handle.h"
+#include "member.h"
 #include "references.h"
 #include "waiter.h"
 
@@ -25,10 +26,12 @@ typedef struct shared_head_t {
 typedef struct shared_t {
     void *handle;
     handle_kind_t kind;
-    _Atomic int owner; /* the process that has it open: a copy in a forked child is opened anew when it is used */
+    _Atomic int owner;       /* the process that has it open: a copy in a forked child is opened anew when it is used */
+    _Atomic uint32_t ticket; /* that process's, once it is open; the quick way to ask the same */
     uint64_t offset;
     uint64_t serial;
     reference_t reference;
+    uint32_t holder; /* whose reference it is: a ticket of this process */
     closable_t closable;
 } shared_t;
 
@@ -79,7 +82,8 @@ apr_status_t shared_acquire(shared_t **shared, void *handle, const shared_kind_t
 /** Whether this process has it open, and not its creator alone, which has forked it. */
 static inline int shared_is_own(const shared_t *shared)
 {
-    return atomic_load_explicit(&shared->owner, memory_order_relaxed) == sys_getpid();
+    const uint32_t ticket = atomic_load_explicit(&shared->ticket, memory_order_relaxed);
+    return ticket != 0 && ticket == member_self();
 }
 
 /** Give back what shared_acquire() got. */
@@ -116,6 +120,9 @@ void shared_close_any(void *handle);
 
 /** Notify another one who waits at a condition; see spots_settle(). */
 void condition_pass_on(uint64_t object);
+
+/** Have whoever waits for an object look again. */
+void shared_stir(uint64_t offset);
 
 /** An object's holder has died: have whoever waits for it look again. */
 void shared_bereave(uint64_t offset);

@@ -4,8 +4,8 @@
 #include "member.h"
 
 /*
- * Spots that this process has and no thread uses: claiming one is not for each wait. A stack of a fixed size, guarded by
- * the core's lock; what does not fit is freed.
+ * Spots that this process has and no thread uses: claiming one is not for each wait. A stack of a fixed size, guarded
+ * by the core's lock; what does not fit is freed.
  */
 enum { KEPT_MAX = 64 };
 static uint32_t kept[KEPT_MAX];

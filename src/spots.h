@@ -44,7 +44,7 @@ spot_t *spot_next(const spot_t *spot);
 /** Free those of a member that has died: calls `was_notified` with the object for each that had not gone on yet. */
 void spots_settle(uint32_t ticket, void (*was_notified)(uint64_t object));
 
-/** In a forked child: those that its creator has are not its own. */
+/** In a forked child: those that its creator has are not its own. And when a member leaves: it has none any more. */
 void spots_forget(void);
 
 #endif

@@ -168,6 +168,12 @@ apr_status_t sys_arena_create(sys_arena_t *arena, uint64_t size);
 /** Map what another process has made; the handle then belongs to the arena. */
 apr_status_t sys_arena_map(sys_arena_t *arena, sys_handle_t handle);
 
+/**
+ * Find the arena of another process of the same user, by the bytes that it begins with: a handle for sys_arena_map().
+ * APR_ENOENT if that process has none.
+ */
+apr_status_t sys_arena_find(sys_handle_t *handle, int pid, const void *beginning, size_t size);
+
 /** Have memory for a part, both in units of 64 KiB, for all processes: APR_ENOMEM. To do it again is harmless. */
 apr_status_t sys_arena_commit(const sys_arena_t *arena, uint64_t offset, uint64_t size);
 
@@ -194,7 +200,7 @@ void sys_unpark(_Atomic uint32_t *word, unsigned count);
 
 /* ---- thread ------------------------------------------------------------------------------------------------------ */
 
-/** Have a function called when this thread ends; once in a thread. */
+/** Have a function called when this thread ends: one in each thread, and another only after that call. */
 apr_status_t sys_at_thread_exit(void (*function)(void *context), void *context);
 
 /** Whether sys_fence_all() is a full fence in every thread of this process, and not in this one alone. */

@@ -261,7 +261,7 @@ static void test_self_deadlock(void **state)
     assert_int_equal(count_lines("deadlock"), 0);
     begin_waiting(&thread, &object_kinds[OF_LOCK], lock, MPROC_FOREVER);
     await_waiting(1);
-    assert_int_equal(count_lines("deadlock of 1:"), 1);
+    assert_int_equal(count_lines("deadlock of 1, unless other threads of theirs go on:"), 1);
     snprintf(line, sizeof line, "  process %d waits for lock %llu, which process %d has\n", mproc_getpid(),
              (unsigned long long)ref_of(lock).serial, mproc_getpid());
     assert_non_null(strstr(dump_family(), line));
@@ -301,6 +301,9 @@ static int bustle(int number, void *context)
 static void test_dump_beside_others(void **state)
 {
     (void)state;
+    /* Nothing is locked for it, and whatever it reads is harmless; ThreadSanitizer cannot know that. */
+    if (slowdown() > 1)
+        skip_because("what others change meanwhile is seen in part, which is a data race by design");
     void *object = make_object(&object_kinds[OF_EVENT]);
     assert_int_equal(run_threads(4, bustle, NULL), 0);
     assert_int_equal(count_objects(), 1);
@@ -308,7 +311,7 @@ static void test_dump_beside_others(void **state)
     expect_no_objects();
 }
 
-/** White box: who has counted a span was killed before it wrote what the span is for. Looking at it ends all the same. */
+/** White box: who has counted a span was killed before it wrote what it is for. Looking at it ends all the same. */
 static void test_half_written(void **state)
 {
     mproc_family_info_t info;

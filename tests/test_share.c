@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <apr_general.h>
+
 #include "support/harness.h"
 #include "support/objects.h"
 #include "support/random.h"
@@ -222,6 +224,27 @@ static void test_forged_reference(void **state)
     expect_no_objects();
 }
 
+/** A name that looks like the beginning of an object, in the middle of one. */
+static void test_object_in_name(void **state)
+{
+    mproc_ref_t none;
+    (void)state;
+    memset(&none, 0, sizeof none);
+    for (int kind = 0; kind < 32; kind++) {
+        const char name[] = {'A', 'A', 'A', 'A', 'A', 'A', 'A', 'A', 1, 1, 1, 1, (char)kind, '\0'};
+        void *object;
+        assert_success(object_kinds[OF_EVENT].create(&object, name, NULL));
+        mproc_ref_t forged = ref_of(object);
+        memset(&forged.serial, 'A', sizeof forged.serial);
+        for (int i = 0; i < 64; i++) {
+            forged.place++;
+            expect_no_object(&none, forged);
+        }
+        assert_success(mproc_event_close(object));
+    }
+    expect_no_objects();
+}
+
 static void test_reference_in_message(void **state)
 {
     mproc_conn_t *first, *second;
@@ -399,7 +422,7 @@ static void test_closed_while_waiting(void **state)
     }
 }
 
-/** Those who wait with another handle go on waiting, for all kinds but a barrier, which one who does not come breaks. */
+/** Those who wait with another handle go on waiting, for all kinds but a barrier, which who does not come breaks. */
 static void test_others_wait_on(void **state)
 {
     (void)state;
@@ -425,6 +448,38 @@ static void test_others_wait_on(void **state)
         assert_success(kind->close(second));
         assert_int_equal(end_waiting(&goes_on), MPROC_ECLOSED);
         assert_success(kind->close(object));
+    }
+}
+
+/** The library is ended while threads wait: what they had open is released once, not again when they come to know. */
+static void test_terminated_while_waiting(void **state)
+{
+    waiting_thread_t threads[OBJECT_KINDS];
+    mproc_ref_t refs[OBJECT_KINDS];
+    (void)state;
+    assert_int_equal(apr_initialize(), APR_SUCCESS); /* so that the threads' pools stay */
+    for (int turn = 0; turn < 3; turn++) {
+        for (int kind = 0; kind < OBJECT_KINDS; kind++) {
+            void *object = make_object(&object_kinds[kind]);
+            refs[kind] = ref_of(object);
+            begin_waiting(&threads[kind], &object_kinds[kind], object, MPROC_FOREVER);
+        }
+        await_waiting(OBJECT_KINDS);
+        assert_success(mproc_terminate());
+        assert_success(mproc_initialize(0, NULL));
+        /* Others have come in their place when they come to know. */
+        void *next[OBJECT_KINDS];
+        for (int kind = 0; kind < OBJECT_KINDS; kind++)
+            next[kind] = make_object(&object_kinds[kind]);
+        for (int kind = 0; kind < OBJECT_KINDS; kind++) {
+            void *opened;
+            assert_int_equal(end_waiting(&threads[kind]), MPROC_ECLOSED);
+            assert_failure(object_kinds[kind].open(&opened, &refs[kind], NULL), MPROC_EGONE);
+        }
+        assert_int_equal(count_objects(), OBJECT_KINDS + 1);
+        for (int kind = 0; kind < OBJECT_KINDS; kind++)
+            assert_success(object_kinds[kind].close(next[kind]));
+        expect_no_objects();
     }
 }
 
@@ -643,6 +698,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_closed),
         cmocka_unit_test(test_stale_reference),
         cmocka_unit_test(test_forged_reference),
+        cmocka_unit_test(test_object_in_name),
         cmocka_unit_test(test_reference_in_message),
         cmocka_unit_test(test_pools),
         cmocka_unit_test(test_names),
@@ -650,6 +706,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_before_initialize),
         cmocka_unit_test(test_closed_while_waiting),
         cmocka_unit_test(test_others_wait_on),
+        cmocka_unit_test(test_terminated_while_waiting),
         cmocka_unit_test(test_hundred_thousand_locks),
         cmocka_unit_test(test_full),
         cmocka_unit_test(test_full_of_handles),

@@ -12,9 +12,9 @@
  * @endcode
  *
  * A barrier that breaks stays broken until mproc_barrier_reset(): who waits and whoever comes gets
- * MPROC_EBROKENBARRIER. It breaks when somebody's time is up, by mproc_barrier_abort(), and when a process is killed, or
- * crashes, that has it open, its creator too: that one may be among those who are waited for. Who was let go before is
- * told APR_SUCCESS all the same.
+ * MPROC_EBROKENBARRIER. It breaks when somebody's time is up, by mproc_barrier_abort(), and when a process is killed,
+ * or crashes, that has it open, its creator too: that one may be among those who are waited for. Who was let go before
+ * is told APR_SUCCESS all the same.
  *
  * What share.h says of handles holds for every call.
  */

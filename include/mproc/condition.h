@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /**
  * @file condition.h
- * @brief Conditions that the processes of a family share: wait, with a lock, until somebody says that something changed.
+ * @brief Conditions that the processes of a family share: wait, with a lock, until somebody says that something has
+ * changed.
  *
  * @code
  * static int has_work(void *context)

@@ -18,9 +18,9 @@ extern "C" {
 #endif
 
 /**
- * Say how large the family's memory is to be. Without this it is what the environment variable MPROC_ARENA_SIZE says, in
- * bytes, or else the platform's default: 64 GiB on 64-bit Unix, 1 GiB on Windows, 256 MiB on 32 bits, or half of what
- * the process's limits allow.
+ * Say how large the family's memory is to be. Without this it is what the environment variable MPROC_ARENA_SIZE says,
+ * in bytes, or else the platform's default: 64 GiB on 64-bit Unix, 1 GiB on Windows, 256 MiB on 32 bits, or half of
+ * what the process's limits allow.
  *
  * @param size Its size in bytes; it is rounded up to 64 KiB. 0 for the default.
  * @return APR_SUCCESS; MPROC_ESTATE if the family has its memory already; APR_EINVAL if it is too small for its tables
@@ -28,6 +28,18 @@ extern "C" {
  * @remark Any thread of the first process, before or after mproc_initialize().
  */
 MPROC_API apr_status_t mproc_set_arena_size(uint64_t size);
+
+/**
+ * Join the family of another process of the same user, such as one that is to be looked at with mproc_dump().
+ *
+ * @param pid The process id of one of its members.
+ * @return APR_SUCCESS; MPROC_ESTATE if this process has a family of its own already: it was started by mproc, or has
+ *         started a child or made an object; APR_ENOENT or APR_EACCES if there is no such process, it has no family, or
+ *         it is another user's; APR_ENOTIMPL where no process can reach into another (macOS and the BSDs); MPROC_EBUILD
+ *         if it has another build of the library; otherwise as mproc_lock_create().
+ * @remark Any thread.
+ */
+MPROC_API apr_status_t mproc_family_join(int pid);
 
 /** How the family's memory is used. */
 typedef struct mproc_family_info_t {

@@ -116,7 +116,7 @@ MPROC_API apr_status_t mproc_lock_open(mproc_lock_t **lock, const mproc_ref_t *r
  * @param timeout How long to wait, in microseconds; 0 to try, MPROC_FOREVER to wait for good.
  * @return APR_SUCCESS; MPROC_EOWNERDEAD: acquired, but the process that had it ended without releasing it;
  *         APR_TIMEUP; MPROC_ESTATE if a recursive one was acquired 4294967295 times.
- * @remark Any thread. The death of the process that has it is noticed within 100 milliseconds.
+ * @remark Any thread. The death of the process that has it is noticed as share.h says.
  */
 MPROC_API apr_status_t mproc_lock_acquire(mproc_lock_t *lock, apr_interval_time_t timeout);
 

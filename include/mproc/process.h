@@ -275,8 +275,8 @@ typedef struct mproc_process_opts_t {
     mproc_conn_t *give[MPROC_GIVE_MAX];
     /**
      * Objects that the child shares, up to the first NULL: locks and so on, see share.h. It has them open from its
-     * start, and gets them by mproc_call_lock() and so on, by their place here. This process's handles stay its own. What
-     * cannot be shared, or stands behind a NULL, is refused (MPROC_ECLOSED, APR_EINVAL).
+     * start, and gets them by mproc_call_lock() and so on, by their place here. This process's handles stay its own.
+     * What cannot be shared, or stands behind a NULL, is refused (MPROC_ECLOSED, APR_EINVAL).
      */
     void *share[MPROC_SHARE_MAX];
     /** The CPUs that the child may run on, by number from 0; NULL for as the creator. */

@@ -11,7 +11,6 @@
 
 /* Large enough to be no limit, small enough for every machine to map it: 47 bits are usual, valgrind takes less. */
 #define LARGE ((uint64_t)64 << 30)
-#define MEDIUM ((uint64_t)32 << 30)
 #define SMALL ((uint64_t)256 << 20)
 
 /** What a limit leaves for the arena, which is not to take all of it. */

@@ -35,6 +35,49 @@ apr_status_t win32_birth(uint64_t *birth, HANDLE process)
     return APR_SUCCESS;
 }
 
+/** One of the system's list of all processes, as far as it is of use here. */
+typedef struct listed_t {
+    ULONG next; /* how far the next one is, in bytes; 0: there is none */
+    ULONG thread_count;
+    uint64_t reserved[3];
+    uint64_t birth;
+    uint64_t times[2];
+    USHORT name_size[2];
+    void *name;
+    LONG priority;
+    ULONG_PTR pid;
+} listed_t;
+
+apr_status_t win32_birth_listed(uint64_t *birth, DWORD pid)
+{
+    typedef LONG(NTAPI * query_t)(int, void *, ULONG, ULONG *);
+    enum { PROCESSES = 5, TRIES = 8, FIRST = 1 << 17 };
+    const query_t query = (query_t)win32_kernel_function("NtQuerySystemInformation");
+    ULONG size = FIRST;
+    ULONG needed = 0;
+    unsigned char *list = NULL;
+    LONG result = -1;
+    *birth = 0;
+    /* It may grow while it is asked for. */
+    for (int i = 0; query && result < 0 && i<TRIES; i++, size = needed> size ? needed + FIRST : size * 2) {
+        free(list);
+        list = malloc(size);
+        if (!list)
+            return APR_ENOMEM;
+        result = query(PROCESSES, list, size, &needed);
+    }
+    apr_status_t status = result < 0 ? APR_EGENERAL : APR_ENOENT;
+    const listed_t *one = (const listed_t *)(const void *)list;
+    while (status == APR_ENOENT && one->pid != pid && one->next)
+        one = (const listed_t *)(const void *)((const unsigned char *)one + one->next);
+    if (status == APR_ENOENT && one->pid == pid) {
+        *birth = one->birth;
+        status = APR_SUCCESS;
+    }
+    free(list);
+    return status;
+}
+
 apr_status_t sys_birth(uint64_t *birth, int pid)
 {
     *birth = 0;

@@ -56,7 +56,10 @@ static apr_status_t push_all(HANDLE child, sys_start_t *start, const win32_strea
             return status;
         }
     }
-    return APR_SUCCESS;
+    const apr_status_t status = win32_push_arena(&start->slots[WIN32_SLOT_ARENA], child);
+    if (status != APR_SUCCESS)
+        start->failed = "the family's memory";
+    return status;
 }
 
 /** Let a new child run, with all that it is to have. */
@@ -131,6 +134,18 @@ static HANDLE open_other(DWORD pid)
     return process || GetLastError() != ERROR_ACCESS_DENIED ? process : OpenProcess(access, FALSE, pid);
 }
 
+/** Why a process could not be opened: APR_ENOENT also if the number is another user's now. */
+static apr_status_t refusal(DWORD pid, uint64_t birth)
+{
+    uint64_t found;
+    const DWORD error = GetLastError();
+    const apr_status_t status = error == ERROR_INVALID_PARAMETER ? APR_ENOENT : win32_error();
+    if (error != ERROR_ACCESS_DENIED || !birth)
+        return status;
+    const apr_status_t listed = win32_birth_listed(&found, pid);
+    return listed == APR_ENOENT || (listed == APR_SUCCESS && found != birth) ? APR_ENOENT : status;
+}
+
 apr_status_t sys_process_open(sys_process_t **process, int pid, uint64_t birth)
 {
     uint64_t found;
@@ -140,7 +155,7 @@ apr_status_t sys_process_open(sys_process_t **process, int pid, uint64_t birth)
     (*process)->pid = (DWORD)pid;
     (*process)->handle = open_other((DWORD)pid);
     if (!(*process)->handle)
-        status = GetLastError() == ERROR_INVALID_PARAMETER ? APR_ENOENT : win32_error();
+        status = refusal((DWORD)pid, birth);
     else
         status = win32_birth(&found, (*process)->handle);
     if (status == APR_SUCCESS && birth && birth != found)
@@ -171,6 +186,7 @@ apr_status_t sys_process_reap(sys_exit_t *end, sys_process_t *process)
     /* The memory of its arguments is free from now on. */
     win32_close(process->section);
     process->section = NULL;
+    win32_lot_forget(process->pid);
     if (process->is_own && GetExitCodeProcess(process->handle, &native))
         *end = (sys_exit_t){SYS_END_KNOWN, win32_exit_code(native), native};
     return APR_SUCCESS;
@@ -192,4 +208,5 @@ apr_status_t sys_process_signal(sys_process_t *process, sys_signal_t sig)
 void sys_process_shutdown(void)
 {
     win32_job_close();
+    win32_lot_clear();
 }

@@ -58,6 +58,9 @@ apr_status_t win32_module_path(wchar_t **path, HMODULE module);
 /** When a process started. */
 apr_status_t win32_birth(uint64_t *birth, HANDLE process);
 
+/** The same of a process that may not be opened; APR_ENOENT: there is none. */
+apr_status_t win32_birth_listed(uint64_t *birth, DWORD pid);
+
 /* ---- lifeline.c: children end with their creator ----------------------------------------------------------------- */
 
 /** Get the job that this process's children belong to. */
@@ -109,6 +112,31 @@ void win32_close_opened(HANDLE streams[3]);
 
 /** In the child: put the handles that were pushed, 0 for none, in the place of the standard streams. */
 apr_status_t win32_place_streams(const int64_t *handles);
+
+/* ---- arena.c ----------------------------------------------------------------------------------------------------- */
+
+/** What the numbers are that a child finds in its block; the first three are standard streams. */
+enum { WIN32_SLOT_ARENA = 3 };
+
+/** Give a child that does not run yet the section of the arena, if there is one. */
+apr_status_t win32_push_arena(int64_t *there, HANDLE process);
+
+/* ---- park.c: where threads of all processes wait ----------------------------------------------------------------- */
+
+/** What the table of those who wait takes, in memory that all have in common and that is all zeros at first. */
+enum { WIN32_BAYS = 16384, WIN32_LOT_SIZE = 64 + WIN32_BAYS * 40 };
+
+/** Have a table for those who wait at words of an arena. */
+void win32_lot_open(void *lot, const sys_arena_t *arena);
+
+/** The arena is about to be unmapped. */
+void win32_lot_close(const sys_arena_t *arena);
+
+/** A child has ended: let go of what this process has of it. */
+void win32_lot_forget(DWORD pid);
+
+/** Let go of what no thread uses. */
+void win32_lot_clear(void);
 
 /* ---- wait.c ------------------------------------------------------------------------------------------------------ */
 

@@ -157,6 +157,23 @@ void condition_pass_on(uint64_t object)
     (void)object;
 }
 
+void spots_forget(void)
+{
+}
+
+void sys_lock(void)
+{
+}
+
+void sys_unlock(void)
+{
+}
+
+void shared_stir(uint64_t object)
+{
+    (void)object;
+}
+
 void shared_bereave(uint64_t object)
 {
     model_require(object == block_at(LISTS) && shm_load64(&the_object()->serial) != 0,
@@ -415,7 +432,7 @@ static const body_t *bodies;
 static void body(int process)
 {
     steps_reset();
-    atomic_store(&self, 0);
+    atomic_store(&member_ticket, 0);
     atomic_store(&noted, NOTHING_NOTED);
     process_now = process;
     bodies[process]();

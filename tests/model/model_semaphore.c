@@ -253,7 +253,8 @@ static void bereave(uint32_t ticket)
 }
 
 static const body_t users[] = {use_twice, use_twice, use_once};
-static const body_t impatient[] = {use_twice, use_impatiently, use_once};
+static const body_t impatient[] = {use_once, use_impatiently, use_once};
+static const body_t impatient_twice[] = {use_twice, use_impatiently, use_once};
 static const body_t takers[] = {take, give_twice, take};
 static const body_t owners[] = {use_once, use_once, use_once};
 
@@ -282,6 +283,7 @@ int main(void)
     if (model_is_deep()) {
         make(1, 0, 0);
         explore("one to take, impatient", impatient, 3, 2);
+        explore("one to take twice, impatient", impatient_twice, 3, 0);
         waits_bereave = NULL;
         explore("one to take", users, 3, 2);
     }

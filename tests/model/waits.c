@@ -5,6 +5,7 @@
 
 #include "call.h"
 #include "error.h"
+#include "hazard.h"
 #include "member.h"
 #include "process_object.h"
 #include "spots.h"
@@ -12,7 +13,8 @@
 int waits_processes;
 void (*waits_bereave)(uint32_t ticket);
 
-static uint32_t self;
+_Atomic uint32_t member_ticket;
+
 static shm_u32_t settled[MODEL_PROCESSES]; /* what is to be done for the dead is done */
 
 /* ---- The arena --------------------------------------------------------------------------------------------------- */
@@ -34,7 +36,7 @@ void waits_reset(int process)
     steps_reset();
     entry_written = 0;
     part_alike = 0;
-    self = (uint32_t)process + 1;
+    atomic_store(&member_ticket, (uint32_t)process + 1);
 }
 
 void waits_point(unsigned part, int is_loop_alike)
@@ -52,6 +54,8 @@ void *waits_object(unsigned number)
 shared_t *waits_shared(unsigned number)
 {
     all_shared[number].offset = arena_offset(waits_object(number));
+    /* All have opened what they use by themselves. */
+    all_shared[number].ticket = member_self();
     return &all_shared[number];
 }
 
@@ -75,11 +79,6 @@ apr_status_t arena_reserve(uint64_t offset, uint64_t size)
 
 /* ---- Members ----------------------------------------------------------------------------------------------------- */
 
-uint32_t member_self(void)
-{
-    return self;
-}
-
 int member_has_ended(uint32_t ticket)
 {
     return model_step((step_t){.kind = STEP_NOTICE, .before = ticket - 1}) != 0;
@@ -87,13 +86,13 @@ int member_has_ended(uint32_t ticket)
 
 int member_is_dead(uint32_t ticket)
 {
-    return ticket != self && model_step((step_t){.kind = STEP_ASK, .before = ticket - 1}) != 0;
+    return ticket != member_self() && model_step((step_t){.kind = STEP_ASK, .before = ticket - 1}) != 0;
 }
 
 void waits_look_out(void)
 {
     for (uint32_t ticket = 1; ticket <= (uint32_t)waits_processes; ticket++) {
-        if (ticket == self || shm_load(&settled[ticket - 1]) || !member_is_dead(ticket))
+        if (ticket == member_self() || shm_load(&settled[ticket - 1]) || !member_is_dead(ticket))
             continue;
         waits_bereave(ticket);
         shm_store(&settled[ticket - 1], 1);
@@ -108,6 +107,21 @@ apr_status_t shared_acquire(shared_t **shared, void *handle, const shared_kind_t
     (void)call;
     *shared = handle;
     return APR_SUCCESS;
+}
+
+void *handle_peek(const void *handle, handle_kind_t kind)
+{
+    (void)kind;
+    return (void *)(uintptr_t)handle;
+}
+
+_Thread_local hazard_t *hazard_mine;
+int sys_fences_all;
+
+hazard_t *hazard_begin_thread(void)
+{
+    static hazard_t only;
+    return &only;
 }
 
 void handle_release(const void *handle)
@@ -126,7 +140,7 @@ sys_time_t process_deadline(apr_interval_time_t timeout)
     return timeout == MPROC_FOREVER ? SYS_NEVER : timeout;
 }
 
-/** Sleep once. Who has written nothing since it slept first is where it was then, as whatever it reads it reads anew. */
+/** Sleep once. Who has written nothing since it slept first is where it was then: whatever it reads it reads anew. */
 static apr_status_t sleep_once(shm_u32_t *word, uint32_t value, sys_time_t deadline, int is_watching)
 {
     if (deadline != SYS_NEVER && model_choose(2) == 0)
@@ -226,7 +240,7 @@ void *call_share(mproc_call_t *call, size_t index, handle_kind_t kind, const cha
 
 uint32_t waits_acquire(shm_u32_t *lock)
 {
-    return (uint32_t)model_step((step_t){.kind = STEP_AWAIT, .word = model_word(lock, 4), .before = self});
+    return (uint32_t)model_step((step_t){.kind = STEP_AWAIT, .word = model_word(lock, 4), .before = member_self()});
 }
 
 int waits_is_ready(const view_t *view, const step_t *step)

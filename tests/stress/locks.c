@@ -346,8 +346,10 @@ static int work(mproc_call_t *call)
         return 9;
     life.own = &board->workers[plan->number];
     atomic_store(&life.own->pid, (int)getpid());
+    /* Some do nothing else, so that many deaths come in the middle of a change to the family's memory. */
+    const int just_makes = next_random(&life.random) % 3 == 0;
     while (!atomic_load(&board->stop)) {
-        const int what = (int)(next_random(&life.random) % 16);
+        const int what = just_makes ? 14 : (int)(next_random(&life.random) % 16);
         atomic_store(&life.own->doing, what);
         if (what < 5)
             use_lock(&life, what % LOCKS);

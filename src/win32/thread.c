@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The system calls us when a thread ends, however it was begun: for a value that the thread has in a slot. It also does
+ * so for a fiber that is deleted, which is as well: what is given back then is had anew by whoever asks for it.
+ */
+#include <stdlib.h>
+
+#include "win32.h"
+
+/** What a thread's end is to call. */
+typedef struct exit_t {
+    void (*function)(void *context);
+    void *context;
+} exit_t;
+
+static INIT_ONCE once = INIT_ONCE_STATIC_INIT;
+static DWORD slot = FLS_OUT_OF_INDEXES;
+static BOOLEAN(NTAPI *is_process_ending)(void);
+
+static void NTAPI call(void *value)
+{
+    exit_t *const exit = value;
+    /* With the process all other threads are gone, wherever they were: nothing waits for this one's end. */
+    if (!exit || (is_process_ending && is_process_ending()))
+        return;
+    exit->function(exit->context);
+    free(exit);
+}
+
+static BOOL CALLBACK get_slot(INIT_ONCE *of, void *data, void **context)
+{
+    HMODULE module;
+    (void)of;
+    (void)data;
+    (void)context;
+    /* Threads may outlive the library's use; what they call at their end must not be unloaded. */
+    if (!GetModuleHandleExW(GET_MODULE_HANDLE_EX_FLAG_PIN | GET_MODULE_HANDLE_EX_FLAG_FROM_ADDRESS,
+                            (const wchar_t *)(uintptr_t)call, &module))
+        return FALSE;
+    is_process_ending = (BOOLEAN(NTAPI *)(void))win32_kernel_function("RtlDllShutdownInProgress");
+    slot = FlsAlloc(call);
+    return slot != FLS_OUT_OF_INDEXES;
+}
+
+apr_status_t sys_at_thread_exit(void (*function)(void *context), void *context)
+{
+    if (!InitOnceExecuteOnce(&once, get_slot, NULL, NULL))
+        return APR_ENOMEM;
+    exit_t *made = malloc(sizeof *made);
+    if (!made)
+        return APR_ENOMEM;
+    *made = (exit_t){function, context};
+    if (FlsSetValue(slot, made))
+        return APR_SUCCESS;
+    free(made);
+    return APR_ENOMEM;
+}
