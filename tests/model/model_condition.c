@@ -25,7 +25,8 @@ enum { FIRST, SECOND, THE_LOCK };
 /* A notification of the first condition was given to somebody, and somebody went on with one; no process knows it. */
 static shm_u32_t given;
 static shm_u32_t taken;
-static shm_u32_t promised; /* what must be given when the notifier is done */
+static shm_u32_t notified; /* how often somebody was, by who notifies, dead or alive */
+static shm_u32_t promised; /* what that must be when the notifier is done */
 
 static model_t model;
 
@@ -253,13 +254,18 @@ static int is_living(const view_t *view, const spot_t *spot)
     return owner && owner <= (uint64_t)model.processes && view->status[owner - 1] <= PARKED;
 }
 
+/** Whether a process waits for good, and does not die. */
+static int is_patient(const view_t *view, int process)
+{
+    return bodies[process] == be_waiter && view->status[process] <= PARKED && (uint32_t)process + 1 != victim;
+}
+
 /** Whether somebody waits for good at the first condition, and is not notified. */
 static int is_patient_one(const view_t *view)
 {
     for (int i = 0; i < model.processes; i++) {
         const spot_t *spot = spot_of(view, i);
-        if (bodies[i] == be_waiter && view->status[i] <= PARKED && spot &&
-            is_in_state(model_value(view, &spot->word), SPOT_WAITING))
+        if (is_patient(view, i) && spot && is_in_state(model_value(view, &spot->word), SPOT_WAITING))
             return 1;
     }
     return 0;
@@ -270,7 +276,7 @@ static int has_patient_one_come(const view_t *view)
 {
     for (int i = 0; i < model.processes; i++) {
         const spot_t *spot = spot_of(view, i);
-        if (bodies[i] == be_waiter && view->status[i] <= PARKED && (model_tag_of(view->node[i]) & TAG_WAITS) && spot &&
+        if (is_patient(view, i) && (model_tag_of(view->node[i]) & TAG_WAITS) && spot &&
             !is_in_state(model_value(view, &spot->word), SPOT_NOTIFIED))
             return 1;
     }
@@ -291,6 +297,8 @@ static void on_step(const view_t *before, view_t *after, int process, const step
         const int is_at_first = model_value(before, &spot->object) == arena_offset(waits_object(FIRST));
         if (is_in_state(word, SPOT_WAITING) && is_in_state(model_value(after, &spot->word), SPOT_NOTIFIED)) {
             /* Who settles hands on what was counted; who notifies for another one as well. */
+            if (tag & TAG_NOTIFIES)
+                add_to(after, &notified);
             if (!(tag & (TAG_SETTLES | TAG_WAITS)) && (is_patient_one(after) || is_living(before, spot)))
                 add_to(after, &given);
             model_require(is_at_first, "somebody was notified at another condition");
@@ -300,15 +308,15 @@ static void on_step(const view_t *before, view_t *after, int process, const step
             add_to(after, &taken);
         /* From here on it is owed to whoever waits now. */
         if (step->kind == STEP_LOAD && step->word == model_word(&spot->word, 4) && (tag & TAG_SETTLES) &&
-            is_in_state(word, SPOT_NOTIFIED) && !is_living(before, spot))
+            is_in_state(word, SPOT_NOTIFIED) && is_at_first && !is_living(before, spot))
             model_set(after, &given, model_value(before, &taken) + (uint64_t)is_patient_one(before));
     }
     if (!(tag & TAG_NOTIFIES) || step->word != model_word(lock_word(), 4))
         return;
     if (step->kind == STEP_AWAIT)
-        model_set(after, &promised, model_value(before, &given) + (uint64_t)has_patient_one_come(before));
+        model_set(after, &promised, model_value(before, &notified) + (uint64_t)has_patient_one_come(before));
     else
-        model_require(model_value(before, &given) >= model_value(before, &promised),
+        model_require(model_value(before, &notified) >= model_value(before, &promised),
                       "somebody waits, and nobody was notified");
 }
 
@@ -356,6 +364,7 @@ static void name_words(void)
     char name[40];
     model_name(&given, 4, "given");
     model_name(&taken, 4, "taken");
+    model_name(&notified, 4, "notified");
     model_name(&promised, 4, "promised");
     model_name(lock_word(), 4, "lock");
     for (unsigned i = 0; i < WAITS_SPOTS; i++) {

@@ -219,7 +219,7 @@ static void explore(const char *name, const body_t *who, int processes, unsigned
     model = (model_t){.name = name,
                       .processes = processes,
                       .kills = kills,
-                      .limit = 4000000,
+                      .limit = 20000000,
                       .body = body,
                       .check = check,
                       .on_step = on_step};
@@ -285,7 +285,7 @@ int main(void)
         explore("one to take, impatient", impatient, 3, 2);
         explore("one to take twice, impatient", impatient_twice, 3, 0);
         waits_bereave = NULL;
-        explore("one to take", users, 3, 2);
+        explore("deaths", owners, 3, 2);
     }
     return 0;
 }
