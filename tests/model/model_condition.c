@@ -429,10 +429,8 @@ int main(void)
     leave_spot(SPOT_NOTIFIED);
     explore("one who is dead was notified", fickle, 3, 0, 0);
     explore("two settle", settlers, 3, 1, 2);
-    if (model_is_deep()) {
-        clear_spot();
-        victim = 1;
-        explore("a waiter dies", dying, 4, 1, 0xe);
-    }
+    clear_spot();
+    victim = 1;
+    explore("a waiter dies", dying, 4, 1, 0xe);
     return 0;
 }
