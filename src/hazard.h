@@ -3,10 +3,10 @@
  * @file hazard.h
  * @brief Short uses of objects that cost almost nothing, and keep the object from being destroyed.
  *
- * To count a use, as handle_acquire() does, takes two steps that are atomic, and a lock's own work is no more than that.
- * Here a thread just notes which handle it is using. Whoever destroys an object looks, after its handle is closed,
- * whether a thread has noted it. That a thread's note is seen, or the thread sees that the handle is closed, needs a
- * fence between the two; where the system lets it, whoever destroys issues it for all threads.
+ * To count a use, as handle_acquire() does, takes two steps that are atomic, and a lock's own work is no more than
+ * that. Here a thread just notes which handle it is using. Whoever destroys an object looks, after its handle is
+ * closed, whether a thread has noted it. That a thread's note is seen, or the thread sees that the handle is closed,
+ * needs a fence between the two; where the system lets it, whoever destroys issues it for all threads.
  *
  * A use must not wait for anything, and there is one at a time in a thread.
  */
