@@ -5,6 +5,7 @@
  * own, see park.c.
  */
 #include <stdatomic.h>
+#include <string.h>
 
 #include "win32.h"
 
@@ -129,6 +130,42 @@ apr_status_t sys_arena_map(sys_arena_t *arena, sys_handle_t handle)
     }
     take(arena, front, (HANDLE)handle);
     return APR_SUCCESS;
+}
+
+/** Whether a handle is of an arena that begins with some bytes; it may be of anything. */
+static int begins_with(HANDLE handle, const void *beginning, size_t size)
+{
+    MEMORY_BASIC_INFORMATION part;
+    const front_t *front = MapViewOfFile(handle, FILE_MAP_READ, 0, 0, FRONT_SIZE + size);
+    if (!front)
+        return 0;
+    const int is_it =
+        VirtualQuery(front, &part, sizeof part) != 0 && part.State == MEM_COMMIT && front->magic == MAGIC &&
+        VirtualQuery((const unsigned char *)front + FRONT_SIZE, &part, sizeof part) != 0 && part.State == MEM_COMMIT &&
+        memcmp((const unsigned char *)front + FRONT_SIZE, beginning, size) == 0;
+    UnmapViewOfFile(front);
+    return is_it;
+}
+
+apr_status_t sys_arena_find(sys_handle_t *handle, int pid, const void *beginning, size_t size)
+{
+    /* Handles are multiples of the step, from low numbers on. The arena's is among the first that a process has. */
+    enum { STEP = 4, LAST = 1 << 16 };
+    *handle = SYS_NO_HANDLE;
+    HANDLE process = OpenProcess(PROCESS_DUP_HANDLE, FALSE, (DWORD)pid);
+    if (!process)
+        return GetLastError() == ERROR_INVALID_PARAMETER ? APR_ENOENT : win32_error();
+    for (intptr_t theirs = STEP; theirs <= LAST && *handle == SYS_NO_HANDLE; theirs += STEP) {
+        HANDLE copy;
+        if (!DuplicateHandle(process, (HANDLE)theirs, GetCurrentProcess(), &copy, 0, FALSE, DUPLICATE_SAME_ACCESS))
+            continue;
+        if (begins_with(copy, beginning, size))
+            *handle = (sys_handle_t)copy;
+        else
+            win32_close(copy);
+    }
+    win32_close(process);
+    return *handle == SYS_NO_HANDLE ? APR_ENOENT : APR_SUCCESS;
 }
 
 apr_status_t sys_arena_commit(const sys_arena_t *arena, uint64_t offset, uint64_t size)

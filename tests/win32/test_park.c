@@ -563,6 +563,13 @@ static void test_views(void **state)
     assert_int_equal(first.base[5 * PART], 7);
     assert_int_equal(first.base[0], 1);
     sys_arena_close(&second);
+    /* It can be found by what it begins with. */
+    memcpy(first.base, "beginning", 9);
+    assert_int_equal(sys_arena_find(&copy, sys_getpid(), "beginning", 9), APR_SUCCESS);
+    assert_int_equal(sys_arena_map(&second, copy), APR_SUCCESS);
+    assert_memory_equal(second.base, "beginning", 9);
+    sys_arena_close(&second);
+    assert_int_equal(sys_arena_find(&copy, sys_getpid(), "nothing", 7), APR_ENOENT);
     assert_int_equal(first.base[size - 1], 3);
     sys_arena_close(&first);
     assert_null(first.base);
