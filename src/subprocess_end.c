@@ -22,6 +22,18 @@ void subprocess_add(subprocess_t *subprocess)
     running = subprocess;
 }
 
+/** Take one out of those that run, if it is there; with process_lock() held. */
+static void remove_running(subprocess_t *subprocess)
+{
+    if (!subprocess->link)
+        return;
+    *subprocess->link = subprocess->next;
+    if (subprocess->next)
+        subprocess->next->link = subprocess->link;
+    subprocess->next = NULL;
+    subprocess->link = NULL;
+}
+
 void subprocess_forget(void)
 {
     running = NULL;
@@ -30,11 +42,7 @@ void subprocess_forget(void)
 
 void subprocess_leave(subprocess_t *subprocess)
 {
-    if (subprocess->link) {
-        *subprocess->link = subprocess->next;
-        if (subprocess->next)
-            subprocess->next->link = subprocess->link;
-    }
+    remove_running(subprocess);
     subprocess->next = left;
     left = subprocess;
 }
@@ -76,13 +84,7 @@ void subprocess_settle(subprocess_t *subprocess)
     if (sys_process_reap(&subprocess->end, subprocess->os) == APR_TIMEUP)
         return;
     subprocess->has_ended = 1;
-    if (!subprocess->link)
-        return;
-    *subprocess->link = subprocess->next;
-    if (subprocess->next)
-        subprocess->next->link = subprocess->link;
-    subprocess->next = NULL;
-    subprocess->link = NULL;
+    remove_running(subprocess);
 }
 
 int subprocess_has_ended(subprocess_t *subprocess)
@@ -140,8 +142,7 @@ static apr_status_t wait_or_be_closed(subprocess_t *subprocess, const waiter_t *
 static apr_status_t wait_in_call(subprocess_t *subprocess, sys_time_t deadline)
 {
     waiter_t *waiter;
-    if (deadline != 0 && !subprocess_is_over(subprocess) &&
-        waiter_begin(&waiter, &subprocess->closable) == APR_SUCCESS) {
+    if (deadline != 0 && waiter_begin(&waiter, &subprocess->closable) == APR_SUCCESS) {
         const apr_status_t status = wait_or_be_closed(subprocess, waiter, deadline);
         waiter_end(waiter);
         if (status != APR_SUCCESS)

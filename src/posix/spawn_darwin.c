@@ -61,10 +61,9 @@ static int execute(pid_t *pid, const unix_spawn_t *spawn, const posix_spawn_file
     for (size_t i = 0; spawn->paths[i]; i++) {
         const int result =
             posix_spawn(pid, spawn->paths[i], actions, attributes, (char *const *)(uintptr_t)spawn->args, environment);
-        /* Along a list of folders it is no matter that one of them is none. */
-        if (result == EACCES || (result == ENOTDIR && i == 0 && !spawn->paths[1]))
+        if (result == EACCES || !spawn->paths[1])
             error = result;
-        else if (result != ENOENT && result != ENOTDIR)
+        else if (!unix_is_elsewhere(result))
             return result;
     }
     return error;

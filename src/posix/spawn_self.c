@@ -1,7 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
 #include <stddef.h>
 
 #include "unix.h"
+
+int unix_is_elsewhere(int error)
+{
+    return error == ENOENT || error == ENOTDIR || error == ELOOP || error == ENAMETOOLONG || error == ESTALE ||
+           error == ENODEV || error == ETIMEDOUT;
+}
 
 apr_status_t unix_spawn_self(pid_t *pid, unix_spawn_t *spawn, const char *marker)
 {

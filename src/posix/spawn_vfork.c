@@ -110,11 +110,9 @@ static void execute(const order_t *order)
     int error = ENOENT;
     for (size_t i = 0; spawn->paths[i]; i++) {
         execve(spawn->paths[i], (char *const *)(uintptr_t)spawn->args, order->environment);
-        /* Along a list of folders it is no matter that one of them is none, or out of reach. */
         if (errno == EACCES || !spawn->paths[1])
             error = errno;
-        else if (errno != ENOENT && errno != ENOTDIR && errno != ELOOP && errno != ENAMETOOLONG && errno != ESTALE &&
-                 errno != ENODEV && errno != ETIMEDOUT)
+        else if (!unix_is_elsewhere(errno))
             fail(order, errno, NULL);
     }
     fail(order, error, NULL);

@@ -238,6 +238,12 @@ typedef struct unix_spawn_t {
 
 apr_status_t unix_spawn(pid_t *pid, unix_spawn_t *spawn);
 
+/**
+ * Whether a program that cannot be executed may still be in the next folder of a list: that this one is none, or out of
+ * reach, is no matter. Safe after vfork.
+ */
+int unix_is_elsewhere(int error);
+
 /** Execute this program anew: `marker` is its argument, which says what it is to be. */
 apr_status_t unix_spawn_self(pid_t *pid, unix_spawn_t *spawn, const char *marker);
 
