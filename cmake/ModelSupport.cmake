@@ -6,9 +6,9 @@
 function(_mproc_add_model_program target source)
   add_executable(${target} ${source})
   target_link_libraries(${target} PRIVATE model_engine)
-  # The sources have helpers that a model has no use for.
-  target_compile_options(${target} PRIVATE -Wno-unused-function)
   mproc_set_compiler_options(${target})
+  # The sources have helpers that a model has no use for; last, as -Wall asks for them again.
+  target_compile_options(${target} PRIVATE -Wno-unused-function)
 endfunction()
 
 # mproc_add_model(<name> <source>)
