@@ -61,6 +61,7 @@ if(NOT WIN32)
   probe(FALLOCATE          fallocate            fcntl.h)
   probe(F_ADD_SEALS        F_ADD_SEALS          fcntl.h)
   probe(MAP_NORESERVE      MAP_NORESERVE        sys/mman.h)
+  probe(RLIMIT_AS          RLIMIT_AS            sys/resource.h)
   probe(MADV_DONTDUMP      MADV_DONTDUMP        sys/mman.h)
   probe(MADV_NOCORE        MADV_NOCORE          sys/mman.h)
 

@@ -26,7 +26,7 @@ static uint64_t leave_room(uint64_t size, int resource)
 uint64_t sys_arena_default_size(void)
 {
     uint64_t size = sizeof(void *) < 8 ? SMALL : LARGE;
-#if defined(RLIMIT_AS) /* OpenBSD has none, and does not count shared mappings. */
+#if defined(MPROC_HAVE_RLIMIT_AS) /* OpenBSD has none, and does not count shared mappings. */
     size = leave_room(size, RLIMIT_AS);
 #endif
     /* To go beyond this one would be a signal, not a status. */
