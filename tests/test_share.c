@@ -493,7 +493,8 @@ static void test_hundred_thousand_locks(void **state)
     assert_success(mproc_lock_create(&locks[0], NULL));
     assert_success(mproc_lock_close(locks[0]));
     const int before = count_descriptors();
-    const int many = MANY / slowdown();
+    /* A process of 32 bits has room for 16384 handles. */
+    const int many = (sizeof(void *) < 8 ? MANY / 10 : MANY) / slowdown();
     for (int i = 0; i < many; i++)
         assert_success(mproc_lock_create(&locks[i], NULL));
     assert_int_equal(count_descriptors(), before);
