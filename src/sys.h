@@ -191,7 +191,8 @@ uint64_t sys_pid_space(void);
 /**
  * Wait while the word has this value. It may end for no reason, so the caller looks again.
  *
- * @return APR_SUCCESS: woken, or the value is another; APR_TIMEUP.
+ * @return APR_SUCCESS: woken, or the value is another; APR_TIMEUP, which comes early where waiting is looking again and
+ *         again.
  */
 apr_status_t sys_park(_Atomic uint32_t *word, uint32_t value, sys_time_t deadline);
 
