@@ -245,7 +245,7 @@ void dismiss(agent_t *agent)
 void kill_agent(agent_t *agent)
 {
     assert_success(mproc_process_kill(agent->process));
-    /* A fork server may be slow to send the signal: until then it is one that waits, and may get what others wait for. */
+    /* A fork server may be slow to send the signal: until then it waits on, and may get what others wait for. */
     assert_success(mproc_conn_poll(agent->conn, patience()));
 }
 
