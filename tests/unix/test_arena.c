@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What programs on Linux do that the family's memory has to stand: close what they do not know, fork, stop, move. */
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "support/harness.h"
+#include "support/objects.h"
+#include "support/support.h"
+
+/** Run a function in a child of a plain fork: what it returns; 100 and the signal if one has killed it. */
+static int in_forked_child(int (*run)(void))
+{
+    int status;
+    fflush(NULL);
+    const int pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0)
+        _exit(run());
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : 100 + WTERMSIG(status);
+}
+
+/* ---- Descriptors ------------------------------------------------------------------------------------------------- */
+
+enum { MANY = 3000, FILES = 64, FILE_SIZE = 8 << 20 };
+
+/** Make so many objects that the arena grows, and close them all, so that it gives memory back. */
+static int grow_and_shrink(void)
+{
+    static mproc_event_t *events[MANY];
+    for (int i = 0; i < MANY; i++)
+        if (mproc_event_create(&events[i], NULL) != APR_SUCCESS)
+            return 1;
+    for (int i = 0; i < MANY; i++)
+        if (mproc_event_close(events[i]) != APR_SUCCESS)
+            return 2;
+    return 0;
+}
+
+/** Close all descriptors, and open files of the program's at their numbers: what has become of them. */
+static int close_all_descriptors(void)
+{
+    static char path[] = "/tmp/mproc-test-XXXXXX";
+    static char block[65536], found[65536];
+    struct stat info;
+    for (int fd = 3; fd < 256; fd++)
+        close(fd);
+    const int first = mkstemp(path);
+    if (first != 3 || unlink(path) != 0)
+        return 10;
+    for (int fd = first + 1; fd < FILES; fd++)
+        if (dup(first) != fd)
+            return 11;
+    memset(block, 'x', sizeof block);
+    for (int i = 0; i < FILE_SIZE / (int)sizeof block; i++)
+        if (write(first, block, sizeof block) != (ssize_t)sizeof block)
+            return 12;
+    const int result = grow_and_shrink();
+    if (result != 0)
+        return result;
+    if (fstat(first, &info) != 0 || info.st_size != FILE_SIZE)
+        return 20;
+    for (int i = 0; i < FILE_SIZE / (int)sizeof block; i++)
+        if (pread(first, found, sizeof found, (off_t)i * (off_t)sizeof found) != (ssize_t)sizeof found ||
+            memcmp(found, block, sizeof found) != 0)
+            return 21;
+    return 0;
+}
+
+/** A daemon closes all that it does not know. Its own files are not taken for the arena afterwards. */
+static void test_descriptors_closed(void **state)
+{
+    (void)state;
+    void *event = make_object(&object_kinds[OF_EVENT]);
+    assert_int_equal(in_forked_child(close_all_descriptors), 0);
+    assert_int_equal(grow_and_shrink(), 0);
+    assert_success(mproc_event_close(event));
+}
+
+/* ---- Joining ----------------------------------------------------------------------------------------------------- */
+
+static int set_event(mproc_call_t *call)
+{
+    return mproc_event_set(mproc_call_event(call, 0)) == APR_SUCCESS ? 0 : 1;
+}
+
+/** Join the family of the parent, and pass what it refers to on to children. */
+static int join_and_pass_on(int from)
+{
+    mproc_ref_t ref;
+    mproc_event_t *event;
+    if (read(from, &ref, sizeof ref) != (ssize_t)sizeof ref)
+        return 1;
+    const apr_status_t status = mproc_family_join(getppid());
+    if (status == APR_ENOTIMPL)
+        return 77;
+    if (status != APR_SUCCESS || mproc_event_open(&event, &ref, NULL) != APR_SUCCESS)
+        return 2;
+    const mproc_start_method_t methods[] = {MPROC_FORK, MPROC_SPAWN, MPROC_FORKSERVER};
+    for (int i = 0; i < 3; i++) {
+        const mproc_process_opts_t opts = {.start_method = methods[i], .share = {event}};
+        if (mproc_event_clear(event) != APR_SUCCESS || finish(start(set_event, opts)) != 0 ||
+            !mproc_event_is_set(event))
+            return 10 + i;
+    }
+    return mproc_event_close(event) == APR_SUCCESS && grow_and_shrink() == 0 ? 0 : 3;
+}
+
+/** Who has joined a family has children in it, too. */
+static void test_children_of_one_that_has_joined(void **state)
+{
+    int ends[2], status;
+    (void)state;
+    assert_int_equal(pipe(ends), 0);
+    const int pid = fork();
+    if (pid == 0)
+        _exit(join_and_pass_on(ends[0]));
+    void *event = make_object(&object_kinds[OF_EVENT]);
+    const mproc_ref_t ref = ref_of(event);
+    assert_int_equal(write(ends[1], &ref, sizeof ref), sizeof ref);
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    close(ends[0]);
+    close(ends[1]);
+    if (WIFEXITED(status) && WEXITSTATUS(status) == 77)
+        skip_because("no process can join here");
+    assert_int_equal(status, 0);
+    assert_success(mproc_event_close(event));
+}
+
+/* ---- Process ids that mean something else ------------------------------------------------------------------------ */
+
+/** In a PID namespace of its own: whether it is refused, each time. */
+static int refused(void)
+{
+    mproc_event_t *event;
+    for (int i = 0; i < 3; i++)
+        if (mproc_event_create(&event, NULL) != MPROC_EFOREIGN)
+            return 1;
+    return 0;
+}
+
+static int leave_namespace(void)
+{
+    enum { NEW_PID_NAMESPACE = 0x20000000, NEW_USER_NAMESPACE = 0x10000000 };
+    if (unshare(NEW_PID_NAMESPACE) != 0 && unshare(NEW_USER_NAMESPACE | NEW_PID_NAMESPACE) != 0)
+        return 77;
+    return in_forked_child(refused);
+}
+
+static void test_other_namespace(void **state)
+{
+    (void)state;
+    void *event = make_object(&object_kinds[OF_EVENT]);
+    const int result = in_forked_child(leave_namespace);
+    if (result == 77)
+        skip_because("namespaces cannot be made here");
+    assert_int_equal(result, 0);
+    assert_success(mproc_event_close(event));
+}
+
+int main(int argc, char **argv)
+{
+    static const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_descriptors_closed),
+        cmocka_unit_test(test_children_of_one_that_has_joined),
+        cmocka_unit_test(test_other_namespace),
+    };
+    return harness_main(argc, argv, tests, sizeof tests / sizeof tests[0]);
+}
