@@ -148,7 +148,7 @@ static apr_status_t map(const char *call)
         memory.handle = handle;
         return mproc_fail(status, "%s: the family's memory cannot be mapped", call);
     }
-    return check((const arena_header_t *)(void *)memory.base, call);
+    return status;
 }
 
 /** One step from how far this process is; the status has its text. */
@@ -164,12 +164,19 @@ static apr_status_t advance(int *now, const char *call)
         return status;
     case OFFERED:
         status = memory.base ? APR_SUCCESS : map(call);
+        /* Each time: what was refused stays mapped, and is refused again. */
+        if (status == APR_SUCCESS)
+            status = check((const arena_header_t *)(void *)memory.base, call);
         if (status != APR_SUCCESS)
             return status;
         arena = (arena_header_t *)(void *)memory.base;
         *now = MAPPED;
         return status;
     default:
+        /* A forked child has it mapped, and may be where process ids mean something else. */
+        status = check(arena, call);
+        if (status != APR_SUCCESS)
+            return status;
         status = member_join(prepared);
         if (status == MPROC_EFULL)
             return mproc_fail(status, "%s: the family has %d members already", call, ARENA_MEMBERS_MAX - 1);
