@@ -132,7 +132,9 @@ static apr_status_t check(const arena_header_t *header, const char *call)
         return mproc_fail(MPROC_EPROTOCOL, "%s: what this process's creator offers is no memory of a family", call);
     if (header->layout != ARENA_LAYOUT || header->build != family_build())
         return mproc_fail(MPROC_EBUILD, "%s: the family's memory was made by another build of libmproc", call);
-    if (header->space != sys_pid_space())
+    /* 0: not known, as where there is no /proc. */
+    const uint64_t space = sys_pid_space();
+    if (space && header->space && header->space != space)
         return mproc_fail(MPROC_EFOREIGN,
                           "%s: the family lives in another PID namespace, where process ids have another meaning",
                           call);

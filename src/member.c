@@ -292,14 +292,17 @@ void member_note_end(uint32_t ticket, int pid)
         return;
     }
     const uint64_t end = shm_load64(&arena->members_used);
+    int is_one = ticket != 0;
+    if (ticket)
+        member_end(ticket);
     for (uint64_t place = 1; place < end && ticket == 0; place++) {
         const member_ident_t ident = member_ident(&arena->members[place]);
+        /* Once more: whoever has the number now may be another process. */
         if ((ident.state == MEMBER_LIVING || ident.state == MEMBER_ENDED) && ident.who == (uint32_t)pid)
-            ticket = ident.ticket;
+            is_one |= member_is_dead(ident.ticket);
     }
-    if (ticket == 0)
+    if (!is_one)
         return;
-    member_end(ticket);
     int nothing = NOTHING_NOTED;
     atomic_compare_exchange_strong(&noted, &nothing, ENDS_NOTED);
 }

@@ -1,15 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What programs on Linux do that the family's memory has to stand: close what they do not know, fork, stop, move. */
 #include <fcntl.h>
+#include <grp.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "member.h"
 #include "support/harness.h"
 #include "support/objects.h"
 #include "support/support.h"
@@ -165,12 +169,114 @@ static void test_other_namespace(void **state)
     assert_success(mproc_event_close(event));
 }
 
+/* ---- Who lives --------------------------------------------------------------------------------------------------- */
+
+static mproc_lock_t *lock;
+
+/** Whether this process waits for a lock in vain, as its owner lives. */
+static int wait_in_vain(void)
+{
+    return mproc_lock_acquire(lock, 300000) == APR_TIMEUP ? 0 : 1;
+}
+
+/** Look from the eyes of another user, who sees only what is his. */
+static int look_as_another(void)
+{
+    enum { NEW_MOUNT_NAMESPACE = 0x00020000 };
+    if (unshare(NEW_MOUNT_NAMESPACE) != 0 || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0 ||
+        mount("proc", "/proc", "proc", 0, "hidepid=2") != 0 || setgroups(0, NULL) != 0 || setgid(65534) != 0 ||
+        setuid(65534) != 0)
+        return 77;
+    return access("/proc/1", F_OK) == 0 ? 77 : wait_in_vain();
+}
+
+/** Processes that are hidden are not dead. */
+static void test_hidden_processes(void **state)
+{
+    (void)state;
+    assert_success(mproc_lock_create(&lock, NULL));
+    assert_success(mproc_lock_acquire(lock, 0));
+    const int result = in_forked_child(look_as_another);
+    if (result == 77)
+        skip_because("processes cannot be hidden here");
+    assert_int_equal(result, 0);
+    assert_success(mproc_lock_release(lock));
+    assert_success(mproc_lock_close(lock));
+}
+
+/** Start a member by a plain fork, which calls a function, says whether that is 0, and waits to be killed. */
+static int start_member(int (*run)(void))
+{
+    int ends[2];
+    char answer = 'x';
+    assert_int_equal(pipe(ends), 0);
+    const int pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        answer = (char)run();
+        if (write(ends[1], &answer, 1) != 1)
+            _exit(1);
+        for (;;)
+            pause();
+    }
+    assert_int_equal(read(ends[0], &answer, 1), 1);
+    assert_int_equal(answer, 0);
+    close(ends[0]);
+    close(ends[1]);
+    return pid;
+}
+
+static void kill_and_reap(int pid)
+{
+    kill(pid, SIGKILL);
+    assert_int_equal(waitpid(pid, NULL, 0), pid);
+}
+
+static int have_lock(void)
+{
+    return mproc_lock_acquire(lock, 0) == APR_SUCCESS ? 0 : 1;
+}
+
+/** Who has no descriptor left notices deaths, too. */
+static void test_no_descriptors_left(void **state)
+{
+    (void)state;
+    struct rlimit before, none;
+    assert_success(mproc_lock_create(&lock, NULL));
+    kill_and_reap(start_member(have_lock));
+    getrlimit(RLIMIT_NOFILE, &before);
+    none = before;
+    none.rlim_cur = 3;
+    setrlimit(RLIMIT_NOFILE, &none);
+    const apr_status_t status = mproc_lock_acquire(lock, 2000000);
+    setrlimit(RLIMIT_NOFILE, &before);
+    assert_int_equal(status, MPROC_EOWNERDEAD);
+    assert_success(mproc_lock_release(lock));
+    assert_success(mproc_lock_close(lock));
+}
+
+/** A number that was a child's can be that of a living member by now. */
+static void test_number_used_again(void **state)
+{
+    (void)state;
+    assert_success(mproc_lock_create(&lock, NULL));
+    const int pid = start_member(have_lock);
+    member_note_end(0, pid);
+    member_settle_noted();
+    assert_failure(mproc_lock_acquire(lock, 0), APR_TIMEUP);
+    kill_and_reap(pid);
+    member_note_end(0, pid);
+    assert_int_equal(mproc_lock_acquire(lock, 0), MPROC_EOWNERDEAD);
+    assert_success(mproc_lock_release(lock));
+    assert_success(mproc_lock_close(lock));
+}
+
 int main(int argc, char **argv)
 {
     static const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_descriptors_closed),
-        cmocka_unit_test(test_children_of_one_that_has_joined),
-        cmocka_unit_test(test_other_namespace),
+        cmocka_unit_test(test_descriptors_closed),  cmocka_unit_test(test_children_of_one_that_has_joined),
+        cmocka_unit_test(test_other_namespace),     cmocka_unit_test(test_hidden_processes),
+        cmocka_unit_test(test_no_descriptors_left), cmocka_unit_test(test_number_used_again),
     };
     return harness_main(argc, argv, tests, sizeof tests / sizeof tests[0]);
 }
