@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "member.h"
+#include "shared.h"
 #include "support/harness.h"
 #include "support/objects.h"
 #include "support/support.h"
@@ -271,12 +272,151 @@ static void test_number_used_again(void **state)
     assert_success(mproc_lock_close(lock));
 }
 
+/* ---- Deaths that nobody reports ---------------------------------------------------------------------------------- */
+
+static mproc_semaphore_t *semaphore;
+static mproc_event_t *event;
+static mproc_barrier_t *barrier;
+
+static int wait_for_lock(void)
+{
+    return mproc_has_acquired(mproc_lock_acquire(lock, MPROC_FOREVER)) ? 0 : 1;
+}
+
+static int wait_at_barrier(void)
+{
+    return mproc_barrier_wait(barrier, NULL, MPROC_FOREVER) == MPROC_EBROKENBARRIER ? 0 : 1;
+}
+
+static int open_barrier(void)
+{
+    return mproc_barrier_parties(barrier) == 3 ? 0 : 1;
+}
+
+/** Start a process that waits for something, and stop it then. */
+static int start_and_stop(int (*wait)(void))
+{
+    int status;
+    fflush(NULL);
+    const int pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0)
+        _exit(wait());
+    await_waiting(1);
+    kill(pid, SIGSTOP);
+    assert_int_equal(waitpid(pid, &status, WUNTRACED), pid);
+    assert_true(WIFSTOPPED(status));
+    return pid;
+}
+
+static void go_on_and_end(int pid)
+{
+    int status;
+    kill(pid, SIGCONT);
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+}
+
+/** Fail if more than so many milliseconds have passed, on a machine of usual speed. */
+static void expect_within(apr_time_t begin, int most)
+{
+    assert_in_range((apr_time_now() - begin) / 1000, 0, most * slowdown());
+}
+
+/** One who waits for a lock is stopped, and does not see that the owner dies: the others do. */
+static void test_stopped_while_it_waits_for_a_lock(void **state)
+{
+    (void)state;
+    assert_success(mproc_lock_create(&lock, NULL));
+    const int owner = start_member(have_lock);
+    const int stopped = start_and_stop(wait_for_lock);
+    kill_and_reap(owner);
+    const apr_time_t begin = apr_time_now();
+    assert_int_equal(mproc_lock_acquire(lock, 5000000), MPROC_EOWNERDEAD);
+    expect_within(begin, 250);
+    assert_success(mproc_lock_release(lock));
+    go_on_and_end(stopped);
+    assert_success(mproc_lock_close(lock));
+}
+
+/** One who looks out for all is stopped. */
+static void test_stopped_at_a_barrier(void **state)
+{
+    (void)state;
+    assert_success(mproc_barrier_create(&barrier, 3, NULL));
+    const int party = start_member(open_barrier);
+    const int stopped = start_and_stop(wait_at_barrier);
+    kill_and_reap(party);
+    const apr_time_t begin = apr_time_now();
+    assert_int_equal(mproc_barrier_wait(barrier, NULL, 5000000), MPROC_EBROKENBARRIER);
+    expect_within(begin, 500);
+    go_on_and_end(stopped);
+    assert_success(mproc_barrier_close(barrier));
+}
+
+/** Do what is a release, or a set, but for its last step, as one who is killed before that: so much is added. */
+static void change_without_waking(void *object, uint32_t amount)
+{
+    const mproc_ref_t ref = ref_of(object);
+    apr_sleep(100000);
+    shm_add((shm_u32_t *)arena_at(ref.place + sizeof(shared_head_t)), amount);
+}
+
+static int release_halfway(void)
+{
+    change_without_waking(semaphore, 1);
+    return 0;
+}
+
+static int set_halfway(void)
+{
+    change_without_waking(event, 5); /* once more, and the flag */
+    return 0;
+}
+
+/** Run a function in another process while this one goes on. */
+static int begin_in_child(int (*run)(void))
+{
+    fflush(NULL);
+    const int pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0)
+        _exit(run());
+    return pid;
+}
+
+/** A process is killed between what it does and waking those who wait for that. */
+static void test_killed_before_it_wakes(void **state)
+{
+    (void)state;
+    assert_success(mproc_semaphore_create(&semaphore, 0, NULL));
+    assert_success(mproc_event_create(&event, NULL));
+    const int first = begin_in_child(release_halfway);
+    apr_time_t begin = apr_time_now();
+    assert_success(mproc_semaphore_acquire(semaphore, 4000000));
+    expect_within(begin, 300);
+    go_on_and_end(first);
+    const int second = begin_in_child(set_halfway);
+    begin = apr_time_now();
+    assert_success(mproc_event_wait(event, 4000000));
+    expect_within(begin, 300);
+    go_on_and_end(second);
+    assert_success(mproc_semaphore_close(semaphore));
+    assert_success(mproc_event_close(event));
+}
+
 int main(int argc, char **argv)
 {
     static const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_descriptors_closed),  cmocka_unit_test(test_children_of_one_that_has_joined),
-        cmocka_unit_test(test_other_namespace),     cmocka_unit_test(test_hidden_processes),
-        cmocka_unit_test(test_no_descriptors_left), cmocka_unit_test(test_number_used_again),
+        cmocka_unit_test(test_descriptors_closed),
+        cmocka_unit_test(test_children_of_one_that_has_joined),
+        cmocka_unit_test(test_other_namespace),
+        cmocka_unit_test(test_hidden_processes),
+        cmocka_unit_test(test_no_descriptors_left),
+        cmocka_unit_test(test_number_used_again),
+        cmocka_unit_test(test_stopped_while_it_waits_for_a_lock),
+        cmocka_unit_test(test_stopped_at_a_barrier),
+        cmocka_unit_test(test_killed_before_it_wakes),
     };
     return harness_main(argc, argv, tests, sizeof tests / sizeof tests[0]);
 }
