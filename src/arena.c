@@ -132,7 +132,9 @@ static apr_status_t check(const arena_header_t *header, const char *call)
         return mproc_fail(MPROC_EPROTOCOL, "%s: what this process's creator offers is no memory of a family", call);
     if (header->layout != ARENA_LAYOUT || header->build != family_build())
         return mproc_fail(MPROC_EBUILD, "%s: the family's memory was made by another build of libmproc", call);
-    if (header->space != sys_pid_space())
+    /* 0: not known, as where there is no /proc. */
+    const uint64_t space = sys_pid_space();
+    if (space && header->space && header->space != space)
         return mproc_fail(MPROC_EFOREIGN,
                           "%s: the family lives in another PID namespace, where process ids have another meaning",
                           call);
@@ -148,7 +150,7 @@ static apr_status_t map(const char *call)
         memory.handle = handle;
         return mproc_fail(status, "%s: the family's memory cannot be mapped", call);
     }
-    return check((const arena_header_t *)(void *)memory.base, call);
+    return status;
 }
 
 /** One step from how far this process is; the status has its text. */
@@ -164,12 +166,19 @@ static apr_status_t advance(int *now, const char *call)
         return status;
     case OFFERED:
         status = memory.base ? APR_SUCCESS : map(call);
+        /* Each time: what was refused stays mapped, and is refused again. */
+        if (status == APR_SUCCESS)
+            status = check((const arena_header_t *)(void *)memory.base, call);
         if (status != APR_SUCCESS)
             return status;
         arena = (arena_header_t *)(void *)memory.base;
         *now = MAPPED;
         return status;
     default:
+        /* A forked child has it mapped, and may be where process ids mean something else. */
+        status = check(arena, call);
+        if (status != APR_SUCCESS)
+            return status;
         status = member_join(prepared);
         if (status == MPROC_EFULL)
             return mproc_fail(status, "%s: the family has %d members already", call, ARENA_MEMBERS_MAX - 1);

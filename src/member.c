@@ -252,15 +252,35 @@ void member_leave(void)
 
 /* ---- Looking out for deaths -------------------------------------------------------------------------------------- */
 
+sys_time_t member_patience(void)
+{
+    enum { LEAST = 70000, MOST = 1000000, EACH = 4000 };
+    const uint64_t members = shm_load64(&arena->members_used);
+    const uint64_t spots = shm_load64(&arena->spots_used);
+    const uint64_t all = (members > spots ? members : spots) * EACH;
+    return (sys_time_t)(all < LEAST ? LEAST : all > MOST ? MOST : all);
+}
+
 /* How many members are asked for at once: that takes a few microseconds each. */
 enum { LOOKS = 16 };
+
+/** Whether whoever it is has not looked for long: somebody may have stopped it. */
+static int is_late(void)
+{
+    enum { LATE = 150000 };
+    const sys_time_t looked = (sys_time_t)shm_load64(&arena->looked);
+    return sys_now() > looked + LATE;
+}
 
 int member_become_lookout(void)
 {
     const uint32_t other = shm_load(&arena->lookout);
-    if (other == member_self() || (other != 0 && !member_is_dead(other)))
+    if (other != 0 && !is_late() && (other == member_self() || !member_is_dead(other)))
         return 0;
-    return shm_replace(&arena->lookout, other, member_self());
+    if (!shm_replace(&arena->lookout, other, member_self()))
+        return 0;
+    shm_store64(&arena->looked, (uint64_t)sys_now());
+    return 1;
 }
 
 void member_look_out(void)
@@ -292,14 +312,17 @@ void member_note_end(uint32_t ticket, int pid)
         return;
     }
     const uint64_t end = shm_load64(&arena->members_used);
+    int is_one = ticket != 0;
+    if (ticket)
+        member_end(ticket);
     for (uint64_t place = 1; place < end && ticket == 0; place++) {
         const member_ident_t ident = member_ident(&arena->members[place]);
+        /* Once more: whoever has the number now may be another process. */
         if ((ident.state == MEMBER_LIVING || ident.state == MEMBER_ENDED) && ident.who == (uint32_t)pid)
-            ticket = ident.ticket;
+            is_one |= member_is_dead(ident.ticket);
     }
-    if (ticket == 0)
+    if (!is_one)
         return;
-    member_end(ticket);
     int nothing = NOTHING_NOTED;
     atomic_compare_exchange_strong(&noted, &nothing, ENDS_NOTED);
 }

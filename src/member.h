@@ -85,6 +85,12 @@ void member_announce_end(void);
 void member_leave(void);
 
 /**
+ * How long a thread may sleep that waits, until it looks itself whether anything was lost with a death: the longer, the
+ * more others there are who may do so, since each look costs a little.
+ */
+sys_time_t member_patience(void);
+
+/**
  * Become the one who looks out for deaths, if there is none: whoever succeeds wakes up often, calls member_look_out(),
  * and is it no more.
  */

@@ -5,8 +5,8 @@
 
 #include "member.h"
 
-/* How long the watcher sleeps, and the others, in microseconds. */
-enum { WATCH = 40000, SLEEP = 1000000 };
+/* How long the watcher sleeps, in microseconds. The others sleep for as long as member_patience() says. */
+enum { WATCH = 40000 };
 
 /** A thread that waits. */
 typedef struct waiting_t {
@@ -51,20 +51,19 @@ static void leave_watch(waiting_t *waiting)
 /** After a sleep to its end: see whether somebody has died. Whether the lock was taken from a dead owner. */
 static int look_for_deaths(waiting_t *waiting, uint32_t word)
 {
-    if (waiting->is_watcher)
-        return member_is_dead(word & ~ROBUST_WAITERS) &&
-               shm_replace(&waiting->lock->word, word, waiting->self | ROBUST_WAITERS);
     /* Who it is now: the one from before the sleep may have left, and its successor have died. */
-    const uint32_t watcher = shm_load(&waiting->lock->watcher);
+    const uint32_t watcher = waiting->is_watcher ? 0 : shm_load(&waiting->lock->watcher);
     if (watcher != 0 && member_is_dead(watcher))
         waiting->is_watcher = shm_replace(&waiting->lock->watcher, watcher, waiting->self);
-    return 0;
+    /* Also who is not the watcher: that one may be dead as well, or somebody has stopped it. */
+    return member_is_dead(word & ~ROBUST_WAITERS) &&
+           shm_replace(&waiting->lock->word, word, waiting->self | ROBUST_WAITERS);
 }
 
 /** Sleep until the lock may be free: whether it was taken from a dead owner. */
 static int sleep_once(waiting_t *waiting, uint32_t word, sys_time_t deadline)
 {
-    const sys_time_t slice = sys_now() + (waiting->is_watcher || waiting->is_left ? WATCH : SLEEP);
+    const sys_time_t slice = sys_now() + (waiting->is_watcher || waiting->is_left ? WATCH : member_patience());
     return shm_park(&waiting->lock->word, word, slice < deadline ? slice : deadline) && look_for_deaths(waiting, word);
 }
 

@@ -343,14 +343,14 @@ static apr_status_t park(shared_t *shared, shm_u32_t *word, uint32_t value, sys_
 
 apr_status_t shared_park(shared_t *shared, shm_u32_t *word, uint32_t value, sys_time_t deadline)
 {
-    /* Only a death could have lost a wake, and whoever notices that death passes it on. */
-    return park(shared, word, value, deadline, 5000000);
+    /* Only a death could have lost a wake. Whoever notices that death passes it on, and so does a look at the word. */
+    return park(shared, word, value, deadline, member_patience());
 }
 
 apr_status_t shared_watch(shared_t *shared, shm_u32_t *word, uint32_t value, sys_time_t deadline)
 {
     const int is_lookout = member_become_lookout();
-    const apr_status_t status = park(shared, word, value, deadline, is_lookout ? 50000 : 1000000);
+    const apr_status_t status = park(shared, word, value, deadline, is_lookout ? 50000 : member_patience());
     if (is_lookout)
         member_look_out();
     return status;

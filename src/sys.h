@@ -183,7 +183,7 @@ void sys_arena_release(const sys_arena_t *arena, uint64_t offset, uint64_t size)
 /** Unmap and close. */
 void sys_arena_close(sys_arena_t *arena);
 
-/** What process ids mean here: two processes with different answers cannot tell each other by them. */
+/** What process ids mean here: two processes with different answers cannot tell each other by them. 0: not known. */
 uint64_t sys_pid_space(void);
 
 /* ---- park: to wait at a word of shared memory -------------------------------------------------------------------- */

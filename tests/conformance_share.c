@@ -624,7 +624,7 @@ static void test_owner_and_watcher_killed(void **state)
             join_killed(&watcher);
         }
         assert_int_equal(answer_of(&waiter).status, MPROC_EOWNERDEAD);
-        expect_within(begin, is_joined ? AT_ONCE : AFTER_A_WHILE);
+        expect_within(begin, AT_ONCE);
         if (!is_joined) {
             join_killed(&owner);
             join_killed(&watcher);

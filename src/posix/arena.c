@@ -57,16 +57,33 @@ static apr_status_t map(sys_arena_t *arena)
 
 /* What children are to have. It is not on the list of descriptors that forked children close. */
 static _Atomic int own = -1;
+static struct stat own_file;
+
+/** Whether a descriptor is still the arena's: programs close all that they do not know, and open others. */
+static int is_own(int fd)
+{
+    struct stat file;
+    return fd >= 0 && fd == atomic_load(&own) && fstat(fd, &file) == 0 && file.st_dev == own_file.st_dev &&
+           file.st_ino == own_file.st_ino;
+}
 
 int unix_arena_descriptor(void)
 {
-    return atomic_load(&own);
+    const int fd = atomic_load(&own);
+    return is_own(fd) ? fd : -1;
+}
+
+/** Note what children are to have. */
+static void note(int fd)
+{
+    if (fstat(fd, &own_file) == 0)
+        atomic_store(&own, fd);
 }
 
 void unix_arena_take(int fd)
 {
     if (fd >= 0 && fcntl(fd, F_SETFD, FD_CLOEXEC) == 0)
-        atomic_store(&own, fd);
+        note(fd);
 }
 
 apr_status_t sys_arena_create(sys_arena_t *arena, uint64_t size)
@@ -95,7 +112,7 @@ apr_status_t sys_arena_create(sys_arena_t *arena, uint64_t size)
         return status;
     }
     unix_disown(fd);
-    atomic_store(&own, fd);
+    note(fd);
     return status;
 }
 
@@ -108,48 +125,66 @@ apr_status_t sys_arena_map(sys_arena_t *arena, sys_handle_t handle)
     arena->handle = handle;
     arena->size = file.st_size > 0 ? (uint64_t)file.st_size : 0;
     const apr_status_t status = arena->size ? map(arena) : APR_EINVAL;
-    if (status != APR_SUCCESS)
+    if (status != APR_SUCCESS) {
         *arena = (sys_arena_t){.handle = SYS_NO_HANDLE};
+        return status;
+    }
+    /* Also if it was found in another process: children have what this process has. */
+    unix_disown((int)handle);
+    note((int)handle);
     return status;
 }
 
+#if defined(MPROC_HAVE_FALLOCATE)
+/* Of Linux 5.14, which may be newer than the system's headers. */
+enum { POPULATE_WRITE = 23 };
+
 apr_status_t sys_arena_commit(const sys_arena_t *arena, uint64_t offset, uint64_t size)
 {
-#if defined(MPROC_HAVE_FALLOCATE)
-    /* A page that cannot be had when it is first touched would be a SIGBUS. */
     int result;
+    /* A page that cannot be had when it is first touched would be a SIGBUS. */
     do {
-        result = fallocate((int)arena->handle, 0, (off_t)offset, (off_t)size);
+        result = is_own((int)arena->handle) ? fallocate((int)arena->handle, 0, (off_t)offset, (off_t)size)
+                                            : madvise(arena->base + offset, (size_t)size, POPULATE_WRITE);
     } while (result != 0 && errno == EINTR);
-    if (result == 0 || errno == EOPNOTSUPP || errno == ENOSYS)
+    if (result == 0 || errno == EOPNOTSUPP || errno == ENOSYS || errno == EINVAL)
         return APR_SUCCESS;
-    return errno == ENOSPC ? ENOMEM : errno;
-#else
-    (void)arena;
-    (void)offset;
-    (void)size;
-    return APR_SUCCESS;
-#endif
+    return errno == ENOSPC || errno == EFAULT ? ENOMEM : errno;
 }
 
 void sys_arena_release(const sys_arena_t *arena, uint64_t offset, uint64_t size)
 {
-#if defined(MPROC_HAVE_FALLOCATE)
-    fallocate((int)arena->handle, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)offset, (off_t)size);
+    /* By its address: the descriptor may have been closed, and its number be that of a file of the program's. */
+    madvise(arena->base + offset, (size_t)size, MADV_REMOVE);
+}
 #else
+apr_status_t sys_arena_commit(const sys_arena_t *arena, uint64_t offset, uint64_t size)
+{
     (void)arena;
     (void)offset;
     (void)size;
-#endif
+    return APR_SUCCESS;
 }
+
+void sys_arena_release(const sys_arena_t *arena, uint64_t offset, uint64_t size)
+{
+    (void)arena;
+    (void)offset;
+    (void)size;
+}
+#endif
 
 void sys_arena_close(sys_arena_t *arena)
 {
+    const int fd = (int)arena->handle;
+    const int is_noted = fd >= 0 && fd == atomic_load(&own);
+    const int is_lost = is_noted && !is_own(fd);
     if (arena->base)
         munmap(arena->base, (size_t)arena->size);
-    if ((int)arena->handle == atomic_load(&own))
+    if (is_noted)
         atomic_store(&own, -1);
-    unix_close((int)arena->handle);
+    if (!is_lost)
+        unix_close(fd);
     *arena = (sys_arena_t){.handle = SYS_NO_HANDLE};
 }
 

@@ -258,7 +258,7 @@ apr_status_t sys_process_start(sys_process_t **process, sys_method_t method, sys
 
 apr_status_t sys_process_open(sys_process_t **process, int pid, uint64_t birth)
 {
-    uint64_t now;
+    uint64_t now = 0;
     apr_status_t status = make(process, OTHER);
     if (status != APR_SUCCESS)
         return status;
@@ -269,10 +269,16 @@ apr_status_t sys_process_open(sys_process_t **process, int pid, uint64_t birth)
     /* Only now, since the number could have passed to another process before. */
     if (status == APR_SUCCESS)
         status = sys_birth(&now, pid);
+    /* Those of other users may be hidden from this one. */
+    if (status == APR_ENOENT && (*process)->sentinel >= 0 && sys_wait((*process)->sentinel, 0) == APR_TIMEUP)
+        status = APR_SUCCESS;
     if (status == APR_SUCCESS && birth && now && birth != now)
         status = APR_ENOENT;
     if (status == APR_SUCCESS)
         return status;
+    /* That it is gone takes no descriptor to see. */
+    if (status != APR_ENOENT && kill(pid, 0) != 0 && errno == ESRCH)
+        status = APR_ENOENT;
     sys_process_close(*process);
     *process = NULL;
     return status;

@@ -45,6 +45,7 @@ void arena_return(uint64_t offset, uint64_t size)
 }
 
 #define sys_now no_time
+#define member_patience no_time
 #include "robust.c"
 
 /* Whether the lock is not what is tested. */
