@@ -285,8 +285,8 @@ static _Atomic int noted;
 
 void member_note_end(uint32_t ticket, int pid)
 {
-    /* It is not mapped yet where nobody has used it; children may have. */
-    if (!arena_is_mapped()) {
+    /* Who is no member has not used it, but children may have; and may live where process ids mean something else. */
+    if (!arena_is_mapped() || !member_self()) {
         if (arena_has_members())
             atomic_store(&noted, LOOK_AT_ALL);
         return;
