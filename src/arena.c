@@ -99,10 +99,11 @@ static apr_status_t lay_out(arena_header_t *header, uint64_t size)
 {
     const plan_t where = plan(size);
     apr_status_t status = apr_generate_random_bytes((unsigned char *)header->family, sizeof header->family);
+    if (status == APR_SUCCESS)
+        status = sys_pid_space(&header->space);
     if (status != APR_SUCCESS)
         return status;
     header->layout = ARENA_LAYOUT;
-    header->space = sys_pid_space();
     header->build = family_build();
     header->size = size;
     header->spots_at = where.spots_at;
@@ -156,8 +157,15 @@ static int is_plausible(const arena_header_t *header)
     return result;
 }
 
-static apr_status_t fail_for_space(const char *call)
+/** Whether process ids mean the same here as to the rest of the family; the status has its text. */
+static apr_status_t check_space(const arena_header_t *header, const char *call)
 {
+    uint64_t space;
+    const apr_status_t status = sys_pid_space(&space);
+    if (status != APR_SUCCESS)
+        return mproc_fail(status, "%s: it cannot be told in which PID namespace this process is", call);
+    if (header->space == space)
+        return APR_SUCCESS;
     return mproc_fail(MPROC_EFOREIGN,
                       "%s: the family lives in another PID namespace, where process ids have another meaning", call);
 }
@@ -171,7 +179,7 @@ static apr_status_t check(const arena_header_t *header, const char *call)
         return mproc_fail(MPROC_EBUILD, "%s: the family's memory was made by another build of libmproc", call);
     if (!is_arena || !is_plausible(header))
         return mproc_fail(MPROC_EPROTOCOL, "%s: what this process's creator offers is no memory of a family", call);
-    return header->space == sys_pid_space() ? APR_SUCCESS : fail_for_space(call);
+    return check_space(header, call);
 }
 
 /** Map no more what cannot be used: whoever tries again is told the same. */
@@ -202,11 +210,14 @@ static apr_status_t map(const char *call)
 static apr_status_t join(const char *call)
 {
     /* A fork may have brought what is mapped into another namespace. */
-    if (arena->space != sys_pid_space())
-        return fail_for_space(call);
-    const apr_status_t status = member_join(prepared);
+    apr_status_t status = check_space(arena, call);
+    if (status != APR_SUCCESS)
+        return status;
+    status = member_join(prepared);
     if (status == MPROC_EFULL)
         return mproc_fail(status, "%s: the family has %d members already", call, ARENA_MEMBERS_MAX - 1);
+    if (status == APR_ENOMEM)
+        return mproc_fail(status, "%s: no memory for another member of the family", call);
     if (status != APR_SUCCESS)
         return mproc_fail(status, "%s: this process's creator has ended", call);
     member_set_name(member_self(), process_current_name());

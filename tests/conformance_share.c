@@ -290,6 +290,15 @@ static void test_share_refused(void **state)
     assert_failure(mproc_process_create(&process, do_nothing, &opts), MPROC_ECLOSED);
     assert_failure(mproc_process_start(&process, do_nothing, &opts), MPROC_ECLOSED);
     assert_null(process);
+    /* Refused for something else, when nothing of it is held for the child yet. */
+    const mproc_os_handle_t none = MPROC_NO_HANDLE;
+    opts.share[1] = NULL;
+    opts.handles = &none;
+    opts.handle_count = 1;
+    for (int i = 0; i < 20; i++) {
+        assert_failure(mproc_process_create(&process, do_nothing, &opts), APR_EBADF);
+        assert_null(process);
+    }
     assert_int_equal(count_lines("member "), 1);
     assert_success(mproc_event_close(event));
     expect_no_objects(); /* nothing of it was kept */
