@@ -76,21 +76,40 @@ static uint64_t round_up(uint64_t size, uint64_t unit)
     return (size + unit - 1) / unit * unit;
 }
 
+/** Where everything lies in an arena. */
+typedef struct plan_t {
+    uint64_t spots_at;
+    uint64_t spans_at;
+    uint64_t span_count;
+    uint64_t first_span;
+} plan_t;
+
+static plan_t plan(uint64_t size)
+{
+    plan_t plan = {.spots_at = round_up(sizeof(arena_header_t), ARENA_SPAN)};
+    plan.spans_at = plan.spots_at + ARENA_SPOTS_MAX * sizeof(spot_t);
+    plan.span_count = (size - plan.spans_at) / (ARENA_SPAN + sizeof(arena_span_t));
+    plan.first_span = round_up(plan.spans_at + plan.span_count * sizeof(arena_span_t), ARENA_SPAN);
+    plan.span_count = (size - plan.first_span) >> ARENA_SPAN_BITS;
+    return plan;
+}
+
 /** Lay the arena out, in memory that is all zeros. */
 static apr_status_t lay_out(arena_header_t *header, uint64_t size)
 {
+    const plan_t where = plan(size);
     apr_status_t status = apr_generate_random_bytes((unsigned char *)header->family, sizeof header->family);
+    if (status == APR_SUCCESS)
+        status = sys_pid_space(&header->space);
     if (status != APR_SUCCESS)
         return status;
     header->layout = ARENA_LAYOUT;
-    header->size = size;
-    header->space = sys_pid_space();
     header->build = family_build();
-    header->spots_at = round_up(sizeof *header, ARENA_SPAN);
-    header->spans_at = header->spots_at + ARENA_SPOTS_MAX * sizeof(spot_t);
-    header->span_count = (size - header->spans_at) / (ARENA_SPAN + sizeof(arena_span_t));
-    header->first_span = round_up(header->spans_at + header->span_count * sizeof(arena_span_t), ARENA_SPAN);
-    header->span_count = (size - header->first_span) >> ARENA_SPAN_BITS;
+    header->size = size;
+    header->spots_at = where.spots_at;
+    header->spans_at = where.spans_at;
+    header->span_count = where.span_count;
+    header->first_span = where.first_span;
     header->magic = ARENA_MAGIC;
     return APR_SUCCESS;
 }
@@ -122,23 +141,54 @@ static apr_status_t found(void)
 
 /* ---- Joining ----------------------------------------------------------------------------------------------------- */
 
+/** Whether an arena of this build says what can be true of it: who believes anything else reads beyond its tables. */
+static int is_plausible(const arena_header_t *header)
+{
+    const plan_t where = plan(memory.size);
+    int result =
+        header->size == memory.size && header->spots_at == where.spots_at && header->spans_at == where.spans_at &&
+        header->spans_at < header->size && header->span_count == where.span_count &&
+        header->first_span == where.first_span && shm_load(&header->journal.count) <= JOURNAL_MAX &&
+        shm_load64(&header->spans_used) <= header->span_count &&
+        shm_load64(&header->members_used) <= ARENA_MEMBERS_MAX && shm_load64(&header->spots_used) <= ARENA_SPOTS_MAX;
+    for (size_t i = 0; i < ARENA_CLASSES; i++)
+        result = result && shm_load64(&header->with_room[0][i]) <= header->span_count &&
+                 shm_load64(&header->with_room[1][i]) <= header->span_count;
+    return result;
+}
+
+/** Whether process ids mean the same here as to the rest of the family; the status has its text. */
+static apr_status_t check_space(const arena_header_t *header, const char *call)
+{
+    uint64_t space;
+    const apr_status_t status = sys_pid_space(&space);
+    if (status != APR_SUCCESS)
+        return mproc_fail(status, "%s: it cannot be told in which PID namespace this process is", call);
+    if (header->space == space || !header->space || !space)
+        return APR_SUCCESS;
+    return mproc_fail(MPROC_EFOREIGN,
+                      "%s: the family lives in another PID namespace, where process ids have another meaning", call);
+}
+
 /** Whether what the creator offers is an arena that this build of the library can use; the status has its text. */
 static apr_status_t check(const arena_header_t *header, const char *call)
 {
-    if (memory.size < sizeof *header || header->magic != ARENA_MAGIC || header->size != memory.size ||
-        header->first_span > header->size || header->spans_at > header->first_span ||
-        header->spots_at > header->spans_at ||
-        header->span_count > (header->size - header->first_span) >> ARENA_SPAN_BITS)
-        return mproc_fail(MPROC_EPROTOCOL, "%s: what this process's creator offers is no memory of a family", call);
-    if (header->layout != ARENA_LAYOUT || header->build != family_build())
+    const int is_arena = memory.size >= sizeof *header && header->magic == ARENA_MAGIC;
+    /* That of another build may have all that follows elsewhere. */
+    if (is_arena && (header->layout != ARENA_LAYOUT || header->build != family_build()))
         return mproc_fail(MPROC_EBUILD, "%s: the family's memory was made by another build of libmproc", call);
-    /* 0: not known, as where there is no /proc. */
-    const uint64_t space = sys_pid_space();
-    if (space && header->space && header->space != space)
-        return mproc_fail(MPROC_EFOREIGN,
-                          "%s: the family lives in another PID namespace, where process ids have another meaning",
-                          call);
-    return APR_SUCCESS;
+    if (!is_arena || !is_plausible(header))
+        return mproc_fail(MPROC_EPROTOCOL, "%s: what this process's creator offers is no memory of a family", call);
+    return check_space(header, call);
+}
+
+/** Map no more what cannot be used: whoever tries again is told the same. */
+static void unmap(void)
+{
+    const sys_handle_t handle = memory.handle;
+    memory.handle = SYS_NO_HANDLE;
+    sys_arena_close(&memory);
+    memory.handle = handle;
 }
 
 /** Map what was offered; the status has its text. */
@@ -150,6 +200,27 @@ static apr_status_t map(const char *call)
         memory.handle = handle;
         return mproc_fail(status, "%s: the family's memory cannot be mapped", call);
     }
+    status = check((const arena_header_t *)(void *)memory.base, call);
+    if (status != APR_SUCCESS)
+        unmap();
+    return status;
+}
+
+/** Become a member; the status has its text. */
+static apr_status_t join(const char *call)
+{
+    /* A fork may have brought what is mapped into another namespace. */
+    apr_status_t status = check_space(arena, call);
+    if (status != APR_SUCCESS)
+        return status;
+    status = member_join(prepared);
+    if (status == MPROC_EFULL)
+        return mproc_fail(status, "%s: the family has %d members already", call, ARENA_MEMBERS_MAX - 1);
+    if (status == APR_ENOMEM)
+        return mproc_fail(status, "%s: no memory for another member of the family", call);
+    if (status != APR_SUCCESS)
+        return mproc_fail(status, "%s: this process's creator has ended", call);
+    member_set_name(member_self(), process_current_name());
     return status;
 }
 
@@ -166,26 +237,15 @@ static apr_status_t advance(int *now, const char *call)
         return status;
     case OFFERED:
         status = memory.base ? APR_SUCCESS : map(call);
-        /* Each time: what was refused stays mapped, and is refused again. */
-        if (status == APR_SUCCESS)
-            status = check((const arena_header_t *)(void *)memory.base, call);
         if (status != APR_SUCCESS)
             return status;
         arena = (arena_header_t *)(void *)memory.base;
         *now = MAPPED;
         return status;
     default:
-        /* A forked child has it mapped, and may be where process ids mean something else. */
-        status = check(arena, call);
-        if (status != APR_SUCCESS)
-            return status;
-        status = member_join(prepared);
-        if (status == MPROC_EFULL)
-            return mproc_fail(status, "%s: the family has %d members already", call, ARENA_MEMBERS_MAX - 1);
-        if (status != APR_SUCCESS)
-            return mproc_fail(status, "%s: this process's creator has ended", call);
-        member_set_name(member_self(), process_current_name());
-        *now = JOINED;
+        status = join(call);
+        if (status == APR_SUCCESS)
+            *now = JOINED;
         return status;
     }
 }

@@ -76,9 +76,10 @@ static int note_use(uint32_t place)
     return 1;
 }
 
-/** Claim a free place: its ticket, or 0. */
-static uint32_t claim(member_state_t state, uint32_t who)
+/** Claim a free place: its ticket, or 0, and why: MPROC_EFULL; APR_ENOMEM. */
+static uint32_t claim(apr_status_t *status, member_state_t state, uint32_t who)
 {
+    *status = MPROC_EFULL;
     for (uint32_t place = 1; place < ARENA_MEMBERS_MAX; place++) {
         arena_member_t *member = &arena->members[place];
         const member_ident_t before = member_ident(member);
@@ -88,8 +89,10 @@ static uint32_t claim(member_state_t state, uint32_t who)
             continue;
         const uint32_t ticket = (generation + 1) << PLACE_BITS | place;
         /* First, so that nobody who looks for members leaves it out. */
-        if (!note_use(place))
+        if (!note_use(place)) {
+            *status = APR_ENOMEM;
             return 0;
+        }
         if (change(member, before, (member_ident_t){state, ticket, who}))
             return ticket;
     }
@@ -98,7 +101,8 @@ static uint32_t claim(member_state_t state, uint32_t who)
 
 uint32_t member_prepare(void)
 {
-    return claim(MEMBER_STARTING, member_self());
+    apr_status_t status;
+    return claim(&status, MEMBER_STARTING, member_self());
 }
 
 void member_set_name(uint32_t ticket, const char *name)
@@ -110,6 +114,7 @@ apr_status_t member_join(uint32_t ticket)
 {
     const uint32_t pid = (uint32_t)sys_getpid();
     uint64_t birth = 0;
+    apr_status_t status;
     if (ticket) {
         arena_member_t *member = member_at(ticket);
         const member_ident_t before = member_ident(member);
@@ -118,9 +123,9 @@ apr_status_t member_join(uint32_t ticket)
             return MPROC_EGONE;
         shm_store64(&member->parent, before.who);
     } else {
-        ticket = claim(MEMBER_LIVING, pid);
+        ticket = claim(&status, MEMBER_LIVING, pid);
         if (ticket == 0)
-            return MPROC_EFULL;
+            return status;
     }
     if (sys_birth(&birth, (int)pid) == APR_SUCCESS)
         shm_store64(&member_at(ticket)->birth, birth);
@@ -305,8 +310,8 @@ static _Atomic int noted;
 
 void member_note_end(uint32_t ticket, int pid)
 {
-    /* It is not mapped yet where nobody has used it; children may have. */
-    if (!arena_is_mapped()) {
+    /* Who is no member has not used it, but children may have; and may live where process ids mean something else. */
+    if (!arena_is_mapped() || !member_self()) {
         if (arena_has_members())
             atomic_store(&noted, LOOK_AT_ALL);
         return;

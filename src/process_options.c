@@ -84,24 +84,23 @@ static apr_status_t duplicate_given(process_t *process, const mproc_process_opts
     return APR_SUCCESS;
 }
 
-static apr_status_t count_shares(process_t *process, const mproc_process_opts_t *opts)
+static apr_status_t count_shares(size_t *count, const mproc_process_opts_t *opts)
 {
-    size_t count = 0;
-    while (count < MPROC_SHARE_MAX && opts->share[count])
-        count++;
-    for (size_t i = count; i < MPROC_SHARE_MAX; i++)
+    *count = 0;
+    while (*count < MPROC_SHARE_MAX && opts->share[*count])
+        ++*count;
+    for (size_t i = *count; i < MPROC_SHARE_MAX; i++)
         if (opts->share[i])
-            return mproc_fail(APR_EINVAL, "options: share has an object at %zu, but none at %zu", i, count);
-    process->share_count = count;
+            return mproc_fail(APR_EINVAL, "options: share has an object at %zu, but none at %zu", i, *count);
     return APR_SUCCESS;
 }
 
 /** Hold for the child what it shares, as the member of the family that it will be. */
-static apr_status_t hold_shares(process_t *process, const mproc_process_opts_t *opts)
+static apr_status_t hold_shares(process_t *process, const mproc_process_opts_t *opts, size_t count)
 {
     static const char call[] = "options: share";
     boot_t *boot = boot_of(&process->block);
-    if (process->share_count == 0)
+    if (count == 0)
         return APR_SUCCESS;
     apr_status_t status = arena_use(call);
     if (status != APR_SUCCESS)
@@ -114,10 +113,11 @@ static apr_status_t hold_shares(process_t *process, const mproc_process_opts_t *
         member_set_name(ticket, process->name);
     }
     boot->ticket = process->ticket;
-    status = shared_pass(boot_at(boot, boot->shares), opts->share, process->share_count, ticket, call);
-    if (status == APR_SUCCESS)
+    status = shared_pass(boot_at(boot, boot->shares), opts->share, count, ticket, call);
+    if (status == APR_SUCCESS) {
+        process->share_count = count;
         return status;
-    process->share_count = 0;
+    }
     if (process->ticket)
         member_end(process->ticket);
     member_settle();
@@ -125,7 +125,7 @@ static apr_status_t hold_shares(process_t *process, const mproc_process_opts_t *
 }
 
 /** Build the block: everything that the child needs to know. */
-static apr_status_t build_block(process_t *process, const mproc_process_opts_t *opts)
+static apr_status_t build_block(process_t *process, const mproc_process_opts_t *opts, size_t share_count)
 {
     static const sys_block_kind_t kinds[] = {[MPROC_FORKSERVER] = SYS_BLOCK_SERVED,
                                              [MPROC_FORK] = SYS_BLOCK_FORKED,
@@ -133,7 +133,7 @@ static apr_status_t build_block(process_t *process, const mproc_process_opts_t *
                                              [MPROC_THREAD] = SYS_BLOCK_LOCAL};
     const sys_block_kind_t kind = kinds[process->method];
     sys_place_t place = {.path = NULL};
-    boot_contents_t contents = {opts, NULL, NULL, process->moving, process->share_count};
+    boot_contents_t contents = {opts, NULL, NULL, process->moving, share_count};
     apr_status_t status = APR_SUCCESS;
     if (kind == SYS_BLOCK_SERVED || kind == SYS_BLOCK_PASSED) {
         status = target_locate(&place, process->target);
@@ -151,7 +151,7 @@ static apr_status_t build_block(process_t *process, const mproc_process_opts_t *
     memcpy(&address, &process->target, sizeof address);
     boot_of(&process->block)->target_address = address;
     status = duplicate_given(process, opts);
-    return status == APR_SUCCESS ? hold_shares(process, opts) : status;
+    return status == APR_SUCCESS ? hold_shares(process, opts, share_count) : status;
 }
 
 /** Name a child after its creator and its number: "Process-1:2" is the second child of Process-1. */
@@ -192,6 +192,7 @@ static apr_status_t promise_conns(process_t *process, const mproc_process_opts_t
 apr_status_t process_fill(process_t *process, const mproc_process_opts_t *opts)
 {
     process_t *creator = process_current();
+    size_t share_count = 0;
     process->creator = creator->handle;
     process->daemon = opts->daemon != 0;
     process->grace = opts->grace ? opts->grace : MPROC_SECONDS(1);
@@ -205,10 +206,10 @@ apr_status_t process_fill(process_t *process, const mproc_process_opts_t *opts)
         (opts->environment || opts->environment_changes || process->method == MPROC_FORKSERVER))
         status = environment_build(&process->environment, opts->environment, opts->environment_changes);
     if (status == APR_SUCCESS)
-        status = count_shares(process, opts);
+        status = count_shares(&share_count, opts);
     if (status == APR_SUCCESS)
         status = promise_conns(process, opts);
     if (status == APR_SUCCESS)
-        status = build_block(process, opts);
+        status = build_block(process, opts, share_count);
     return status;
 }

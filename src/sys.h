@@ -183,8 +183,11 @@ void sys_arena_release(const sys_arena_t *arena, uint64_t offset, uint64_t size)
 /** Unmap and close. */
 void sys_arena_close(sys_arena_t *arena);
 
-/** What process ids mean here: two processes with different answers cannot tell each other by them. 0: not known. */
-uint64_t sys_pid_space(void);
+/**
+ * What process ids mean here: two processes with different answers cannot tell each other by them. 0 where the system
+ * does not tell; a failure if it could not just now.
+ */
+apr_status_t sys_pid_space(uint64_t *space);
 
 /* ---- park: to wait at a word of shared memory -------------------------------------------------------------------- */
 

@@ -188,12 +188,15 @@ void sys_arena_close(sys_arena_t *arena)
     *arena = (sys_arena_t){.handle = SYS_NO_HANDLE};
 }
 
-uint64_t sys_pid_space(void)
+apr_status_t sys_pid_space(uint64_t *space)
 {
+    *space = 0;
 #if defined(MPROC_HAVE_PRCTL)
     struct stat file;
     if (stat("/proc/self/ns/pid", &file) == 0)
-        return (uint64_t)file.st_ino;
+        *space = (uint64_t)file.st_ino;
+    else if (errno == ENOMEM)
+        return errno;
 #endif
-    return 0;
+    return APR_SUCCESS;
 }

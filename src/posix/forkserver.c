@@ -242,9 +242,17 @@ static apr_status_t receive_answer(pid_t *pid, int status_pipe, sys_time_t deadl
 {
     unix_record_t record;
     apr_status_t status = sys_wait(status_pipe, deadline);
+    /* The request is on its way: to give up for a passing lack of memory would leave a child that nobody knows of. */
+    while (status != APR_SUCCESS && status != APR_TIMEUP && sys_now() < deadline) {
+        poll(NULL, 0, 1);
+        status = sys_wait(status_pipe, deadline);
+    }
     if (status != APR_SUCCESS)
         return status;
-    const ssize_t length = read(status_pipe, &record, sizeof record);
+    ssize_t length;
+    do {
+        length = read(status_pipe, &record, sizeof record);
+    } while (length < 0 && errno == EINTR);
     if (length != sizeof record)
         return MPROC_ESTATE;
     if (record.kind != UNIX_RECORD_STARTED)

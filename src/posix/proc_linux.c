@@ -26,10 +26,15 @@ apr_status_t sys_birth(uint64_t *birth, int pid)
     /* Without /proc nobody knows; a birth of 0 then matches all. */
     if (fd < 0)
         return errno == ENOENT && access("/proc/self", F_OK) == 0 ? APR_ENOENT : APR_SUCCESS;
-    const ssize_t length = read(fd, text, sizeof text - 1);
+    ssize_t length;
+    do {
+        length = read(fd, text, sizeof text - 1);
+    } while (length < 0 && errno == EINTR);
+    const int error = errno;
     close(fd);
-    if (length <= 0)
-        return APR_ENOENT;
+    /* Whoever is taken for dead loses its locks: no other failure than this one says that it is. */
+    if (length < 0)
+        return error == ESRCH ? APR_ENOENT : error;
     text[length] = '\0';
     /* The second field is the program's name in parentheses and may hold anything; the start time is the 22nd. */
     const char *at = strrchr(text, ')');

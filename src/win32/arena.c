@@ -196,7 +196,8 @@ void sys_arena_close(sys_arena_t *arena)
     *arena = (sys_arena_t){.handle = SYS_NO_HANDLE};
 }
 
-uint64_t sys_pid_space(void)
+apr_status_t sys_pid_space(uint64_t *space)
 {
-    return 0;
+    *space = 0;
+    return APR_SUCCESS;
 }

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/futex.h>
 #include <poll.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -11,6 +12,7 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/file.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -89,6 +91,8 @@ void *__real_realloc(void *block, size_t size);
 void *__wrap_realloc(void *block, size_t size);
 char *__real_strdup(const char *text);
 char *__wrap_strdup(const char *text);
+int __real_posix_memalign(void **block, size_t alignment, size_t size);
+int __wrap_posix_memalign(void **block, size_t alignment, size_t size);
 void __real_free(void *block);
 void __wrap_free(void *block);
 
@@ -121,6 +125,16 @@ void *__wrap_realloc(void *block, size_t size)
 char *__wrap_strdup(const char *text)
 {
     return fails("strdup", no_memory, 1) ? NULL : count_block(__real_strdup(text));
+}
+
+int __wrap_posix_memalign(void **block, size_t alignment, size_t size)
+{
+    if (fails("posix_memalign", no_memory, 1))
+        return ENOMEM;
+    const int error = __real_posix_memalign(block, alignment, size);
+    if (error == 0)
+        count_block(*block);
+    return error;
 }
 
 void __wrap_free(void *block)
@@ -161,6 +175,13 @@ WRAP(int, -1, lstat, (const char *path, struct stat *found), (path, found), ENOM
 WRAP(int, -1, chmod, (const char *path, mode_t mode), (path, mode), ENOMEM)
 WRAP(int, -1, mkdir, (const char *path, mode_t mode), (path, mode), ENOMEM, ENOSPC)
 WRAP(int, -1, rename, (const char *from, const char *to), (from, to), ENOMEM, ENOSPC)
+WRAP(int, -1, stat, (const char *path, struct stat *found), (path, found), ENOMEM)
+WRAP(int, -1, memfd_create, (const char *name, unsigned flags), (name, flags), EMFILE, ENFILE, ENOMEM)
+WRAP(int, -1, ftruncate, (int fd, off_t size), (fd, size), ENOMEM, EINTR)
+WRAP(int, -1, fallocate, (int fd, int mode, off_t offset, off_t size), (fd, mode, offset, size), ENOSPC, ENOMEM, EINTR)
+WRAP(void *, MAP_FAILED, mmap, (void *at, size_t size, int access, int flags, int fd, off_t offset),
+     (at, size, access, flags, fd, offset), ENOMEM, ENFILE)
+WRAP(int, -1, madvise, (void *at, size_t size, int advice), (at, size, advice), ENOMEM)
 WRAP(int, -1, flock, (int fd, int operation), (fd, operation), ENOLCK, EINTR)
 
 int __real_open(const char *path, int flags, ...);
@@ -181,10 +202,11 @@ int __wrap_open(const char *path, int flags, ...)
 long __real_syscall(long number, ...);
 long __wrap_syscall(long number, ...);
 
-/** Only what watches a process fails. */
+/** Only what watches a process fails, and to wait at a word, which a signal ends. */
 long __wrap_syscall(long number, ...)
 {
     static const int errors[] = {EMFILE, ENFILE, ENOMEM};
+    static const int interrupted[] = {EINTR, EAGAIN};
     long arguments[6];
     va_list values;
     va_start(values, number);
@@ -192,6 +214,8 @@ long __wrap_syscall(long number, ...)
         arguments[i] = va_arg(values, long);
     va_end(values);
     if (number == SYS_pidfd_open && fails("syscall", errors, 3))
+        return -1;
+    if (number == SYS_futex && (arguments[1] & FUTEX_CMD_MASK) == FUTEX_WAIT_BITSET && fails("futex", interrupted, 2))
         return -1;
     return __real_syscall(number, arguments[0], arguments[1], arguments[2], arguments[3], arguments[4], arguments[5]);
 }
