@@ -262,6 +262,47 @@ static void test_grandchildren(void **state)
     assert_success(mproc_barrier_close(barrier));
 }
 
+/** Those who wait in many processes use no processor time to speak of. */
+static void test_waiting_costs_nothing(void **state)
+{
+    enum { WAITERS = 20, OBJECTS_EACH = 4, WAIT = 2000000, PERCENT = WAIT / 100 };
+    agent_t agents[WAITERS];
+    int before[WAITERS];
+    (void)state;
+    mproc_lock_t *lock = make_lock(0);
+    mproc_semaphore_t *semaphore = make_semaphore(1, 1);
+    mproc_event_t *event = make_event();
+    mproc_barrier_t *barrier = make_barrier(WAITERS, 0);
+    assert_success(mproc_lock_acquire(lock, 0));
+    assert_success(mproc_semaphore_acquire(semaphore, 0));
+    for (int i = 0; i < WAITERS; i++)
+        agents[i] = start_agent(OBJECTS(lock, semaphore, event, barrier));
+    for (int i = 0; i < WAITERS; i++) {
+        tell(&agents[i], DO_TELL_TIME, 0, 0);
+        before[i] = answer_of(&agents[i]).value;
+    }
+    for (int i = 0; i < WAITERS; i++)
+        tell(&agents[i], i % OBJECTS_EACH < 2 ? DO_ACQUIRE : DO_WAIT, i % OBJECTS_EACH, WAIT);
+    int used = 0;
+    for (int i = 0; i < WAITERS; i++) {
+        const apr_status_t status = answer_of(&agents[i]).status;
+        assert_true(status == APR_TIMEUP || (i % OBJECTS_EACH == 3 && status == MPROC_EBROKENBARRIER));
+        tell(&agents[i], DO_TELL_TIME, 0, 0);
+        const int own = answer_of(&agents[i]).value - before[i];
+        /* Threads tell what their process has used, all of them. */
+        used = method_under_test() != MPROC_THREAD ? used + own : own > used ? own : used;
+    }
+    if (used > 10 * PERCENT * slowdown())
+        fail_msg("%d that wait use the processor for %d us in 2 s", WAITERS, used);
+    for (int i = 0; i < WAITERS; i++)
+        dismiss(&agents[i]);
+    assert_success(mproc_lock_close(lock));
+    assert_success(mproc_semaphore_close(semaphore));
+    assert_success(mproc_event_close(event));
+    assert_success(mproc_barrier_close(barrier));
+    expect_no_objects();
+}
+
 /* ---- Options ----------------------------------------------------------------------------------------------------- */
 
 static int do_nothing(mproc_call_t *call)
@@ -609,6 +650,33 @@ static void test_owner_killed_while_others_wait(void **state)
         assert_success(mproc_lock_close(lock));
         expect_no_objects();
     }
+}
+
+/** The one that waits is told within a tenth of a second, though nobody joins the dead one. */
+static void test_owner_killed_is_noticed_soon(void **state)
+{
+    enum { ROUNDS = 5 };
+    apr_interval_time_t best = MPROC_SECONDS(100);
+    (void)state;
+    begin_death();
+    for (int i = 0; i < ROUNDS; i++) {
+        waiting_thread_t thread;
+        mproc_lock_t *lock = make_lock(i % 2);
+        agent_t owner = start_agent(OBJECTS(lock));
+        assert_int_equal(ask(&owner, DO_ACQUIRE, 0, 0), APR_SUCCESS);
+        begin_waiting(&thread, &object_kinds[OF_LOCK], lock, MPROC_FOREVER);
+        await_waiting(1);
+        const apr_time_t begin = apr_time_now();
+        kill_agent(&owner);
+        assert_int_equal(end_waiting(&thread), MPROC_EOWNERDEAD);
+        const apr_interval_time_t taken = apr_time_now() - begin;
+        best = taken < best ? taken : best;
+        join_killed(&owner);
+        assert_success(mproc_lock_close(lock));
+    }
+    /* On a machine under load one of them may take longer, but not each. */
+    if (best > MPROC_MILLISECONDS(100) * slowdown())
+        fail_msg("it took %d ms at the least", (int)apr_time_as_msec(best));
 }
 
 /** Row: it is killed together with the one of those who wait that looks after it. */
@@ -1280,6 +1348,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_made_by_child),
         cmocka_unit_test(test_siblings),
         cmocka_unit_test(test_grandchildren),
+        cmocka_unit_test(test_waiting_costs_nothing),
         cmocka_unit_test(test_share_refused),
         cmocka_unit_test(test_most_objects),
         cmocka_unit_test(test_shared_twice),
@@ -1291,6 +1360,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_inherited_lock),
         cmocka_unit_test(test_owner_killed),
         cmocka_unit_test(test_owner_killed_while_others_wait),
+        cmocka_unit_test(test_owner_killed_is_noticed_soon),
         cmocka_unit_test(test_owner_and_watcher_killed),
         cmocka_unit_test(test_owner_ended),
         cmocka_unit_test(test_owner_killed_that_has_closed),

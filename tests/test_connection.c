@@ -1197,6 +1197,28 @@ static void test_many_moves_leak_nothing(void **state)
     close_both(carrier, other);
 }
 
+/** What is on its way for long is received, and given up, as what is not: the sender keeps nothing of it. */
+static void test_received_late(void **state)
+{
+    mproc_conn_t *carrier, *other, *first, *second;
+    (void)state;
+    make_conns(&carrier, &other);
+    for (int is_received = 0; is_received < 2; is_received++) {
+        make_conns(&first, &second);
+        assert_success(mproc_conn_send_conn(carrier, second, 0));
+        apr_sleep(MPROC_MILLISECONDS(300));
+        if (is_received) {
+            assert_success(mproc_conn_recv_conn(other, &second, 0));
+            assert_success(mproc_conn_close(second));
+        } else {
+            assert_success(mproc_conn_discard(other, 0));
+        }
+        assert_failure(expect_bytes(first, 0, 0, patience()), APR_EOF);
+        assert_success(mproc_conn_close(first));
+    }
+    close_both(carrier, other);
+}
+
 /** What is on its way when its carrier is closed is closed: at either end, looked at before or not, even nested. */
 static void test_lost_on_the_way(void **state)
 {
@@ -1328,6 +1350,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_attachments),
         cmocka_unit_test(test_most_attachments),
         cmocka_unit_test(test_many_moves_leak_nothing),
+        cmocka_unit_test(test_received_late),
         cmocka_unit_test(test_lost_on_the_way),
         cmocka_unit_test(test_moved_with_what_it_brings),
         cmocka_unit_test(test_library_ended),

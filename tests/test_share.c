@@ -497,7 +497,7 @@ static void test_hundred_thousand_locks(void **state)
     const int many = (sizeof(void *) < 8 ? MANY / 10 : MANY) / slowdown();
     for (int i = 0; i < many; i++)
         assert_success(mproc_lock_create(&locks[i], NULL));
-    assert_int_equal(count_descriptors(), before);
+    expect_descriptors(before);
     assert_int_equal(count_objects(), many);
     for (int i = 0; i < many; i++)
         assert_success(mproc_lock_acquire(locks[i], 0));
@@ -510,6 +510,56 @@ static void test_hundred_thousand_locks(void **state)
             assert_success(mproc_lock_close(locks[i]));
     expect_no_objects();
     free(locks);
+}
+
+/** Those who wait do not look around all the time. */
+static void test_waiting_costs_nothing(void **state)
+{
+    enum { EACH = 6, WAIT = 2000000, PERCENT = WAIT / 100 };
+    static waiting_thread_t threads[OBJECT_KINDS][EACH];
+    void *objects[OBJECT_KINDS];
+    (void)state;
+    for (int kind = 0; kind < OBJECT_KINDS; kind++) {
+        objects[kind] = make_object(&object_kinds[kind]);
+        for (int i = 0; i < EACH; i++)
+            begin_waiting(&threads[kind][i], &object_kinds[kind], objects[kind], i % 2 ? MPROC_FOREVER : patience());
+    }
+    await_waiting(OBJECT_KINDS * EACH);
+    const apr_interval_time_t before = cpu_time();
+    apr_sleep(WAIT);
+    const apr_interval_time_t used = cpu_time() - before;
+    if (used > 5 * PERCENT * slowdown())
+        fail_msg("%d threads that wait use the processor for %d us in 2 s", OBJECT_KINDS * EACH, (int)used);
+    for (int kind = 0; kind < OBJECT_KINDS; kind++) {
+        assert_success(object_kinds[kind].close(objects[kind]));
+        for (int i = 0; i < EACH; i++)
+            assert_int_equal(end_waiting(&threads[kind][i]), MPROC_ECLOSED);
+    }
+    expect_no_objects();
+}
+
+/** What the system has for those who wait is given back, but for a little that is used again. */
+static void test_waiters_leave_nothing(void **state)
+{
+    enum { WAITERS = 100 };
+    static waiting_thread_t threads[WAITERS];
+    int before = 0;
+    (void)state;
+    for (int round = 0; round < 3; round++) {
+        void *event = make_object(&object_kinds[OF_EVENT]);
+        const int count = round == 0 ? 1 : WAITERS;
+        for (int i = 0; i < count; i++)
+            begin_waiting(&threads[i], &object_kinds[OF_EVENT], event, MPROC_FOREVER);
+        await_waiting(count);
+        assert_success(mproc_event_set(event));
+        for (int i = 0; i < count; i++)
+            assert_int_equal(end_waiting(&threads[i]), APR_SUCCESS);
+        assert_success(mproc_event_close(event));
+        if (round == 0)
+            before = count_descriptors();
+        expect_descriptors(before);
+    }
+    expect_no_objects();
 }
 
 /** Create until the memory is full: how many. */
@@ -709,6 +759,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_others_wait_on),
         cmocka_unit_test(test_terminated_while_waiting),
         cmocka_unit_test(test_hundred_thousand_locks),
+        cmocka_unit_test(test_waiting_costs_nothing),
+        cmocka_unit_test(test_waiters_leave_nothing),
         cmocka_unit_test(test_full),
         cmocka_unit_test(test_full_of_handles),
         cmocka_unit_test(test_random_order),

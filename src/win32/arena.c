@@ -9,6 +9,10 @@
 
 #include "win32.h"
 
+/* With this it needs no library of its own. */
+#define PSAPI_VERSION 2
+#include <psapi.h>
+
 /* The system keeps eight bytes for each page from the beginning, used or not. */
 #define LARGE ((uint64_t)1 << 30)
 #define SMALL ((uint64_t)256 << 20)
@@ -136,11 +140,16 @@ apr_status_t sys_arena_map(sys_arena_t *arena, sys_handle_t handle)
 static int begins_with(HANDLE handle, const void *beginning, size_t size)
 {
     MEMORY_BASIC_INFORMATION part;
+    wchar_t path[2];
     const front_t *front = MapViewOfFile(handle, FILE_MAP_READ, 0, 0, FRONT_SIZE + size);
     if (!front)
         return 0;
+    /* What is of a file, and thus has a name, is not read: where the file cannot be, that would be a crash. */
+    SetLastError(ERROR_SUCCESS);
+    const int is_file = GetMappedFileNameW(GetCurrentProcess(), (void *)(uintptr_t)front, path, 2) > 0 ||
+                        GetLastError() == ERROR_INSUFFICIENT_BUFFER;
     const int is_it =
-        VirtualQuery(front, &part, sizeof part) != 0 && part.State == MEM_COMMIT && front->magic == MAGIC &&
+        !is_file && VirtualQuery(front, &part, sizeof part) != 0 && part.State == MEM_COMMIT && front->magic == MAGIC &&
         VirtualQuery((const unsigned char *)front + FRONT_SIZE, &part, sizeof part) != 0 && part.State == MEM_COMMIT &&
         memcmp((const unsigned char *)front + FRONT_SIZE, beginning, size) == 0;
     UnmapViewOfFile(front);

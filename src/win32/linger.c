@@ -20,15 +20,36 @@ static int take_off(win32_linger_t *linger)
     return 1;
 }
 
-/** Called by the system's thread that waits. */
+static void CALLBACK look(void *context, BOOLEAN timed_out);
+
+/** Have it looked at once, when its event is set or some time has passed. With the lock held. */
+static void watch(win32_linger_t *linger)
+{
+    /* Without it the thing stays open until the library is ended: that is better than to close it too early. */
+    if (!RegisterWaitForSingleObject(&linger->registration, linger->event, look, linger, linger->period,
+                                     WT_EXECUTEINWAITTHREAD | WT_EXECUTEONLYONCE))
+        linger->registration = NULL;
+}
+
+/**
+ * Called by the system's thread that waits: once for each registration, since Wine does not look at the event any more
+ * after the first time that is up.
+ */
 static void CALLBACK look(void *context, BOOLEAN timed_out)
 {
     win32_linger_t *linger = context;
+    win32_look_t found = WIN32_GOES_ON;
     AcquireSRWLockExclusive(&lock);
-    const win32_look_t found = linger->link ? linger->look(linger, timed_out) : WIN32_GOES_ON;
-    /* In the thread that waits there is no other call for this one, and none comes after this. */
-    if (found != WIN32_GOES_ON && take_off(linger) && linger->registration)
-        UnregisterWaitEx(linger->registration, NULL);
+    /* If it was taken off, who did that waits for the end of this call. */
+    if (linger->link) {
+        found = linger->look(linger, timed_out);
+        if (linger->registration)
+            UnregisterWaitEx(linger->registration, NULL);
+        if (found == WIN32_GOES_ON)
+            watch(linger);
+        else
+            take_off(linger);
+    }
     ReleaseSRWLockExclusive(&lock);
     if (found == WIN32_OVER)
         linger->destroy(linger);
@@ -42,10 +63,7 @@ void win32_linger(win32_linger_t *linger)
     if (lingering)
         lingering->link = &linger->next;
     lingering = linger;
-    /* Without it the thing stays open until the library is ended: that is better than to close it too early. */
-    if (!RegisterWaitForSingleObject(&linger->registration, linger->event, look, linger, linger->period,
-                                     WT_EXECUTEINWAITTHREAD))
-        linger->registration = NULL;
+    watch(linger);
     ReleaseSRWLockExclusive(&lock);
 }
 

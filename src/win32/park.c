@@ -40,7 +40,7 @@ _Static_assert(sizeof(lot_t) == WIN32_LOT_SIZE, "the same for all members of the
 #define CLAIMED ((uint64_t)1 << 16)
 enum { READY = 1, GENERATION = 2, OFFSET_BITS = 16, PLACE_BITS = 17 };
 
-/** A bay of this process. Those that no thread uses are kept, with their events. */
+/** A bay of this process. A few that no thread uses are kept, with their events. */
 typedef struct bay_t {
     HANDLE event;
     uint64_t who;
@@ -57,7 +57,7 @@ typedef struct peer_t {
     HANDLE event;
 } peer_t;
 
-enum { PEERS = 256, SWEEP = 4 };
+enum { PEERS = 256, SWEEP = 4, SPARES = 16 };
 
 static SRWLOCK lock = SRWLOCK_INIT; /* guards all that follows, and no event is set without it */
 static lot_t *lot;                  /* set before there is anything to wait at */
@@ -65,6 +65,7 @@ static const unsigned char *base;
 static uint64_t size;
 static uint64_t own_birth;
 static bay_t *spare;
+static int spare_count;
 static peer_t peers[PEERS];
 
 static uint32_t pid_of(uint64_t who)
@@ -143,10 +144,12 @@ static bay_t *begin(void)
 {
     AcquireSRWLockExclusive(&lock);
     bay_t *bay = spare;
-    if (bay)
+    if (bay) {
         spare = bay->next;
-    else
+        spare_count--;
+    } else {
         sweep();
+    }
     ReleaseSRWLockExclusive(&lock);
     if (bay)
         return bay;
@@ -161,11 +164,24 @@ static bay_t *begin(void)
     return NULL;
 }
 
+/** Give up a bay that no thread uses. With the lock held: whoever is about to set its event finds it is not its own. */
+static void destroy(bay_t *bay)
+{
+    vacate(bay->index, bay->who);
+    win32_close(bay->event);
+    free(bay);
+}
+
 static void end(bay_t *bay)
 {
     AcquireSRWLockExclusive(&lock);
-    bay->next = spare;
-    spare = bay;
+    if (spare_count < SPARES) {
+        bay->next = spare;
+        spare = bay;
+        spare_count++;
+    } else {
+        destroy(bay);
+    }
     ReleaseSRWLockExclusive(&lock);
 }
 
@@ -360,10 +376,9 @@ void win32_lot_clear(void)
     while (spare) {
         bay_t *bay = spare;
         spare = bay->next;
-        vacate(bay->index, bay->who);
-        win32_close(bay->event);
-        free(bay);
+        destroy(bay);
     }
+    spare_count = 0;
     for (size_t i = 0; i < PEERS; i++)
         drop(&peers[i]);
     ReleaseSRWLockExclusive(&lock);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The system calls us when a thread ends, however it was begun: for a value that the thread has in a slot. It also does
- * so for a fiber that is deleted, which is as well: what is given back then is had anew by whoever asks for it.
+ * so for a fiber that is deleted. By the thread that it ran on that is as well: what is given back then is had anew by
+ * whoever asks for it. By another thread it is no end: the first one goes on with what it has, which stays taken.
  */
 #include <stdlib.h>
 
@@ -11,6 +12,7 @@
 typedef struct exit_t {
     void (*function)(void *context);
     void *context;
+    DWORD thread;
 } exit_t;
 
 static INIT_ONCE once = INIT_ONCE_STATIC_INIT;
@@ -23,7 +25,8 @@ static void NTAPI call(void *value)
     /* With the process all other threads are gone, wherever they were: nothing waits for this one's end. */
     if (!exit || (is_process_ending && is_process_ending()))
         return;
-    exit->function(exit->context);
+    if (exit->thread == GetCurrentThreadId())
+        exit->function(exit->context);
     free(exit);
 }
 
@@ -49,7 +52,7 @@ apr_status_t sys_at_thread_exit(void (*function)(void *context), void *context)
     exit_t *made = malloc(sizeof *made);
     if (!made)
         return APR_ENOMEM;
-    *made = (exit_t){function, context};
+    *made = (exit_t){function, context, GetCurrentThreadId()};
     if (FlsSetValue(slot, made))
         return APR_SUCCESS;
     free(made);

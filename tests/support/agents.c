@@ -97,6 +97,9 @@ static apr_status_t execute(holdings_t *own, const message_t *message, answer_t 
         return breed(own);
     case DO_KILL_BRED:
         return mproc_process_kill(own->bred) == APR_SUCCESS ? mproc_process_finish(own->bred, &answer->value) : -1;
+    case DO_TELL_TIME:
+        answer->value = (int)cpu_time();
+        return APR_SUCCESS;
     default:
         return APR_SUCCESS;
     }

@@ -25,7 +25,8 @@ typedef enum order_t {
     DO_NOTIFY,
     DO_REF,   /* the answer has its reference */
     DO_BREED, /* start an agent with the same objects; its connection comes as the next message */
-    DO_KILL_BRED
+    DO_KILL_BRED,
+    DO_TELL_TIME /* the answer has what it has used of the processors, in microseconds */
 } order_t;
 
 /** A child that takes orders. */

@@ -79,6 +79,9 @@ int is_gone_within(int pid, int seconds);
 /** End a process that a program under test has left behind, and that nobody waits for. */
 void kill_by_pid(int pid);
 
+/** What this process has used of the processors, in microseconds. */
+apr_interval_time_t cpu_time(void);
+
 /** The descriptors or handles that this process has open; -1 where that cannot be counted. */
 int count_descriptors(void);
 
