@@ -1061,6 +1061,51 @@ static void test_event_parties_killed(void **state)
     expect_no_objects();
 }
 
+/** Row: who was to set an event, or to notify, is killed before: nobody does it instead, and who waits waits on. */
+static void test_waker_killed(void **state)
+{
+    (void)state;
+    begin_death();
+    for (int row = 0; row < 4; row++) {
+        const int is_joined = row / 2;
+        void *object = row % 2 ? (void *)make_condition(NULL) : (void *)make_event();
+        agent_t waker = start_agent(OBJECTS(object));
+        agent_t waiter = start_agent(OBJECTS(object));
+        assert_int_equal(ask(&waker, DO_NOTHING, 0, 0), APR_SUCCESS);
+        if (row % 2)
+            assert_int_equal(ask(&waiter, DO_ACQUIRE, 0, 0), APR_SUCCESS);
+        tell(&waiter, DO_WAIT, 0, MPROC_SECONDS(1));
+        await_waiting(1);
+        kill_agent(&waker);
+        if (is_joined)
+            join_killed(&waker);
+        assert_false(has_answered(&waiter, 100000));
+        assert_int_equal(answer_of(&waiter).status, APR_TIMEUP);
+        if (row % 2)
+            assert_int_equal(ask(&waiter, DO_RELEASE, 0, 0), APR_SUCCESS);
+        else
+            assert_int_equal(mproc_event_is_set(object), 0);
+        /* There may be another who does. */
+        tell(&waiter, row % 2 ? DO_ACQUIRE : DO_NOTHING, 0, 0);
+        assert_int_equal(answer_of(&waiter).status, APR_SUCCESS);
+        tell(&waiter, DO_WAIT, 0, MPROC_FOREVER);
+        await_waiting(1);
+        if (row % 2) {
+            assert_success(mproc_condition_acquire(object, patience()));
+            assert_success(mproc_condition_notify(object, 1));
+            assert_success(mproc_condition_release(object));
+        } else {
+            assert_success(mproc_event_set(object));
+        }
+        assert_int_equal(answer_of(&waiter).status, APR_SUCCESS);
+        if (!is_joined)
+            join_killed(&waker);
+        dismiss(&waiter);
+        assert_success(object_kinds[row % 2 ? OF_CONDITION : OF_EVENT].close(object));
+        expect_no_objects();
+    }
+}
+
 /** Row: a party of a barrier is killed, one that waits or one that is still to come. */
 static void test_party_killed(void **state)
 {
@@ -1217,6 +1262,38 @@ static void test_parent_killed(void **state)
     assert_success(mproc_conn_close(grandchild.conn));
     assert_success(mproc_lock_close(lock));
     assert_success(mproc_semaphore_close(semaphore));
+}
+
+/** Row: a process is killed while what it has started waits for something, without a timeout: it goes all the same. */
+static void test_parent_of_waiter_killed(void **state)
+{
+    (void)state;
+    begin_death();
+    for (int kind = 0; kind < OBJECT_KINDS; kind++) {
+        void *object = make_object(&object_kinds[kind]);
+        mproc_lock_t *own = make_lock(0);
+        if (kind == OF_LOCK)
+            mproc_lock_acquire(object, 0);
+        agent_t child = start_agent(OBJECTS(object, own));
+        agent_t grandchild = ask_to_breed(&child);
+        assert_int_equal(ask(&grandchild, DO_ACQUIRE, 1, 0), APR_SUCCESS);
+        const int pid = mproc_lock_owner_pid(own);
+        if (kind == OF_CONDITION)
+            assert_int_equal(ask(&grandchild, DO_ACQUIRE, 0, 0), APR_SUCCESS);
+        tell(&grandchild, kind == OF_LOCK || kind == OF_SEMAPHORE ? DO_ACQUIRE : DO_WAIT, 0, MPROC_FOREVER);
+        await_waiting(1);
+        assert_true(lives(pid));
+        kill_and_join(&child);
+        assert_true(is_gone_within(pid, 20 * slowdown()));
+        assert_failure(mproc_lock_acquire(own, patience()), MPROC_EOWNERDEAD);
+        assert_success(mproc_conn_close(grandchild.conn));
+        /* What it held is released when another member is joined. */
+        agent_t other = start_agent(OBJECTS(own));
+        dismiss(&other);
+        assert_success(mproc_lock_close(own));
+        assert_success(object_kinds[kind].close(object));
+        expect_no_objects();
+    }
 }
 
 /** Row: a grandchild is killed and joined by its own creator: that is known to all. */
@@ -1376,12 +1453,14 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_semaphore_owner_killed_while_others_wait),
         cmocka_unit_test(test_semaphore_waiter_killed),
         cmocka_unit_test(test_event_parties_killed),
+        cmocka_unit_test(test_waker_killed),
         cmocka_unit_test(test_party_killed),
         cmocka_unit_test(test_party_killed_and_ignored),
         cmocka_unit_test(test_party_killed_that_has_closed),
         cmocka_unit_test(test_creator_killed),
         cmocka_unit_test(test_killed_while_starting),
         cmocka_unit_test(test_parent_killed),
+        cmocka_unit_test(test_parent_of_waiter_killed),
         cmocka_unit_test(test_grandchild_killed),
         cmocka_unit_test(test_killed_with_many),
         cmocka_unit_test(test_dump_of_members),

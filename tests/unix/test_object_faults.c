@@ -541,7 +541,7 @@ static void test_start_by_spawn(void **state)
     run_start(MPROC_SPAWN);
 }
 
-/** What fails while a forked child takes what it was given ends it, if anything, with a status; nothing is left of it. */
+/** What fails while a forked child takes what it was given ends it with a status, if anything; nothing is left. */
 static void test_take_in_child(void **state)
 {
     enum { MOST = 40 };
