@@ -5,6 +5,7 @@
 
 #include <apr_general.h>
 #include <apr_thread_proc.h>
+#include <apr_time.h>
 
 #include <mproc/status.h>
 
@@ -46,6 +47,36 @@ static void leave(int now)
     atomic_store(&state, now);
 }
 
+/* How many threads of this process are in transactions; NO_MEMBER: none may be. */
+enum { NO_MEMBER = -1 };
+static _Atomic int changing = NO_MEMBER;
+
+int arena_begin_change(void)
+{
+    int now = atomic_load(&changing);
+    while (now != NO_MEMBER)
+        if (atomic_compare_exchange_weak(&changing, &now, now + 1))
+            return 1;
+    return 0;
+}
+
+void arena_end_change(void)
+{
+    atomic_fetch_sub(&changing, 1);
+}
+
+int arena_end_changes(void)
+{
+    enum { PATIENCE = 5000 };
+    for (int i = 0; i < PATIENCE; i++) {
+        int none = 0;
+        if (atomic_compare_exchange_strong(&changing, &none, NO_MEMBER))
+            return 1;
+        apr_sleep(100);
+    }
+    return 0;
+}
+
 void arena_forked(void)
 {
     /* What another thread was about to do is not done here. */
@@ -55,6 +86,8 @@ void arena_forked(void)
         atomic_store(&state, here);
     if (prepared)
         prepared = 0;
+    if (atomic_load(&changing) != NO_MEMBER)
+        atomic_store(&changing, NO_MEMBER);
     member_forget();
     spots_forget();
 }
@@ -220,6 +253,7 @@ static apr_status_t join(const char *call)
         return mproc_fail(status, "%s: no memory for another member of the family", call);
     if (status != APR_SUCCESS)
         return mproc_fail(status, "%s: this process's creator has ended", call);
+    atomic_store(&changing, 0);
     member_set_name(member_self(), process_current_name());
     return status;
 }
@@ -320,13 +354,14 @@ int arena_is_mapped(void)
     return atomic_load_explicit(&state, memory_order_acquire) >= MAPPED;
 }
 
-void arena_leave(void)
+void arena_leave(int is_in_use)
 {
     /* Nothing is written where there is nothing to do: a forked child would copy the page. */
     if (!arena_is_mapped() && atomic_load(&state) != BUSY)
         return;
     const int now = enter();
-    if (now == JOINED)
-        member_leave();
-    leave(now == JOINED ? MAPPED : now);
+    const int has_left = now == JOINED && !is_in_use && member_leave();
+    if (now == JOINED && !has_left)
+        member_announce_end(1);
+    leave(has_left ? MAPPED : now);
 }

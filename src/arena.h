@@ -108,8 +108,18 @@ int arena_has_members(void);
 /** Whether this process has the arena already. */
 int arena_is_mapped(void);
 
-/** Leave the family, at the end of the library: what this process holds is released. */
-void arena_leave(void);
+/**
+ * Leave the family, at the end of the library: what this process holds is released. If threads still use objects, it is
+ * the end of the process that does that.
+ */
+void arena_leave(int is_in_use);
+
+/** Around each transaction: 0 if this process is no member any more, and must not make any. */
+int arena_begin_change(void);
+void arena_end_change(void);
+
+/** From now on there are no transactions: 0 if one is still going on after a while, and they go on. */
+int arena_end_changes(void);
 
 /** In a child that anybody's fork made, with all locks held: this process is another member, if it is one at all. */
 void arena_forked(void);

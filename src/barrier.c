@@ -27,22 +27,26 @@ typedef struct barrier_t {
 /** Its word `state`, unpacked. */
 typedef struct state_t {
     uint32_t generation; /* how often all have come */
+    unsigned last;       /* where the member stands that came last and is to let the others go; 0: not all have come */
     unsigned resets;     /* how often it was reset */
     unsigned arrived;    /* how many have come this time */
     int is_broken;
 } state_t;
 
-enum { RESETS_MAX = 0x7fff };
+enum { GENERATION_BITS = 20, GENERATION_MAX = (1 << GENERATION_BITS) - 1, RESETS_MAX = 0x7fff };
+_Static_assert((int)ARENA_MEMBERS_MAX == 1 << (32 - GENERATION_BITS), "the last one's place has room");
 
 static uint64_t pack(state_t state)
 {
-    return (uint64_t)state.generation | (uint64_t)state.arrived << 32 | (uint64_t)(state.is_broken != 0) << 48 |
+    return (uint64_t)(state.generation & GENERATION_MAX) | (uint64_t)state.last << GENERATION_BITS |
+           (uint64_t)state.arrived << 32 | (uint64_t)(state.is_broken != 0) << 48 |
            (uint64_t)(state.resets & RESETS_MAX) << 49;
 }
 
 static state_t unpack(uint64_t word)
 {
-    return (state_t){.generation = (uint32_t)word,
+    return (state_t){.generation = (uint32_t)word & GENERATION_MAX,
+                     .last = (unsigned)((uint32_t)word >> GENERATION_BITS),
                      .arrived = (unsigned)(word >> 32 & 0xffff),
                      .is_broken = (int)(word >> 48 & 1),
                      .resets = (unsigned)(word >> 49)};
@@ -60,11 +64,6 @@ static void ring(barrier_t *barrier)
     shm_unpark(&barrier->bell, UINT_MAX);
 }
 
-static void stir(void *at)
-{
-    ring(at);
-}
-
 /** Break it, unless another generation has begun since then, or it was reset. NULL: whatever it is now. */
 static void break_it(barrier_t *barrier, const state_t *then)
 {
@@ -77,6 +76,16 @@ static void break_it(barrier_t *barrier, const state_t *then)
         if (shm_replace64(&barrier->state, word, pack(state)))
             break;
     }
+    ring(barrier);
+}
+
+/** Have those who wait look. They wait in vain if the one who was to let them go has ended in its action. */
+static void stir(void *at)
+{
+    barrier_t *barrier = at;
+    const state_t state = unpack(shm_load64(&barrier->state));
+    if (state.last && member_place_is_over(state.last))
+        break_it(barrier, &state);
     ring(barrier);
 }
 
@@ -123,6 +132,8 @@ static apr_status_t arrive(visit_t *visit)
             return MPROC_EBROKENBARRIER;
         if (state.arrived < barrier->parties) {
             state.arrived++;
+            if (state.arrived == barrier->parties)
+                state.last = member_own_place();
             if (shm_replace64(&barrier->state, word, pack(state)))
                 return APR_SUCCESS;
             continue;
@@ -143,7 +154,9 @@ static apr_status_t complete(visit_t *visit)
         return MPROC_EBROKENBARRIER;
     }
     state.arrived = barrier->parties;
+    state.last = member_own_place();
     const uint64_t before = pack(state);
+    state.last = 0;
     state.arrived = 0;
     state.generation++;
     if (!shm_replace64(&barrier->state, before, pack(state)))
@@ -242,6 +255,7 @@ apr_status_t mproc_barrier_reset(mproc_barrier_t *handle)
     do {
         word = shm_load64(&barrier->state);
         state = unpack(word);
+        state.last = 0;
         state.arrived = 0;
         state.is_broken = 0;
         state.resets++;

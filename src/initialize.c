@@ -196,6 +196,7 @@ apr_status_t mproc_initialize_version(int argc, const char *const *argv, int ver
     if (status != APR_SUCCESS || atomic_load(&initialized))
         return status;
     status = initialize(NULL);
+    member_announce_end(0);
     if (status == APR_SUCCESS)
         status = start_method_initialize();
     if (status == APR_SUCCESS)
@@ -224,8 +225,7 @@ apr_status_t mproc_terminate(void)
     listener_close_all();
     subprocess_close_all();
     process_close_all();
-    shared_close_all();
-    arena_leave();
+    arena_leave(shared_close_all());
     waiter_terminate();
     sys_stream_shutdown();
     sys_process_shutdown();
@@ -249,6 +249,6 @@ static void end_at_exit(void)
 
 void library_end_child(void)
 {
-    member_announce_end();
+    member_announce_end(1);
     sys_process_shutdown();
 }

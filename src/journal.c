@@ -17,13 +17,16 @@ static void apply(journal_t *journal)
     shm_store(&journal->count, 0);
 }
 
-void journal_begin(transaction_t *transaction)
+int journal_begin(transaction_t *transaction)
 {
+    if (!arena_begin_change())
+        return 0;
     const robust_wait_t wait = {.self = member_self(), .deadline = SYS_NEVER};
     transaction->count = 0;
     transaction->unused_size = 0;
     if (robust_acquire(&arena->lock, &wait) == MPROC_EOWNERDEAD)
         apply(&arena->journal);
+    return 1;
 }
 
 uint64_t journal_get(const transaction_t *transaction, const shm_u64_t *word)
@@ -73,10 +76,12 @@ void journal_commit(transaction_t *transaction)
 {
     journal_step(transaction);
     robust_release(&arena->lock);
+    arena_end_change();
 }
 
 void journal_abandon(transaction_t *transaction)
 {
     transaction->count = 0;
     robust_release(&arena->lock);
+    arena_end_change();
 }

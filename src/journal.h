@@ -44,8 +44,11 @@ typedef struct transaction_t {
     change_t entries[JOURNAL_MAX];
 } transaction_t;
 
-/** Take the arena's lock, finish what a dead member had begun, and start anew. */
-void journal_begin(transaction_t *transaction);
+/**
+ * Take the arena's lock, finish what a dead member had begun, and start anew: 0 if this process is no member any more,
+ * as another thread has ended the library; then nothing was begun.
+ */
+int journal_begin(transaction_t *transaction);
 
 /** What a word is, or is to become in this transaction. */
 uint64_t journal_get(const transaction_t *transaction, const shm_u64_t *word);

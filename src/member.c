@@ -157,6 +157,11 @@ int member_has_ended(uint32_t ticket)
     return is_over(member_ident(member_at(ticket)), ticket);
 }
 
+int member_place_is_over(unsigned place)
+{
+    return member_ident(&arena->members[place]).state == MEMBER_ENDED;
+}
+
 int member_is_dead(uint32_t ticket)
 {
     arena_member_t *member = member_at(ticket);
@@ -194,11 +199,13 @@ static void settle(arena_member_t *member, member_ident_t ident)
 {
     transaction_t transaction;
     /* Objects are there as long as the dead one holds them. One at a time: a spot that is freed is somebody else's. */
-    journal_begin(&transaction);
+    if (!journal_begin(&transaction))
+        return;
     spots_settle(ident.ticket, condition_pass_on);
     journal_abandon(&transaction);
     references_release_all(ident.ticket, shm_load64(&member->is_leaving) ? shared_stir : shared_bereave);
-    journal_begin(&transaction);
+    if (!journal_begin(&transaction))
+        return;
     const member_ident_t now = member_ident(member);
     if (now.state == MEMBER_ENDED && now.ticket == ident.ticket) {
         journal_put(&transaction, &member->birth, 0);
@@ -234,25 +241,38 @@ void member_withdraw(uint32_t ticket)
     member_settle();
 }
 
-void member_announce_end(void)
+void member_announce_end(int is_ending)
 {
     if (member_self())
-        shm_store64(&member_at(member_self())->is_leaving, 1);
+        shm_store64(&member_at(member_self())->is_leaving, is_ending != 0);
 }
 
-void member_leave(void)
+static _Atomic uint32_t released;
+
+int member_has_released(uint32_t ticket)
+{
+    return ticket == atomic_load(&released);
+}
+
+int member_leave(void)
 {
     const uint32_t ticket = member_self();
     if (ticket == 0)
-        return;
+        return 1;
     sys_lock();
     spots_forget();
     sys_unlock();
     spots_settle(ticket, condition_pass_on);
+    /* Threads that are closing what they had open have nothing left to release. */
+    atomic_store(&released, ticket);
     references_release_all(ticket, NULL);
+    /* A transaction of a member that has ended is taken for a dead one's, and of one without a ticket for nobody's. */
+    if (!arena_end_changes())
+        return 0;
     /* Nobody of this process uses the arena any more: the last step is somebody else's, or nobody's. */
     member_end(ticket);
     member_forget();
+    return 1;
 }
 
 /* ---- Looking out for deaths -------------------------------------------------------------------------------------- */

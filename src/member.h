@@ -59,6 +59,15 @@ int member_is_dead(uint32_t ticket);
  */
 int member_has_ended(uint32_t ticket);
 
+/** Where this process stands among the members: unlike its ticket, another one's when this one is gone. */
+static inline unsigned member_own_place(void)
+{
+    return member_self() & (ARENA_MEMBERS_MAX - 1);
+}
+
+/** Whether the member that stands at a place has ended, and what it held is to be released. */
+int member_place_is_over(unsigned place);
+
 /** Mark a member as ended: it is known to be dead, or never came to life. */
 void member_end(uint32_t ticket);
 
@@ -77,12 +86,15 @@ void member_settle_noted(void);
 
 /**
  * Say that this process is about to end as it should. What it has open is released when it has; until then, other
- * threads may still use it.
+ * threads may still use it. 0: it is not to end after all.
  */
-void member_announce_end(void);
+void member_announce_end(int is_ending);
 
-/** Leave the family: what this process holds is released. */
-void member_leave(void);
+/** Leave the family: what this process holds is released. 0: it is a member still, as threads use the arena. */
+int member_leave(void);
+
+/** With the arena's lock: whether all that a member of this process held is released, or just about to be. */
+int member_has_released(uint32_t ticket);
 
 /**
  * How long a thread may sleep that waits, until it looks itself whether anything was lost with a death: the longer, the

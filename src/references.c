@@ -182,7 +182,8 @@ void references_release_all(uint32_t ticket, void (*bereave)(uint64_t object))
     const arena_member_t *member = member_at(ticket);
     int is_more = 1;
     while (is_more) {
-        journal_begin(&transaction);
+        if (!journal_begin(&transaction))
+            return;
         /* Somebody else may have been faster, and the place be another's. */
         is_more = member_ident(member).ticket == ticket && drop_one(&transaction, member, bereave);
         journal_commit(&transaction);

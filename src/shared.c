@@ -53,8 +53,10 @@ const shared_kind_t *shared_kind_at(uint64_t offset)
 static void drop_reference(const shared_t *shared)
 {
     transaction_t transaction;
-    journal_begin(&transaction);
-    references_drop(&transaction, shared->reference);
+    if (!journal_begin(&transaction))
+        return;
+    if (!member_has_released(shared->holder))
+        references_drop(&transaction, shared->reference);
     journal_commit(&transaction);
 }
 
@@ -74,10 +76,12 @@ static apr_status_t make(shared_t **shared, const shared_kind_t *kind, const cha
     shared_t *made = *shared = calloc(1, sizeof **shared);
     if (made) {
         made->kind = kind->kind;
-        made->owner = sys_getpid();
         made->handle = handle_open(kind->kind, made, destroy);
-        if (made->handle && handle_acquire(&object, made->handle, kind->kind) == APR_SUCCESS)
+        if (made->handle && handle_acquire(&object, made->handle, kind->kind) == APR_SUCCESS) {
+            /* Last: what has an owner is closed by a thread that ends the library. */
+            atomic_store(&made->owner, sys_getpid());
             return APR_SUCCESS;
+        }
     }
     free(made);
     *shared = NULL;
@@ -120,7 +124,8 @@ static apr_status_t create(shared_t *shared, const shared_plan_t *plan)
 {
     const uint64_t size = plan->size ? plan->size : plan->kind->size;
     transaction_t transaction;
-    journal_begin(&transaction);
+    if (!journal_begin(&transaction))
+        return MPROC_EINIT;
     apr_status_t status = blocks_take(&transaction, &shared->offset, size, BLOCK_OBJECT);
     if (status == APR_SUCCESS) {
         shared_head_t *head = head_of(shared);
@@ -146,6 +151,21 @@ static apr_status_t create(shared_t *shared, const shared_plan_t *plan)
     return status;
 }
 
+static apr_status_t fail_to_hold(apr_status_t status, const shared_kind_t *kind, const char *call)
+{
+    switch (status) {
+    case MPROC_EGONE:
+        return mproc_fail(status, "%s: nobody has this %s open any more", call, kind->noun);
+    case APR_EINVAL:
+        return mproc_fail(status, "%s: the reference is to something else than a %s", call, kind->noun);
+    case MPROC_EINIT:
+        return mproc_fail(status, "%s: another thread has called mproc_terminate, or exit", call);
+    default:
+        return mproc_fail(status, "%s: the family's memory is full (%llu bytes)", call,
+                          (unsigned long long)arena->size);
+    }
+}
+
 apr_status_t shared_create(void **handle, const shared_plan_t *plan, const char *call)
 {
     shared_t *shared;
@@ -162,8 +182,7 @@ apr_status_t shared_create(void **handle, const shared_plan_t *plan, const char 
         return status;
     status = create(shared, plan);
     if (status != APR_SUCCESS)
-        status =
-            mproc_fail(status, "%s: the family's memory is full (%llu bytes)", call, (unsigned long long)arena->size);
+        status = fail_to_hold(status, plan->kind, call);
     *handle = complete(shared, plan->pool, status);
     return status;
 }
@@ -175,7 +194,8 @@ static apr_status_t hold(shared_t *shared, uint32_t ticket)
     shared->holder = ticket;
     if (!blocks_can_be_object(shared->offset))
         return MPROC_EGONE;
-    journal_begin(&transaction);
+    if (!journal_begin(&transaction))
+        return MPROC_EINIT;
     const object_t *object = arena_at(shared->offset);
     apr_status_t status = APR_SUCCESS;
     if (!blocks_can_be_object(shared->offset) || shared->serial == 0 ||
@@ -190,19 +210,6 @@ static apr_status_t hold(shared_t *shared, uint32_t ticket)
     else
         journal_abandon(&transaction);
     return status;
-}
-
-static apr_status_t fail_to_hold(apr_status_t status, const shared_kind_t *kind, const char *call)
-{
-    switch (status) {
-    case MPROC_EGONE:
-        return mproc_fail(status, "%s: nobody has this %s open any more", call, kind->noun);
-    case APR_EINVAL:
-        return mproc_fail(status, "%s: the reference is to something else than a %s", call, kind->noun);
-    default:
-        return mproc_fail(status, "%s: the family's memory is full (%llu bytes)", call,
-                          (unsigned long long)arena->size);
-    }
 }
 
 apr_status_t shared_open(void **handle, const shared_kind_t *kind, const mproc_ref_t *ref, apr_pool_t *pool,
@@ -395,8 +402,10 @@ void shared_pass_drop(const shared_pass_t *passes, size_t count)
 {
     transaction_t transaction;
     for (size_t i = 0; i < count; i++) {
-        journal_begin(&transaction);
-        references_drop(&transaction, passes[i].reference);
+        if (!journal_begin(&transaction))
+            return;
+        if (!member_has_released(member_self()))
+            references_drop(&transaction, passes[i].reference);
         journal_commit(&transaction);
     }
 }
@@ -490,6 +499,9 @@ static int is_own(const void *object)
     return atomic_load(&((const shared_t *)object)->owner) == sys_getpid();
 }
 
+/* Whether a thread has not gone in time. */
+static int is_in_use;
+
 /** Closed: have the threads that use it go before what they use is released. One that does not, if any, is left. */
 static void end_uses(void *object)
 {
@@ -500,10 +512,13 @@ static void end_uses(void *object)
         kind_of(shared->handle)->stir(head_of(shared));
         apr_sleep(100);
     }
+    is_in_use |= handle_uses(shared->handle) > 1;
 }
 
-void shared_close_all(void)
+int shared_close_all(void)
 {
+    is_in_use = 0;
     for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
         handle_close_all(kinds[i]->kind, is_own, end_uses);
+    return is_in_use;
 }

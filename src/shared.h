@@ -127,8 +127,8 @@ void shared_stir(uint64_t offset);
 /** An object's holder has died: have whoever waits for it look again. */
 void shared_bereave(uint64_t offset);
 
-/** Close all handles of this process, at the end of the library. */
-void shared_close_all(void);
+/** Close all handles of this process, at the end of the library: whether threads still use some of them. */
+int shared_close_all(void);
 
 /** Whether calls that wait are to end. */
 int shared_is_closed(const void *shared);

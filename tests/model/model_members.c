@@ -88,6 +88,20 @@ apr_status_t arena_reserve(uint64_t offset, uint64_t size)
     return APR_SUCCESS;
 }
 
+int arena_begin_change(void)
+{
+    return 1;
+}
+
+void arena_end_change(void)
+{
+}
+
+int arena_end_changes(void)
+{
+    return 1;
+}
+
 void arena_return(uint64_t offset, uint64_t size)
 {
     (void)offset;

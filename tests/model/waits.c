@@ -84,6 +84,11 @@ int member_has_ended(uint32_t ticket)
     return model_step((step_t){.kind = STEP_NOTICE, .before = ticket - 1}) != 0;
 }
 
+int member_place_is_over(unsigned place)
+{
+    return member_has_ended(place);
+}
+
 int member_is_dead(uint32_t ticket)
 {
     return ticket != member_self() && model_step((step_t){.kind = STEP_ASK, .before = ticket - 1}) != 0;

@@ -2,6 +2,7 @@
 /* What programs on Linux do that the family's memory has to stand: close what they do not know, fork, stop, move. */
 #include <fcntl.h>
 #include <grp.h>
+#include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -26,8 +27,11 @@ static int in_forked_child(int (*run)(void))
     fflush(NULL);
     const int pid = fork();
     assert_true(pid >= 0);
-    if (pid == 0)
+    if (pid == 0) {
+        signal(SIGSEGV, SIG_DFL);
+        signal(SIGBUS, SIG_DFL);
         _exit(run());
+    }
     assert_int_equal(waitpid(pid, &status, 0), pid);
     return WIFEXITED(status) ? WEXITSTATUS(status) : 100 + WTERMSIG(status);
 }
@@ -323,6 +327,62 @@ static void test_stopped_at_a_barrier(void **state)
     assert_success(mproc_barrier_close(barrier));
 }
 
+/** Run a function in another process while this one goes on. */
+static int begin_in_child(int (*run)(void))
+{
+    fflush(NULL);
+    const int pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0)
+        _exit(run());
+    return pid;
+}
+
+static int die(void *context)
+{
+    (void)context;
+    return raise(SIGKILL);
+}
+
+static int leave(void *context)
+{
+    (void)context;
+    exit(0);
+}
+
+static int come_last_and_die(void)
+{
+    apr_sleep(100000);
+    mproc_barrier_wait_with(barrier, NULL, die, NULL, MPROC_FOREVER);
+    return 1;
+}
+
+static int come_last_and_leave(void)
+{
+    apr_sleep(100000);
+    mproc_barrier_wait_with(barrier, NULL, leave, NULL, MPROC_FOREVER);
+    return 1;
+}
+
+/** The last one that comes ends in its action, by a signal or in order: the others are not let go, and told so. */
+static void test_end_in_an_action(void **state)
+{
+    int (*const ends[])(void) = {come_last_and_die, come_last_and_leave};
+    (void)state;
+    for (int i = 0; i < 4; i++) {
+        const mproc_barrier_opts_t opts = {.ignore_deaths = i % 2};
+        assert_success(mproc_barrier_create(&barrier, 2, &opts));
+        const int pid = begin_in_child(ends[i / 2]);
+        const apr_time_t begin = apr_time_now();
+        assert_int_equal(mproc_barrier_wait(barrier, NULL, 5000000), MPROC_EBROKENBARRIER);
+        expect_within(begin, 1500);
+        waitpid(pid, NULL, 0);
+        assert_success(mproc_barrier_reset(barrier));
+        assert_int_equal(mproc_barrier_waiting(barrier), 0);
+        assert_success(mproc_barrier_close(barrier));
+    }
+}
+
 /** Do what is a release, or a set, but for its last step, as one who is killed before that: so much is added. */
 static void change_without_waking(void *object, uint32_t amount)
 {
@@ -341,17 +401,6 @@ static int set_halfway(void)
 {
     change_without_waking(event, 5); /* once more, and the flag */
     return 0;
-}
-
-/** Run a function in another process while this one goes on. */
-static int begin_in_child(int (*run)(void))
-{
-    fflush(NULL);
-    const int pid = fork();
-    assert_true(pid >= 0);
-    if (pid == 0)
-        _exit(run());
-    return pid;
 }
 
 /** A process is killed between what it does and waking those who wait for that. */
@@ -374,6 +423,42 @@ static void test_killed_before_it_wakes(void **state)
     assert_success(mproc_event_close(event));
 }
 
+/* ---- Ends while threads go on ------------------------------------------------------------------------------------ */
+
+static void *make_and_close(void *context)
+{
+    mproc_lock_t *made;
+    for (;;)
+        if (mproc_lock_create(&made, NULL) == APR_SUCCESS)
+            mproc_lock_close(made);
+    return context;
+}
+
+/** End in order while threads make and close objects: with the family's memory in order. */
+static int end_while_threads_go_on(void)
+{
+    enum { THREADS = 4 };
+    pthread_t thread;
+    for (int i = 0; i < THREADS; i++)
+        if (pthread_create(&thread, NULL, make_and_close, NULL) != 0)
+            return 1;
+    apr_sleep(1000 + getpid() % 7 * 300);
+    exit(0);
+}
+
+static void test_end_while_threads_go_on(void **state)
+{
+    (void)state;
+    void *object = make_object(&object_kinds[OF_EVENT]);
+    for (int i = 0; i < 300; i++) {
+        assert_int_equal(in_forked_child(end_while_threads_go_on), 0);
+        assert_int_equal(i % 10 ? 0 : grow_and_shrink(), 0);
+    }
+    assert_success(mproc_event_close(object));
+    member_settle();
+    expect_no_objects();
+}
+
 int main(int argc, char **argv)
 {
     static const struct CMUnitTest tests[] = {
@@ -385,6 +470,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_stopped_while_it_waits_for_a_lock),
         cmocka_unit_test(test_stopped_at_a_barrier),
         cmocka_unit_test(test_killed_before_it_wakes),
+        cmocka_unit_test(test_end_in_an_action),
+        cmocka_unit_test(test_end_while_threads_go_on),
     };
     return harness_main(argc, argv, tests, sizeof tests / sizeof tests[0]);
 }
