@@ -255,15 +255,31 @@ void member_leave(void)
 /* How many members are asked for at once: that takes a few microseconds each. */
 enum { LOOKS = 16 };
 
+/*
+ * How often a lookout looks, in microseconds, however often it is woken, and after how long without a look others see
+ * whether it is alive: to ask takes longer than to wait and be woken.
+ */
+enum { LOOK_INTERVAL = MEMBER_LOOKOUT_SLEEP - 10000, LOOK_OVERDUE = 2 * MEMBER_LOOKOUT_SLEEP };
+
+/** Whether the last look was so long ago; also if it was later than now, by another clock. */
+static int has_passed(uint64_t now, uint64_t interval)
+{
+    return now - shm_load64(&arena->looked) >= interval;
+}
+
 int member_become_lookout(void)
 {
     const uint32_t other = shm_load(&arena->lookout);
-    if (other == member_self() || (other != 0 && !member_is_dead(other)))
+    if (other == member_self())
+        return 0;
+    if (other != 0 && !member_has_ended(other) &&
+        !(has_passed((uint64_t)sys_now(), LOOK_OVERDUE) && member_is_dead(other)))
         return 0;
     return shm_replace(&arena->lookout, other, member_self());
 }
 
-void member_look_out(void)
+/** Look at some of the members, others each time. */
+static void look(void)
 {
     const uint32_t end = (uint32_t)shm_load64(&arena->members_used);
     int has_found = 0;
@@ -275,6 +291,15 @@ void member_look_out(void)
     }
     if (has_found)
         member_settle();
+}
+
+void member_look_out(void)
+{
+    const uint64_t now = (uint64_t)sys_now();
+    if (has_passed(now, LOOK_INTERVAL)) {
+        shm_store64(&arena->looked, now);
+        look();
+    }
     shm_store(&arena->lookout, 0);
 }
 

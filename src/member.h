@@ -84,9 +84,12 @@ void member_announce_end(void);
 /** Leave the family: what this process holds is released. */
 void member_leave(void);
 
+/** How long who looks out for deaths sleeps at most, in microseconds. */
+enum { MEMBER_LOOKOUT_SLEEP = 50000 };
+
 /**
  * Become the one who looks out for deaths, if there is none: whoever succeeds wakes up often, calls member_look_out(),
- * and is it no more.
+ * and is it no more. That one looks only if it is time for it.
  */
 int member_become_lookout(void);
 void member_look_out(void);
