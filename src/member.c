@@ -279,7 +279,7 @@ int member_become_lookout(void)
 }
 
 /** Look at some of the members, others each time. */
-static void look(void)
+static void look_at_some(void)
 {
     const uint32_t end = (uint32_t)shm_load64(&arena->members_used);
     int has_found = 0;
@@ -298,7 +298,7 @@ void member_look_out(void)
     const uint64_t now = (uint64_t)sys_now();
     if (has_passed(now, LOOK_INTERVAL)) {
         shm_store64(&arena->looked, now);
-        look();
+        look_at_some();
     }
     shm_store(&arena->lookout, 0);
 }
