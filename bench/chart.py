@@ -26,7 +26,8 @@ COLOURS = {"mproc": "#2563eb", "reference": "#475569", "peer": "#a8b3c4"}
 INK, FAINT, GRID, PAPER = "#0f172a", "#64748b", "#e2e8f0", "#ffffff"
 
 # What a number of each unit is called when it is large.
-SCALES = {"us": [(1e6, "s"), (1e3, "ms"), (1, "\u00b5s"), (1e-3, "ns")], "ms": [(1e3, "s"), (1, "ms")]}
+SCALES = {"us": [(1e6, "s"), (1e3, "ms"), (1, "\u00b5s"), (1e-3, "ns")], "ms": [(1e3, "s"), (1, "ms")],
+          "ns": [(1e9, "s"), (1e6, "ms"), (1e3, "\u00b5s"), (1, "ns")]}
 
 
 def with_unit(value, unit):

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Memory: what an idle child of the fork server, and the server itself, have to themselves (row P11, as far as there
- * are no pool workers to ask). Shared pages, such as the code of libraries, are not counted.
+ * Memory: what an idle child of the fork server, and the server itself, have to themselves; and what the family's
+ * memory takes (row P11, as far as there are no pool workers to ask). Shared pages, such as the code of libraries, are
+ * not counted, unless they are the family's.
  */
 #include <stdio.h>
 #include <string.h>
@@ -11,12 +12,12 @@
 
 #include "helper.h"
 #include "measure.h"
+#include "memory_arena.h"
 
 /** The subjects, in the order in which they take turns. */
-enum { CHILD_MPROC, SERVER_MPROC, CHILD_PYTHON, SERVER_PYTHON, SUBJECTS };
+enum { CHILD_MPROC, SERVER_MPROC, CHILD_PYTHON, SERVER_PYTHON, FIRST_OF_ARENA };
 
-/** Private memory of a process in KiB; 0 if the system does not tell. */
-static double private_kib(int pid)
+double memory_private_kib(int pid)
 {
     char path[64], line[128];
     double sum = 0;
@@ -62,7 +63,7 @@ static int measure_idle(void *of_server, int count, double *kib)
     close(from_child[1]);
     *kib = 0;
     if (read(from_child[0], &server, sizeof server) == sizeof server)
-        *kib = private_kib(*(const int *)of_server ? server : mproc_process_pid(child));
+        *kib = memory_private_kib(*(const int *)of_server ? server : mproc_process_pid(child));
     close(to_child[1]);
     close(from_child[0]);
     mproc_process_finish(child, &code);
@@ -77,13 +78,13 @@ int main(int argc, char **argv)
     measure_options_t options = {.rounds = 5, .operations = 1};
     helper_t python = {0, NULL, NULL};
     helper_task_t tasks[] = {{&python, "memory"}, {&python, "memory-server"}};
-    measure_subject_t s[SUBJECTS] = {
+    measure_subject_t s[FIRST_OF_ARENA + MEMORY_ARENA_SUBJECTS] = {
         [CHILD_MPROC] = {.name = "mproc", .round = measure_idle, .context = &no},
         [SERVER_MPROC] = {.name = "mproc", .round = measure_idle, .context = &yes},
         [CHILD_PYTHON] = {.name = "Python", .round = helper_measure, .context = &tasks[0]},
         [SERVER_PYTHON] = {.name = "Python", .round = helper_measure, .context = &tasks[1]},
     };
-    const measure_comparison_t comparisons[] = {
+    measure_comparison_t comparisons[2 + MEMORY_ARENA_SUBJECTS] = {
         {"P11", "private memory of an idle child of the fork server", "KiB", MEASURE_REFERENCE, &s[CHILD_MPROC],
          &s[CHILD_PYTHON], 1.0 / 10},
         {"P11", "private memory of the fork server", "KiB", MEASURE_REFERENCE, &s[SERVER_MPROC], &s[SERVER_PYTHON],
@@ -93,11 +94,16 @@ int main(int argc, char **argv)
         fprintf(stderr, "%s\n", mproc_last_error()->text);
         return 1;
     }
+    if (argc == 2 && strcmp(argv[1], MEMORY_ARENA_ARGUMENT) == 0)
+        return memory_arena_serve();
     if (measure_parse(&options, argc, argv) != 0)
         return 2;
     if (helper_open(&python, python_argv) != 0)
         s[CHILD_PYTHON].missing = s[SERVER_PYTHON].missing = "there is no python3 in PATH";
-    const int result = measure(&options, s, SUBJECTS, comparisons, sizeof comparisons / sizeof comparisons[0]);
+    size_t more;
+    const size_t more_subjects = memory_arena_set_up(s + FIRST_OF_ARENA, comparisons + 2, &more, argv[0]);
+    const int result = measure(&options, s, FIRST_OF_ARENA + more_subjects, comparisons, 2 + more);
+    memory_arena_end();
     helper_close(&python);
     return result == 0 ? 0 : 1;
 }

@@ -84,6 +84,7 @@ int mproc_event_is_set(mproc_event_t *handle)
             return found;
         }
     }
+    hazard_begin_thread();
     if (shared_acquire(&shared, handle, &event_kind, "mproc_event_is_set") != APR_SUCCESS)
         return 0;
     const int is_set = (shm_load(&event_of(shared)->word) & SET) != 0;

@@ -43,12 +43,6 @@ void *handle_open(handle_kind_t kind, void *object, handle_destroy_t destroy);
  */
 apr_status_t handle_acquire(void **object, const void *handle, handle_kind_t kind);
 
-/**
- * Get the object behind a handle, without keeping it from being destroyed: see hazard.h. NULL if the handle is not
- * open, or not of this kind.
- */
-void *handle_peek(const void *handle, handle_kind_t kind);
-
 /** Give back what handle_acquire() got; the last one of a closed handle destroys the object. */
 void handle_release(const void *handle);
 

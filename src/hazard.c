@@ -31,14 +31,26 @@ static hazard_t *take(void)
     return made;
 }
 
-hazard_t *hazard_begin_thread(void)
+void hazard_begin_thread(void)
 {
-    hazard_t *taken = take();
-    if (taken && sys_at_thread_exit(give_back, taken) != APR_SUCCESS) {
+    hazard_t *taken = hazard_mine ? NULL : take();
+    if (!taken)
+        return;
+    if (sys_at_thread_exit(give_back, taken) != APR_SUCCESS) {
         give_back(taken);
-        taken = NULL;
+        return;
     }
-    return hazard_mine = taken;
+    taken->thread = hazard_thread();
+    hazard_mine = taken;
+}
+
+uint32_t hazard_thread(void)
+{
+    static _Atomic uint32_t count;
+    static _Thread_local uint32_t number;
+    if (number == 0)
+        number = atomic_fetch_add(&count, 1) + 1;
+    return number;
 }
 
 void hazard_wait(const void *handle)

@@ -15,11 +15,12 @@
 
 #include <stdatomic.h>
 
-#include "handle.h"
+#include "handle_table.h"
 #include "sys.h"
 
 /** A thread that uses objects. */
 typedef struct hazard_t {
+    uint32_t thread;              /* its number, see hazard_thread() */
     _Atomic(const void *) handle; /* what it is using; NULL: nothing */
     _Atomic int is_taken;         /* by a thread that lives */
     struct hazard_t *next;
@@ -28,16 +29,19 @@ typedef struct hazard_t {
 /* This thread's; NULL before hazard_begin_thread(). */
 extern _Thread_local hazard_t *hazard_mine;
 
-/** Get one for this thread; NULL if there is no memory. */
-hazard_t *hazard_begin_thread(void);
+/** Have one for this thread: before a use that is not short, so that the next ones can be. */
+void hazard_begin_thread(void);
+
+/** This thread's number, which no other thread of this process has or had; not 0. */
+uint32_t hazard_thread(void);
 
 /**
- * Begin a use: the object, which stays until hazard_end(); NULL if the handle is not open, or not of this kind. Then
- * nothing was begun.
+ * Begin a use: the object, which stays until hazard_end(); NULL if the handle is not open, or not of this kind, or this
+ * thread has none yet. Then nothing was begun.
  */
 static inline void *hazard_begin(hazard_t **hazard, const void *handle, handle_kind_t kind)
 {
-    hazard_t *mine = *hazard = hazard_mine ? hazard_mine : hazard_begin_thread();
+    hazard_t *mine = *hazard = hazard_mine;
     if (!mine)
         return NULL;
     if (sys_fences_all) {

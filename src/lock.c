@@ -32,33 +32,15 @@ static void describe(const void *at, char *text, size_t size)
 
 const shared_kind_t lock_kind = {HANDLE_LOCK, "lock", sizeof(lock_t), stir, NULL, describe};
 
-static lock_t *lock_of(const shared_t *shared)
-{
-    return arena_at(shared->offset);
-}
-
-/**
- * What tells a thread from all others of the family. An address would not do: with fork, many processes have a thread
- * at the same one, and what a dead owner has left here could be taken for a living thread's.
- */
 static uint64_t this_thread(void)
 {
-    static _Atomic uint32_t count;
-    static _Thread_local uint32_t number;
-    if (number == 0)
-        number = atomic_fetch_add(&count, 1) + 1;
-    return (uint64_t)member_self() << 32 | number;
-}
-
-static int is_recursive(const lock_t *lock)
-{
-    return (shm_load(&lock->flags) & LOCK_RECURSIVE) != 0;
+    return lock_thread(hazard_thread());
 }
 
 int lock_is_mine(const lock_t *lock)
 {
     return robust_owner(&lock->robust) == member_self() &&
-           (!is_recursive(lock) || shm_load64(&lock->thread) == this_thread());
+           (!lock_is_recursive(lock) || shm_load64(&lock->thread) == this_thread());
 }
 
 /* ---- Acquiring --------------------------------------------------------------------------------------------------- */
@@ -87,8 +69,8 @@ static apr_status_t take(lock_t *lock, apr_status_t status)
         status = MPROC_EOWNERDEAD;
     }
     if (flags & LOCK_RECURSIVE) {
-        shm_store64(&lock->thread, this_thread());
-        shm_store(&lock->depth, 1);
+        shm_write64(&lock->thread, this_thread());
+        shm_write(&lock->depth, 1);
     }
     return status;
 }
@@ -98,12 +80,12 @@ static apr_status_t try_it(lock_t *lock)
 {
     if (robust_try(&lock->robust, member_self()))
         return take(lock, APR_SUCCESS);
-    if (!is_recursive(lock) || !lock_is_mine(lock))
+    if (!lock_is_recursive(lock) || !lock_is_mine(lock))
         return APR_EAGAIN;
     const uint32_t depth = shm_load(&lock->depth);
     if (depth == UINT32_MAX)
         return MPROC_ESTATE;
-    shm_store(&lock->depth, depth + 1);
+    shm_write(&lock->depth, depth + 1);
     return APR_SUCCESS;
 }
 
@@ -134,30 +116,16 @@ apr_status_t lock_fail(apr_status_t status, const lock_t *lock, const char *call
     }
 }
 
-/** As lock_acquire(), without counting the use: APR_EAGAIN if that takes more. Most locks are free. */
-static apr_status_t acquire_fast(mproc_lock_t *handle)
-{
-    hazard_t *hazard;
-    const shared_t *shared = hazard_begin(&hazard, handle, HANDLE_LOCK);
-    if (!shared)
-        return APR_EAGAIN;
-    const apr_status_t status = shared_is_own(shared) ? try_it(lock_of(shared)) : APR_EAGAIN;
-    hazard_end(hazard);
-    return status;
-}
-
-apr_status_t mproc_lock_acquire(mproc_lock_t *handle, apr_interval_time_t timeout)
+apr_status_t lock_acquire_handle(mproc_lock_t *handle, apr_interval_time_t timeout, apr_status_t at_once)
 {
     static const char call[] = "mproc_lock_acquire";
     shared_t *shared;
-    const apr_status_t at_once = acquire_fast(handle);
-    if (at_once == APR_SUCCESS)
-        return at_once;
+    hazard_begin_thread();
     apr_status_t status = shared_acquire(&shared, handle, &lock_kind, call);
     /* Closed in this moment, but it was acquired before. */
     if (status != APR_SUCCESS)
         return at_once == MPROC_EOWNERDEAD ? mproc_fail(at_once, "%s: who had the lock has died", call) : status;
-    lock_t *lock = lock_of(shared);
+    lock_t *lock = lock_behind(shared);
     status = at_once == APR_EAGAIN ? lock_acquire(lock, shared, timeout) : at_once;
     if (status != APR_SUCCESS)
         lock_fail(status, lock, call);
@@ -170,12 +138,12 @@ apr_status_t mproc_lock_acquire(mproc_lock_t *handle, apr_interval_time_t timeou
 /** Release what the caller may release: once, where it was acquired more often. */
 static apr_status_t give(lock_t *lock)
 {
-    if (is_recursive(lock)) {
+    if (lock_is_recursive(lock)) {
         const uint32_t depth = shm_load(&lock->depth) - 1;
-        shm_store(&lock->depth, depth);
+        shm_write(&lock->depth, depth);
         if (depth > 0)
             return APR_SUCCESS;
-        shm_store64(&lock->thread, 0);
+        shm_write64(&lock->thread, 0);
     }
     return robust_release(&lock->robust);
 }
@@ -184,7 +152,7 @@ apr_status_t lock_release(lock_t *lock, const char *call)
 {
     if (robust_owner(&lock->robust) == 0)
         return mproc_fail(MPROC_ESTATE, "%s: nobody has the lock", call);
-    if (is_recursive(lock) && !lock_is_mine(lock))
+    if (lock_is_recursive(lock) && !lock_is_mine(lock))
         return mproc_fail(APR_EACCES, "%s: another thread has the lock, one of process %d", call,
                           member_pid(robust_owner(&lock->robust)));
     return give(lock) == APR_SUCCESS ? APR_SUCCESS : mproc_fail(MPROC_ESTATE, "%s: nobody has the lock", call);
@@ -193,7 +161,7 @@ apr_status_t lock_release(lock_t *lock, const char *call)
 uint32_t lock_release_all(lock_t *lock)
 {
     const uint32_t depth = shm_load(&lock->depth);
-    if (is_recursive(lock))
+    if (lock_is_recursive(lock))
         shm_store64(&lock->thread, 0);
     robust_release(&lock->robust);
     return depth;
@@ -201,7 +169,7 @@ uint32_t lock_release_all(lock_t *lock)
 
 void lock_restore(lock_t *lock, uint32_t depth)
 {
-    if (is_recursive(lock))
+    if (lock_is_recursive(lock))
         shm_store(&lock->depth, depth);
 }
 
@@ -212,32 +180,16 @@ static apr_status_t release_handle(mproc_lock_t *handle, int is_abandoned, const
     apr_status_t status = shared_acquire(&shared, handle, &lock_kind, call);
     if (status != APR_SUCCESS)
         return status;
-    lock_t *lock = lock_of(shared);
-    if (is_abandoned && robust_owner(&lock->robust) != 0 && (!is_recursive(lock) || lock_is_mine(lock)))
+    lock_t *lock = lock_behind(shared);
+    if (is_abandoned && robust_owner(&lock->robust) != 0 && (!lock_is_recursive(lock) || lock_is_mine(lock)))
         shm_store(&lock->flags, shm_load(&lock->flags) | LOCK_ABANDONED);
     status = lock_release(lock, call);
     shared_release(shared);
     return status;
 }
 
-/** As lock_release(), without counting the use: APR_EAGAIN if that takes more. */
-static apr_status_t release_fast(mproc_lock_t *handle)
+apr_status_t lock_release_handle(mproc_lock_t *handle)
 {
-    hazard_t *hazard;
-    const shared_t *shared = hazard_begin(&hazard, handle, HANDLE_LOCK);
-    if (!shared)
-        return APR_EAGAIN;
-    lock_t *lock = lock_of(shared);
-    const int is_simple = shared_is_own(shared) && (!is_recursive(lock) || lock_is_mine(lock));
-    const apr_status_t status = is_simple ? give(lock) : APR_EAGAIN;
-    hazard_end(hazard);
-    return status == APR_SUCCESS ? status : APR_EAGAIN;
-}
-
-apr_status_t mproc_lock_release(mproc_lock_t *handle)
-{
-    if (release_fast(handle) == APR_SUCCESS)
-        return APR_SUCCESS;
     return release_handle(handle, 0, "mproc_lock_release");
 }
 
@@ -251,7 +203,7 @@ int mproc_lock_owner_pid(mproc_lock_t *handle)
     shared_t *shared;
     if (shared_acquire(&shared, handle, &lock_kind, "mproc_lock_owner_pid") != APR_SUCCESS)
         return 0;
-    const int pid = member_pid(robust_owner(&lock_of(shared)->robust));
+    const int pid = member_pid(robust_owner(&lock_behind(shared)->robust));
     shared_release(shared);
     mproc_forget_error();
     return pid;

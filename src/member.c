@@ -289,26 +289,28 @@ sys_time_t member_patience(void)
 /* How many members are asked for at once: that takes a few microseconds each. */
 enum { LOOKS = 16 };
 
-/** Whether whoever it is has not looked for long: somebody may have stopped it. */
-static int is_late(void)
+/*
+ * How often a lookout looks, in microseconds, however often it is woken, and after how long without a look another one
+ * looks out, as somebody may have stopped or killed the first: to ask for that takes longer than to wait and be woken.
+ */
+enum { LOOK_INTERVAL = MEMBER_LOOKOUT_SLEEP - 10000, LOOK_OVERDUE = 3 * MEMBER_LOOKOUT_SLEEP };
+
+/** Whether the last look was so long ago; also if it was later than now, by another clock. */
+static int has_passed(uint64_t now, uint64_t interval)
 {
-    enum { LATE = 150000 };
-    const sys_time_t looked = (sys_time_t)shm_load64(&arena->looked);
-    return sys_now() > looked + LATE;
+    return now - shm_load64(&arena->looked) >= interval;
 }
 
 int member_become_lookout(void)
 {
     const uint32_t other = shm_load(&arena->lookout);
-    if (other != 0 && !is_late() && (other == member_self() || !member_is_dead(other)))
+    if (other != 0 && !member_has_ended(other) && !has_passed((uint64_t)sys_now(), LOOK_OVERDUE))
         return 0;
-    if (!shm_replace(&arena->lookout, other, member_self()))
-        return 0;
-    shm_store64(&arena->looked, (uint64_t)sys_now());
-    return 1;
+    return shm_replace(&arena->lookout, other, member_self());
 }
 
-void member_look_out(void)
+/** Look at some of the members, others each time. */
+static void look_at_some(void)
 {
     const uint32_t end = (uint32_t)shm_load64(&arena->members_used);
     int has_found = 0;
@@ -320,6 +322,15 @@ void member_look_out(void)
     }
     if (has_found)
         member_settle();
+}
+
+void member_look_out(void)
+{
+    const uint64_t now = (uint64_t)sys_now();
+    if (has_passed(now, LOOK_INTERVAL)) {
+        shm_store64(&arena->looked, now);
+        look_at_some();
+    }
     shm_store(&arena->lookout, 0);
 }
 

@@ -102,9 +102,12 @@ int member_has_released(uint32_t ticket);
  */
 sys_time_t member_patience(void);
 
+/** How long who looks out for deaths sleeps at most, in microseconds. */
+enum { MEMBER_LOOKOUT_SLEEP = 50000 };
+
 /**
  * Become the one who looks out for deaths, if there is none: whoever succeeds wakes up often, calls member_look_out(),
- * and is it no more.
+ * and is it no more. That one looks only if it is time for it.
  */
 int member_become_lookout(void);
 void member_look_out(void);

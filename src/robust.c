@@ -16,16 +16,6 @@ typedef struct waiting_t {
     int is_left; /* who is the watcher is about to leave */
 } waiting_t;
 
-int robust_try(robust_t *lock, uint32_t self)
-{
-    return shm_replace(&lock->word, 0, self);
-}
-
-uint32_t robust_owner(const robust_t *lock)
-{
-    return shm_load(&lock->word) & ~ROBUST_WAITERS;
-}
-
 /** Become the watcher if there is none that lives, as far as that is known. */
 static void take_watch(waiting_t *waiting, uint32_t word)
 {

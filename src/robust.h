@@ -41,7 +41,16 @@ typedef struct robust_wait_t {
 apr_status_t robust_acquire(robust_t *lock, const robust_wait_t *wait);
 
 /** Acquire it if that can be done at once, without looking whether its owner is alive. */
-int robust_try(robust_t *lock, uint32_t self);
+static inline int robust_try(robust_t *lock, uint32_t self)
+{
+    return shm_replace(&lock->word, 0, self);
+}
+
+/** Release it if this process owns it and nobody waits; else there is more to do, in robust_release(). */
+static inline int robust_try_release(robust_t *lock, uint32_t self)
+{
+    return shm_replace(&lock->word, self, 0);
+}
 
 /** Release a lock, whoever owns it: MPROC_ESTATE if it is free. */
 apr_status_t robust_release(robust_t *lock);
@@ -50,6 +59,9 @@ apr_status_t robust_release(robust_t *lock);
 void robust_stir(robust_t *lock);
 
 /** The ticket of the owner; 0 if there is none. */
-uint32_t robust_owner(const robust_t *lock);
+static inline uint32_t robust_owner(const robust_t *lock)
+{
+    return shm_load(&lock->word) & ~ROBUST_WAITERS;
+}
 
 #endif

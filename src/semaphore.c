@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <mproc/semaphore.h>
+#include "semaphore_object.h"
 
 #include <limits.h>
 
@@ -10,24 +10,9 @@
 #include "hazard.h"
 #include "member.h"
 #include "process_object.h"
-#include "shared.h"
 #include "spots.h"
 
-/** A semaphore in the arena. */
-typedef struct semaphore_t {
-    shared_head_t head;
-    shm_u32_t word; /* the value, and whether somebody may be waiting; of an owned one: how often one was given back */
-    uint32_t most;
-    uint32_t is_owned;
-    shm_u32_t units[]; /* of an owned one, `most` of them: the ticket of who has it, or 0 */
-} semaphore_t;
-
-static const uint32_t waiters = (uint32_t)1 << 31;
-
-static semaphore_t *semaphore_of(const shared_t *shared)
-{
-    return arena_at(shared->offset);
-}
+static const uint32_t waiters = SEMAPHORE_WAITERS;
 
 /** Whether a unit can be taken, by its owner's ticket: who has ended has nothing, also if it had closed it before. */
 static int is_free(uint32_t owner)
@@ -141,24 +126,6 @@ static int try_acquire(semaphore_t *semaphore, int has_slept)
     }
 }
 
-static int try_acquire_plain(semaphore_t *semaphore)
-{
-    return try_acquire(semaphore, 0);
-}
-
-/** Do something to one that is not owned, without counting the use: whether that was possible, and has succeeded. */
-static int do_fast(mproc_semaphore_t *handle, int (*operation)(semaphore_t *semaphore))
-{
-    hazard_t *hazard;
-    const shared_t *shared = hazard_begin(&hazard, handle, HANDLE_SEMAPHORE);
-    if (!shared)
-        return 0;
-    semaphore_t *semaphore = semaphore_of(shared);
-    const int is_done = shared_is_own(shared) && !semaphore->is_owned && operation(semaphore);
-    hazard_end(hazard);
-    return is_done;
-}
-
 static apr_status_t acquire_by_waiting(shared_t *shared, semaphore_t *semaphore, sys_time_t deadline)
 {
     for (;;) {
@@ -187,16 +154,15 @@ static apr_status_t wait_at_spot(shared_t *shared, semaphore_t *semaphore, sys_t
     return status;
 }
 
-apr_status_t mproc_semaphore_acquire(mproc_semaphore_t *handle, apr_interval_time_t timeout)
+apr_status_t semaphore_acquire_handle(mproc_semaphore_t *handle, apr_interval_time_t timeout)
 {
     static const char call[] = "mproc_semaphore_acquire";
     shared_t *shared;
-    if (do_fast(handle, try_acquire_plain))
-        return APR_SUCCESS;
+    hazard_begin_thread();
     apr_status_t status = shared_acquire(&shared, handle, &semaphore_kind, call);
     if (status != APR_SUCCESS)
         return status;
-    semaphore_t *semaphore = semaphore_of(shared);
+    semaphore_t *semaphore = semaphore_behind(shared);
     if (!(semaphore->is_owned ? take_unit(semaphore) : try_acquire(semaphore, 0)))
         status = timeout == 0 ? APR_TIMEUP : wait_at_spot(shared, semaphore, process_deadline(timeout));
     if (status != APR_SUCCESS)
@@ -220,16 +186,15 @@ static int release(semaphore_t *semaphore)
     }
 }
 
-apr_status_t mproc_semaphore_release(mproc_semaphore_t *handle)
+apr_status_t semaphore_release_handle(mproc_semaphore_t *handle)
 {
     static const char call[] = "mproc_semaphore_release";
     shared_t *shared;
-    if (do_fast(handle, release))
-        return APR_SUCCESS;
+    hazard_begin_thread();
     apr_status_t status = shared_acquire(&shared, handle, &semaphore_kind, call);
     if (status != APR_SUCCESS)
         return status;
-    semaphore_t *semaphore = semaphore_of(shared);
+    semaphore_t *semaphore = semaphore_behind(shared);
     if (semaphore->is_owned && !give_unit(semaphore))
         status = mproc_fail(MPROC_ESTATE, "%s: this process has acquired nothing of the semaphore", call);
     else if (semaphore->is_owned)
@@ -246,7 +211,7 @@ unsigned mproc_semaphore_value(mproc_semaphore_t *handle)
     shared_t *shared;
     if (shared_acquire(&shared, handle, &semaphore_kind, "mproc_semaphore_value") != APR_SUCCESS)
         return 0;
-    const unsigned value = value_of(semaphore_of(shared));
+    const unsigned value = value_of(semaphore_behind(shared));
     shared_release(shared);
     mproc_forget_error();
     return value;

@@ -357,7 +357,8 @@ apr_status_t shared_park(shared_t *shared, shm_u32_t *word, uint32_t value, sys_
 apr_status_t shared_watch(shared_t *shared, shm_u32_t *word, uint32_t value, sys_time_t deadline)
 {
     const int is_lookout = member_become_lookout();
-    const apr_status_t status = park(shared, word, value, deadline, is_lookout ? 50000 : member_patience());
+    const sys_time_t slice = is_lookout ? MEMBER_LOOKOUT_SLEEP : member_patience();
+    const apr_status_t status = park(shared, word, value, deadline, slice);
     if (is_lookout)
         member_look_out();
     return status;

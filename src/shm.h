@@ -59,6 +59,11 @@ static inline void shm_store64(shm_u64_t *word, uint64_t value)
 }
 
 /** The same for words that others look at only after a later step of shm_store() has told them to. */
+static inline void shm_write(shm_u32_t *word, uint32_t value)
+{
+    atomic_store_explicit(word, value, memory_order_relaxed);
+}
+
 static inline uint64_t shm_read64(const shm_u64_t *word)
 {
     return atomic_load_explicit(word, memory_order_relaxed);

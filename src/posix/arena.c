@@ -63,8 +63,11 @@ static struct stat own_file;
 static int is_own(int fd)
 {
     struct stat file;
-    return fd >= 0 && fd == atomic_load(&own) && fstat(fd, &file) == 0 && file.st_dev == own_file.st_dev &&
-           file.st_ino == own_file.st_ino;
+    if (fd < 0 || fd != atomic_load(&own))
+        return 0;
+    if (fstat(fd, &file) != 0)
+        return errno != EBADF;
+    return file.st_dev == own_file.st_dev && file.st_ino == own_file.st_ino;
 }
 
 int unix_arena_descriptor(void)

@@ -21,6 +21,7 @@ void spot_end(spot_t *spot)
 }
 
 #include "semaphore.c"
+#include "semaphore_fast.c"
 
 enum { UNITS = 2 };
 

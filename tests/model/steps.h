@@ -83,6 +83,11 @@ static inline void shm_store64(shm_u64_t *word, uint64_t value)
     shm_step(STEP_STORE, word, 8, 0, value);
 }
 
+static inline void shm_write(shm_u32_t *word, uint32_t value)
+{
+    shm_step(STEP_STORE, word, 4, 0, value);
+}
+
 static inline uint64_t shm_read64(const shm_u64_t *word)
 {
     return shm_step(STEP_LOAD, word, 8, 0, 0);

@@ -114,19 +114,13 @@ apr_status_t shared_acquire(shared_t **shared, void *handle, const shared_kind_t
     return APR_SUCCESS;
 }
 
-void *handle_peek(const void *handle, handle_kind_t kind)
-{
-    (void)kind;
-    return (void *)(uintptr_t)handle;
-}
-
 _Thread_local hazard_t *hazard_mine;
 int sys_fences_all;
 
-hazard_t *hazard_begin_thread(void)
+void hazard_begin_thread(void)
 {
     static hazard_t only;
-    return &only;
+    hazard_mine = &only;
 }
 
 void handle_release(const void *handle)
