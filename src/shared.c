@@ -345,7 +345,7 @@ static apr_status_t park(shared_t *shared, shm_u32_t *word, uint32_t value, sys_
  * How long to look, in microseconds: to fall asleep and be woken takes as long. After bad luck that is done only now
  * and then.
  */
-enum { GLANCE = 20, MOST_LUCK = 8, TRY_AGAIN = 64 };
+enum { GLANCE = 20, MOST_LUCK = 8, TRY_AGAIN = 256 };
 
 int shared_glance(shared_t *shared, const shm_u32_t *word, uint32_t value)
 {
@@ -354,8 +354,7 @@ int shared_glance(shared_t *shared, const shm_u32_t *word, uint32_t value)
         return 0;
     const sys_time_t end = sys_now() + GLANCE;
     do {
-        /* Whoever is awaited may be waiting for this CPU. */
-        apr_thread_yield();
+        /* Without giving way: other work would have the CPU then, and for long. */
         if (shm_load(word) == value)
             continue;
         atomic_store_explicit(&shared->luck, luck < MOST_LUCK ? luck + 1 : luck, memory_order_relaxed);
