@@ -75,7 +75,13 @@ MPROC_API apr_status_t mproc_family_info(mproc_family_info_t *info);
  */
 MPROC_API apr_status_t mproc_dump(void (*line)(void *context, const char *text), void *context);
 
-/** Writes a line to a stream of the program's; for mproc_dump_to(). */
+/**
+ * Write a line to a stream of the program's: what mproc_dump_to() calls mproc_dump() with.
+ *
+ * @param stream The stream.
+ * @param text   The line.
+ * @remark Any thread.
+ */
 static inline void mproc_dump_line(void *stream, const char *text)
 {
     fputs(text, (FILE *)stream);

@@ -39,8 +39,10 @@ extern "C" {
 /** A semaphore that this process has open. */
 typedef struct mproc_semaphore_t mproc_semaphore_t;
 
-/** The largest value of a semaphore, and of an owned one. */
+/** The largest value of a semaphore. */
 #define MPROC_SEMAPHORE_MAX 0x3fffffff
+
+/** The largest value of one that is owned. */
 #define MPROC_SEMAPHORE_OWNED_MAX 1024
 
 /** Options of a semaphore; all zeros are the defaults. */
