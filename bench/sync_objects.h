@@ -5,7 +5,8 @@
  *
  * Locks and semaphores: acquire, add one to a shared counter, release. Barriers: wait. Events and conditions: there and
  * back; one process tells the other and waits until it is told, by an event for each, or by the value that a condition
- * guards. Whoever cannot go on sleeps in the kernel at once, with all of them.
+ * guards. Whoever cannot go on sleeps in the kernel at once, with all of them but one: at a barrier of mproc's with a
+ * CPU for each party it looks for up to 20 microseconds first, while that has paid lately (src/shared.c).
  */
 #ifndef MPROC_BENCH_SYNC_OBJECTS_H
 #define MPROC_BENCH_SYNC_OBJECTS_H

@@ -348,6 +348,29 @@ static apr_status_t park(shared_t *shared, shm_u32_t *word, uint32_t value, sys_
     return status;
 }
 
+/*
+ * How long to look, in microseconds: to fall asleep and be woken takes as long. After bad luck that is done only now
+ * and then.
+ */
+enum { GLANCE = 20, MOST_LUCK = 8, TRY_AGAIN = 256 };
+
+int shared_glance(shared_t *shared, const shm_u32_t *word, uint32_t value)
+{
+    const int luck = atomic_load_explicit(&shared->luck, memory_order_relaxed);
+    if (luck == 0 && atomic_fetch_add_explicit(&shared->glances, 1, memory_order_relaxed) % TRY_AGAIN != 0)
+        return 0;
+    const sys_time_t end = sys_now() + GLANCE;
+    do {
+        /* Without giving way: other work would have the CPU then, and for long. */
+        if (shm_load(word) == value)
+            continue;
+        atomic_store_explicit(&shared->luck, luck < MOST_LUCK ? luck + 1 : luck, memory_order_relaxed);
+        return 1;
+    } while (sys_now() < end);
+    atomic_store_explicit(&shared->luck, luck > 0 ? luck - 1 : 0, memory_order_relaxed);
+    return 0;
+}
+
 apr_status_t shared_park(shared_t *shared, shm_u32_t *word, uint32_t value, sys_time_t deadline)
 {
     /* Only a death could have lost a wake. Whoever notices that death passes it on, and so does a look at the word. */

@@ -33,6 +33,8 @@ typedef struct shared_t {
     reference_t reference;
     uint32_t holder; /* whose reference it is: a ticket of this process */
     closable_t closable;
+    _Atomic int luck; /* how often to look for a moment, before it sleeps, was enough lately */
+    _Atomic unsigned glances;
 } shared_t;
 
 /** What a kind of objects is. */
@@ -142,6 +144,12 @@ apr_status_t shared_park(shared_t *shared, shm_u32_t *word, uint32_t value, sys_
 
 /** As shared_park(), and look now and then whether some member of the family has died. */
 apr_status_t shared_watch(shared_t *shared, shm_u32_t *word, uint32_t value, sys_time_t deadline);
+
+/**
+ * Look for a moment whether a word gets another value, if that was worth it lately: whether it has. For those who are
+ * awaited by others that run at the same time; the others sleep at once.
+ */
+int shared_glance(shared_t *shared, const shm_u32_t *word, uint32_t value);
 
 /** Put into words why a call has not waited to its end. */
 apr_status_t shared_fail_to_wait(apr_status_t status, const shared_t *shared, const char *call);

@@ -38,11 +38,11 @@ static void watch(step_t step, uint64_t result, int is_lock)
 {
     const int has_replaced = step.kind == STEP_REPLACE && result;
     const uint64_t ticket = ~((uint64_t)1 << 31);
-    if (is_lock && ((has_replaced && (step.before & ticket) != (step.after & ticket)) ||
+    if (is_lock && ((has_replaced && step.after && (step.before & ticket) != (step.after & ticket)) ||
                     (step.kind == STEP_STORE && step.after))) {
         model_tag |= TAG_OWNS;
         has_taken_from_dead = step.kind == STEP_REPLACE && step.before != 0;
-    } else if (is_lock && (step.kind == STEP_EXCHANGE || step.kind == STEP_STORE)) {
+    } else if (is_lock && (has_replaced ? step.after == 0 : step.kind == STEP_EXCHANGE || step.kind == STEP_STORE)) {
         model_tag &= ~(uint64_t)TAG_OWNS;
     } else if (!is_lock && has_replaced) {
         model_tag |= TAG_WATCHES;
