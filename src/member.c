@@ -76,10 +76,13 @@ static int note_use(uint32_t place)
     return 1;
 }
 
-/** Claim a free place: its ticket, or 0. */
-static uint32_t claim(member_state_t state, uint32_t who)
+/* The last place is for who comes when all others are taken, and looks whether their members live. */
+enum { LAST_PLACE = ARENA_MEMBERS_MAX - 1 };
+
+/** Claim a free place from the first one to the last: its ticket, or 0. */
+static uint32_t claim_between(uint32_t first, uint32_t last, member_state_t state, uint32_t who)
 {
-    for (uint32_t place = 1; place < ARENA_MEMBERS_MAX; place++) {
+    for (uint32_t place = first; place <= last; place++) {
         arena_member_t *member = &arena->members[place];
         const member_ident_t before = member_ident(member);
         const uint32_t generation = before.ticket >> PLACE_BITS;
@@ -96,8 +99,30 @@ static uint32_t claim(member_state_t state, uint32_t who)
     return 0;
 }
 
+static uint32_t claim(member_state_t state, uint32_t who)
+{
+    return claim_between(1, LAST_PLACE - 1, state, who);
+}
+
+/** Ask about all members, and release what the dead ones held. */
+static void ask_about_all(void)
+{
+    const uint64_t end = shm_load64(&arena->members_used);
+    for (uint64_t place = 1; place < end; place++) {
+        const member_ident_t ident = member_ident(&arena->members[place]);
+        if (ident.state != MEMBER_FREE)
+            member_is_dead(ident.ticket);
+    }
+    member_settle();
+}
+
 uint32_t member_prepare(void)
 {
+    const uint32_t ticket = claim(MEMBER_STARTING, member_self());
+    if (ticket)
+        return ticket;
+    /* There may be dead ones that nobody has missed. */
+    ask_about_all();
     return claim(MEMBER_STARTING, member_self());
 }
 
@@ -106,10 +131,18 @@ void member_set_name(uint32_t ticket, const char *name)
     apr_cpystrn(member_at(ticket)->name, name, ARENA_NAME_MAX);
 }
 
+/** Be the member that a ticket names. */
+static void become(uint32_t ticket)
+{
+    uint64_t birth = 0;
+    if (sys_birth(&birth, sys_getpid()) == APR_SUCCESS)
+        shm_store64(&member_at(ticket)->birth, birth);
+    atomic_store(&member_ticket, ticket);
+}
+
 apr_status_t member_join(uint32_t ticket)
 {
     const uint32_t pid = (uint32_t)sys_getpid();
-    uint64_t birth = 0;
     if (ticket) {
         arena_member_t *member = member_at(ticket);
         const member_ident_t before = member_ident(member);
@@ -120,12 +153,31 @@ apr_status_t member_join(uint32_t ticket)
     } else {
         ticket = claim(MEMBER_LIVING, pid);
         if (ticket == 0)
+            ticket = claim_between(LAST_PLACE, LAST_PLACE, MEMBER_LIVING, pid);
+        if (ticket == 0)
             return MPROC_EFULL;
     }
-    if (sys_birth(&birth, (int)pid) == APR_SUCCESS)
-        shm_store64(&member_at(ticket)->birth, birth);
-    atomic_store(&member_ticket, ticket);
+    become(ticket);
     return APR_SUCCESS;
+}
+
+apr_status_t member_settle_in(void)
+{
+    const uint32_t before = member_self();
+    if (member_own_place() != LAST_PLACE) {
+        member_settle();
+        return APR_SUCCESS;
+    }
+    ask_about_all();
+    const uint32_t ticket = claim(MEMBER_LIVING, (uint32_t)sys_getpid());
+    if (ticket)
+        become(ticket);
+    member_end(before);
+    if (ticket)
+        member_settle();
+    else
+        member_forget();
+    return ticket ? APR_SUCCESS : MPROC_EFULL;
 }
 
 /* ---- Deaths ------------------------------------------------------------------------------------------------------ */
@@ -352,11 +404,8 @@ void member_settle_noted(void)
     const int what = atomic_exchange(&noted, NOTHING_NOTED);
     if (what == NOTHING_NOTED || arena_use("") != APR_SUCCESS)
         return;
-    const uint64_t end = shm_load64(&arena->members_used);
-    for (uint64_t place = 1; place < end && what == LOOK_AT_ALL; place++) {
-        const member_ident_t ident = member_ident(&arena->members[place]);
-        if (ident.state != MEMBER_FREE)
-            member_is_dead(ident.ticket);
-    }
-    member_settle();
+    if (what == LOOK_AT_ALL)
+        ask_about_all();
+    else
+        member_settle();
 }
