@@ -247,13 +247,18 @@ static apr_status_t join(const char *call)
     if (status != APR_SUCCESS)
         return status;
     status = member_join(prepared);
+    if (status == APR_SUCCESS) {
+        atomic_store(&changing, 0);
+        status = member_settle_in();
+        if (status != APR_SUCCESS)
+            atomic_store(&changing, NO_MEMBER);
+    }
     if (status == MPROC_EFULL)
-        return mproc_fail(status, "%s: the family has %d members already", call, ARENA_MEMBERS_MAX - 1);
+        return mproc_fail(status, "%s: the family has %d members already", call, ARENA_MEMBERS_MAX - 2);
     if (status == APR_ENOMEM)
         return mproc_fail(status, "%s: no memory for another member of the family", call);
     if (status != APR_SUCCESS)
         return mproc_fail(status, "%s: this process's creator has ended", call);
-    atomic_store(&changing, 0);
     member_set_name(member_self(), process_current_name());
     return status;
 }

@@ -4,6 +4,7 @@
 #include <limits.h>
 #include <stdio.h>
 
+#include "blocks.h"
 #include "call.h"
 #include "error.h"
 #include "lock_object.h"
@@ -35,7 +36,9 @@ static void stir(void *at)
 
 static void describe(const void *at, char *text, size_t size)
 {
-    const shared_head_t *lock = arena_at(shm_load64(&((const condition_t *)at)->lock));
+    const uint64_t offset = shm_load64(&((const condition_t *)at)->lock);
+    /* Who describes it may look at what is something else by now. */
+    const shared_head_t *lock = blocks_can_be_object(offset) ? arena_at(offset) : at;
     snprintf(text, size, "its lock is %llu", (unsigned long long)shm_load64(&lock->object.serial));
 }
 

@@ -91,10 +91,13 @@ static uint64_t write_objects(const writer_t *writer)
         count++;
         if (!writer)
             continue;
+        const uint64_t serial = shm_load64(&head->object.serial);
         apr_cpystrn(name, head->name, sizeof name);
         kind->describe(head, text, sizeof text);
-        write_line(writer, "%s %llu%s%s: %s", kind->noun, (unsigned long long)shm_load64(&head->object.serial),
-                   *name ? " " : "", name, text);
+        /* What was read is another's if this one is gone. */
+        if (serial == 0 || shm_load64(&head->object.serial) != serial || shared_kind_at(offset) != kind)
+            continue;
+        write_line(writer, "%s %llu%s%s: %s", kind->noun, (unsigned long long)serial, *name ? " " : "", name, text);
         write_waiting(writer, offset);
     }
     return count;
@@ -102,50 +105,57 @@ static uint64_t write_objects(const writer_t *writer)
 
 /* ---- Circles ----------------------------------------------------------------------------------------------------- */
 
-/** The lock that a member waits for, and its owner; 0 if there is none. */
-static uint32_t find_owner(uint32_t waiting, uint64_t *lock)
+/** A search for a circle of members that wait for one another. */
+typedef struct search_t {
+    uint32_t tickets[CIRCLE_MAX];
+    uint64_t locks[CIRCLE_MAX]; /* what each of them waits for */
+    unsigned char is_visited[ARENA_MEMBERS_MAX];
+} search_t;
+
+/**
+ * Follow who waits for whom, from the last of some members, each thread of theirs: how long the circle is that leads
+ * back to the first one, 0 if there is none. It is told by the one with the smallest number alone.
+ */
+static size_t follow(search_t *search, size_t length)
 {
     for (const spot_t *spot = spot_next(NULL); spot; spot = spot_next(spot)) {
         const uint64_t object = shm_load64(&spot->object);
-        const shared_kind_t *kind = shm_load(&spot->owner) == waiting && object ? shared_kind_at(object) : NULL;
+        const int is_one = shm_load(&spot->owner) == search->tickets[length - 1] && object;
+        const shared_kind_t *kind = is_one ? shared_kind_at(object) : NULL;
         if (!kind || kind->kind != HANDLE_LOCK)
             continue;
-        *lock = object;
-        return robust_owner(&((const lock_t *)arena_at(object))->robust);
-    }
-    return 0;
-}
-
-/** Follow who waits for whom: how long the circle is that begins with a member, 0 if there is none. */
-static size_t follow(uint32_t first, uint32_t *tickets, uint64_t *locks)
-{
-    uint32_t at = first;
-    for (size_t length = 0; length < CIRCLE_MAX; length++) {
-        tickets[length] = at;
-        at = find_owner(at, &locks[length]);
-        /* The circle is told by the one with the smallest number alone. */
-        if (at == 0 || at < first)
-            return 0;
-        if (at == first)
-            return length + 1;
+        const uint32_t owner = robust_owner(&((const lock_t *)arena_at(object))->robust);
+        unsigned char *is_visited = &search->is_visited[owner & (ARENA_MEMBERS_MAX - 1)];
+        search->locks[length - 1] = object;
+        if (owner == search->tickets[0])
+            return length;
+        if (owner < search->tickets[0] || *is_visited || length == CIRCLE_MAX)
+            continue;
+        *is_visited = 1;
+        search->tickets[length] = owner;
+        const size_t found = follow(search, length + 1);
+        if (found)
+            return found;
     }
     return 0;
 }
 
 static void write_circles(const writer_t *writer)
 {
-    uint32_t tickets[CIRCLE_MAX];
-    uint64_t locks[CIRCLE_MAX];
+    search_t search;
     const uint64_t end = shm_load64(&arena->members_used);
     for (uint64_t place = 1; place < end; place++) {
         const member_ident_t ident = member_ident(&arena->members[place]);
-        const size_t length = ident.state == MEMBER_LIVING ? follow(ident.ticket, tickets, locks) : 0;
+        memset(&search, 0, sizeof search);
+        search.tickets[0] = ident.ticket;
+        const size_t length = ident.state == MEMBER_LIVING ? follow(&search, 1) : 0;
         if (length > 0)
             write_line(writer, "deadlock of %zu, unless other threads of theirs go on:", length);
         for (size_t i = 0; i < length; i++) {
-            const shared_head_t *head = arena_at(locks[i]);
-            write_line(writer, "  process %d waits for lock %llu, which process %d has", member_pid(tickets[i]),
-                       (unsigned long long)shm_load64(&head->object.serial), member_pid(tickets[(i + 1) % length]));
+            const shared_head_t *head = arena_at(search.locks[i]);
+            write_line(writer, "  process %d waits for lock %llu, which process %d has", member_pid(search.tickets[i]),
+                       (unsigned long long)shm_load64(&head->object.serial),
+                       member_pid(search.tickets[(i + 1) % length]));
         }
     }
 }

@@ -23,7 +23,7 @@ int journal_begin(transaction_t *transaction)
         return 0;
     const robust_wait_t wait = {.self = member_self(), .deadline = SYS_NEVER};
     transaction->count = 0;
-    transaction->unused_size = 0;
+    transaction->unused_count = 0;
     if (robust_acquire(&arena->lock, &wait) == MPROC_EOWNERDEAD)
         apply(&arena->journal);
     return 1;
@@ -52,8 +52,9 @@ void journal_put(transaction_t *transaction, shm_u64_t *word, uint64_t value)
 
 void journal_forget(transaction_t *transaction, uint64_t offset, uint64_t size)
 {
-    transaction->unused = offset;
-    transaction->unused_size = size;
+    /* One too many just keeps its memory. */
+    if (transaction->unused_count < JOURNAL_UNUSED_MAX)
+        transaction->unused[transaction->unused_count++] = (change_t){offset, size};
 }
 
 void journal_step(transaction_t *transaction)
@@ -67,9 +68,9 @@ void journal_step(transaction_t *transaction)
     apply(journal);
     transaction->count = 0;
     /* Before the lock is released: then somebody else may have it. */
-    if (transaction->unused_size)
-        arena_return(transaction->unused, transaction->unused_size);
-    transaction->unused_size = 0;
+    for (size_t i = 0; i < transaction->unused_count; i++)
+        arena_return(transaction->unused[i].offset, transaction->unused[i].value);
+    transaction->unused_count = 0;
 }
 
 void journal_commit(transaction_t *transaction)

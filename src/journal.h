@@ -16,7 +16,7 @@
 #include "shm.h"
 
 /** The most words of one transaction. */
-enum { JOURNAL_MAX = 48 };
+enum { JOURNAL_MAX = 48, JOURNAL_UNUSED_MAX = 3 };
 
 typedef struct journal_entry_t {
     shm_u64_t offset; /* in the arena */
@@ -38,8 +38,9 @@ typedef struct change_t {
 
 /** In a member: a transaction that is being put together. */
 typedef struct transaction_t {
-    uint64_t unused; /* memory that the system can have back when this is done */
-    uint64_t unused_size;
+    /* Memory that the system can have back when this is done: an object's, that of one it kept, and a list's. */
+    change_t unused[JOURNAL_UNUSED_MAX]; /* its beginning, and its size */
+    size_t unused_count;
     size_t count;
     change_t entries[JOURNAL_MAX];
 } transaction_t;

@@ -76,33 +76,56 @@ static int note_use(uint32_t place)
     return 1;
 }
 
-/** Claim a free place: its ticket, or 0, and why: MPROC_EFULL; APR_ENOMEM. */
-static uint32_t claim(apr_status_t *status, member_state_t state, uint32_t who)
+/* The last place is for who comes when all others are taken, and looks whether their members live. */
+enum { LAST_PLACE = ARENA_MEMBERS_MAX - 1 };
+
+/** Claim a free place from the first one to the last: MPROC_EFULL; APR_ENOMEM. */
+static apr_status_t claim_between(uint32_t *ticket, uint32_t first, uint32_t last, member_state_t state, uint32_t who)
 {
-    *status = MPROC_EFULL;
-    for (uint32_t place = 1; place < ARENA_MEMBERS_MAX; place++) {
+    for (uint32_t place = first; place <= last; place++) {
         arena_member_t *member = &arena->members[place];
         const member_ident_t before = member_ident(member);
         const uint32_t generation = before.ticket >> PLACE_BITS;
         /* One that has had all generations rests for good. */
         if (before.state != MEMBER_FREE || generation == last_generation)
             continue;
-        const uint32_t ticket = (generation + 1) << PLACE_BITS | place;
+        *ticket = (generation + 1) << PLACE_BITS | place;
         /* First, so that nobody who looks for members leaves it out. */
-        if (!note_use(place)) {
-            *status = APR_ENOMEM;
-            return 0;
-        }
-        if (change(member, before, (member_ident_t){state, ticket, who}))
-            return ticket;
+        if (!note_use(place))
+            return APR_ENOMEM;
+        if (change(member, before, (member_ident_t){state, *ticket, who}))
+            return APR_SUCCESS;
     }
-    return 0;
+    return MPROC_EFULL;
+}
+
+static apr_status_t claim(uint32_t *ticket, member_state_t state, uint32_t who)
+{
+    return claim_between(ticket, 1, LAST_PLACE - 1, state, who);
+}
+
+/** Ask about all members, and release what the dead ones held. */
+static void ask_about_all(void)
+{
+    const uint64_t end = shm_load64(&arena->members_used);
+    for (uint64_t place = 1; place < end; place++) {
+        const member_ident_t ident = member_ident(&arena->members[place]);
+        if (ident.state != MEMBER_FREE)
+            member_is_dead(ident.ticket);
+    }
+    member_settle();
 }
 
 uint32_t member_prepare(void)
 {
-    apr_status_t status;
-    return claim(&status, MEMBER_STARTING, member_self());
+    uint32_t ticket;
+    apr_status_t status = claim(&ticket, MEMBER_STARTING, member_self());
+    if (status == MPROC_EFULL) {
+        /* There may be dead ones that nobody has missed. */
+        ask_about_all();
+        status = claim(&ticket, MEMBER_STARTING, member_self());
+    }
+    return status == APR_SUCCESS ? ticket : 0;
 }
 
 void member_set_name(uint32_t ticket, const char *name)
@@ -110,11 +133,19 @@ void member_set_name(uint32_t ticket, const char *name)
     apr_cpystrn(member_at(ticket)->name, name, ARENA_NAME_MAX);
 }
 
+/** Be the member that a ticket names. */
+static void become(uint32_t ticket)
+{
+    uint64_t birth = 0;
+    if (sys_birth(&birth, sys_getpid()) == APR_SUCCESS)
+        shm_store64(&member_at(ticket)->birth, birth);
+    atomic_store(&member_ticket, ticket);
+}
+
 apr_status_t member_join(uint32_t ticket)
 {
     const uint32_t pid = (uint32_t)sys_getpid();
-    uint64_t birth = 0;
-    apr_status_t status;
+    apr_status_t status = APR_SUCCESS;
     if (ticket) {
         arena_member_t *member = member_at(ticket);
         const member_ident_t before = member_ident(member);
@@ -123,14 +154,33 @@ apr_status_t member_join(uint32_t ticket)
             return MPROC_EGONE;
         shm_store64(&member->parent, before.who);
     } else {
-        ticket = claim(&status, MEMBER_LIVING, pid);
-        if (ticket == 0)
-            return status;
+        status = claim(&ticket, MEMBER_LIVING, pid);
+        if (status == MPROC_EFULL)
+            status = claim_between(&ticket, LAST_PLACE, LAST_PLACE, MEMBER_LIVING, pid);
     }
-    if (sys_birth(&birth, (int)pid) == APR_SUCCESS)
-        shm_store64(&member_at(ticket)->birth, birth);
-    atomic_store(&member_ticket, ticket);
-    return APR_SUCCESS;
+    if (status == APR_SUCCESS)
+        become(ticket);
+    return status;
+}
+
+apr_status_t member_settle_in(void)
+{
+    uint32_t ticket;
+    const uint32_t before = member_self();
+    if (member_own_place() != LAST_PLACE) {
+        member_settle();
+        return APR_SUCCESS;
+    }
+    ask_about_all();
+    const apr_status_t status = claim(&ticket, MEMBER_LIVING, (uint32_t)sys_getpid());
+    if (status == APR_SUCCESS)
+        become(ticket);
+    member_end(before);
+    if (status == APR_SUCCESS)
+        member_settle();
+    else
+        member_forget();
+    return status;
 }
 
 /* ---- Deaths ------------------------------------------------------------------------------------------------------ */
@@ -368,11 +418,8 @@ void member_settle_noted(void)
     const int what = atomic_exchange(&noted, NOTHING_NOTED);
     if (what == NOTHING_NOTED || arena_use("") != APR_SUCCESS)
         return;
-    const uint64_t end = shm_load64(&arena->members_used);
-    for (uint64_t place = 1; place < end && what == LOOK_AT_ALL; place++) {
-        const member_ident_t ident = member_ident(&arena->members[place]);
-        if (ident.state != MEMBER_FREE)
-            member_is_dead(ident.ticket);
-    }
-    member_settle();
+    if (what == LOOK_AT_ALL)
+        ask_about_all();
+    else
+        member_settle();
 }

@@ -41,6 +41,12 @@ static inline uint32_t member_self(void)
  */
 apr_status_t member_join(uint32_t ticket);
 
+/**
+ * A new member releases what the dead held that nobody has missed, and finds another place for itself if it stands in
+ * the last one: MPROC_EFULL if there is none, and it is no member any more.
+ */
+apr_status_t member_settle_in(void);
+
 /** In a forked child: this process is none yet. */
 void member_forget(void);
 

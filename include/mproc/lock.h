@@ -85,7 +85,7 @@ MPROC_API apr_status_t mproc_lock_create_sized(mproc_lock_t **lock, const mproc_
  * @param lock Where to store the handle; NULL on failure. Close it with mproc_lock_close().
  * @param opts Options, or NULL.
  * @return APR_SUCCESS; MPROC_EINIT before mproc_initialize(); APR_EINVAL; APR_ENOMEM if the family's memory is full, or
- *         the system's; MPROC_EFULL if the family has 4095 members already; MPROC_EBUILD if this process has another
+ *         the system's; MPROC_EFULL if the family has 4094 members already; MPROC_EBUILD if this process has another
  *         build of the library than the first one; MPROC_EFOREIGN if it lives in another PID namespace; MPROC_EGONE if
  *         its creator was killed while it was being started.
  * @remark Any thread.

@@ -187,6 +187,7 @@ static int start_member(int (*run)(void))
     const int pid = fork();
     assert_true(pid >= 0);
     if (pid == 0) {
+        alarm(100); /* nobody kills it if the test fails */
         answer = (char)run();
         if (write(ends[1], &answer, 1) != 1)
             _exit(1);
@@ -450,13 +451,86 @@ static void test_end_while_threads_go_on(void **state)
 {
     (void)state;
     void *object = make_object(&object_kinds[OF_EVENT]);
-    for (int i = 0; i < 300; i++) {
+    for (int i = 0; i < 100; i++) {
         assert_int_equal(in_forked_child(end_while_threads_go_on), 0);
         assert_int_equal(i % 10 ? 0 : grow_and_shrink(), 0);
     }
     assert_success(mproc_event_close(object));
     member_settle();
     expect_no_objects();
+}
+
+/* ---- Many who come and go ---------------------------------------------------------------------------------------- */
+
+static int be_a_member(void)
+{
+    return mproc_barrier_parties(barrier) == 1 && raise(SIGKILL) == 0 ? 1 : 2;
+}
+
+static int take_part(mproc_call_t *call)
+{
+    return mproc_barrier_wait(mproc_call_barrier(call, 0), NULL, 0) == APR_SUCCESS ? 0 : 1;
+}
+
+/** More than there is room for at one time; nobody waits for anything, so nobody notices. */
+static void test_many_killed(void **state)
+{
+    enum { KILLED = ARENA_MEMBERS_MAX + 10 };
+    mproc_family_info_t info;
+    const mproc_barrier_opts_t opts = {.ignore_deaths = 1};
+    (void)state;
+    assert_success(mproc_barrier_create(&barrier, 1, &opts));
+    for (int i = 0; i < KILLED; i++)
+        assert_int_equal(in_forked_child(be_a_member), 100 + SIGKILL);
+    assert_success(mproc_family_info(&info));
+    assert_in_range(info.members, 1, ARENA_MEMBERS_MAX);
+    const mproc_process_opts_t child = {.share = {barrier}};
+    assert_int_equal(finish(start(take_part, child)), 0);
+    assert_success(mproc_barrier_close(barrier));
+}
+
+/** A process that waits in several threads can be part of a circle by any of them. */
+static void test_deadlock_of_a_later_thread(void **state)
+{
+    mproc_lock_t *own;
+    waiting_thread_t first, second;
+    (void)state;
+    assert_success(mproc_lock_create(&lock, NULL));
+    assert_success(mproc_lock_create(&own, NULL));
+    const int owner = start_member(have_lock);
+    assert_success(mproc_lock_acquire(own, 0));
+    begin_waiting(&first, &object_kinds[OF_LOCK], lock, MPROC_FOREVER);
+    await_waiting(1);
+    assert_int_equal(count_lines("deadlock"), 0);
+    begin_waiting(&second, &object_kinds[OF_LOCK], own, MPROC_FOREVER);
+    await_waiting(2);
+    assert_int_equal(count_lines("deadlock of 1"), 1);
+    assert_success(mproc_lock_close(lock));
+    assert_success(mproc_lock_close(own));
+    end_waiting(&first);
+    end_waiting(&second);
+    kill_and_reap(owner);
+}
+
+/** What is made and closed while the family is described is told, or not, but never taken for something else. */
+static int describe_for_long(void)
+{
+    for (int i = 0; i < 300; i++)
+        dump_family();
+    return 0;
+}
+
+static void test_described_while_objects_change(void **state)
+{
+    int status = 0;
+    (void)state;
+    void *object = make_object(&object_kinds[OF_EVENT]);
+    const int pid = begin_in_child(describe_for_long);
+    while (waitpid(pid, &status, WNOHANG) == 0)
+        for (int i = 0; i < OBJECT_KINDS; i++)
+            object_kinds[i].close(make_object(&object_kinds[i]));
+    assert_int_equal(status, 0);
+    assert_success(mproc_event_close(object));
 }
 
 int main(int argc, char **argv)
@@ -472,6 +546,9 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_killed_before_it_wakes),
         cmocka_unit_test(test_end_in_an_action),
         cmocka_unit_test(test_end_while_threads_go_on),
+        cmocka_unit_test(test_many_killed),
+        cmocka_unit_test(test_deadlock_of_a_later_thread),
+        cmocka_unit_test(test_described_while_objects_change),
     };
     return harness_main(argc, argv, tests, sizeof tests / sizeof tests[0]);
 }
