@@ -786,9 +786,11 @@ static void test_lock_waiter_killed(void **state)
         await_waiting(1);
         tell(&second, DO_ACQUIRE, 0, MPROC_FOREVER);
         await_waiting(2);
+        const int pid = mproc_process_pid(victim.process);
         kill_agent(&victim);
         if (is_joined)
             join_killed(&victim);
+        assert_true(is_gone_within(pid, 20)); /* or it may have the lock first */
         const apr_time_t begin = apr_time_now();
         assert_int_equal(ask(&first, DO_RELEASE, 0, 0), APR_SUCCESS);
         assert_int_equal(answer_of(&second).status, APR_SUCCESS);
