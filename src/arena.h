@@ -16,6 +16,7 @@
 #include "journal.h"
 #include "robust.h"
 #include "shm.h"
+#include "shm_fixed.h"
 
 /** Memory is managed in spans of this size, each of them for one purpose. */
 #define ARENA_SPAN_BITS 16
@@ -41,7 +42,7 @@ typedef struct arena_member_t {
     shm_u64_t full_lists;
     shm_u64_t is_leaving; /* its end, when it comes, is no death to be told of */
     uint64_t reserved[2];
-    char name[ARENA_NAME_MAX];
+    shm_char_t name[ARENA_NAME_MAX];
 } arena_member_t;
 
 /** What is known of a span: three words, so that a transaction can write them. */

@@ -20,9 +20,10 @@ typedef struct barrier_t {
     shared_head_t head;
     shm_u64_t state;
     shm_u32_t bell;
-    uint32_t parties;
-    uint32_t ignores_deaths;
-    uint32_t is_quick; /* there is a CPU for each party, as its creator sees it: those who wait do not sleep at once */
+    shm_fixed_t parties;
+    shm_fixed_t ignores_deaths;
+    shm_fixed_t
+        is_quick; /* there is a CPU for each party, as its creator sees it: those who wait do not sleep at once */
 } barrier_t;
 
 /** Its word `state`, unpacked. */
@@ -93,7 +94,7 @@ static void stir(void *at)
 static void note_death(void *at)
 {
     barrier_t *barrier = at;
-    if (!barrier->ignores_deaths)
+    if (!shm_fixed(&barrier->ignores_deaths))
         break_it(barrier, NULL);
 }
 
@@ -104,7 +105,7 @@ static void describe(const void *at, char *text, size_t size)
     if (state.is_broken)
         apr_cpystrn(text, "broken", size);
     else
-        apr_snprintf(text, size, "%u of %u have come", state.arrived, barrier->parties);
+        apr_snprintf(text, size, "%u of %u have come", state.arrived, shm_fixed(&barrier->parties));
 }
 
 const shared_kind_t barrier_kind = {HANDLE_BARRIER, "barrier", sizeof(barrier_t), stir, note_death, describe};
@@ -131,9 +132,9 @@ static apr_status_t arrive(visit_t *visit)
         state_t state = visit->came = unpack(word);
         if (state.is_broken)
             return MPROC_EBROKENBARRIER;
-        if (state.arrived < barrier->parties) {
+        if (state.arrived < shm_fixed(&barrier->parties)) {
             state.arrived++;
-            if (state.arrived == barrier->parties)
+            if (state.arrived == shm_fixed(&barrier->parties))
                 state.last = member_own_place();
             if (shm_replace64(&barrier->state, word, pack(state)))
                 return APR_SUCCESS;
@@ -154,7 +155,7 @@ static apr_status_t complete(visit_t *visit)
         break_it(barrier, &visit->came);
         return MPROC_EBROKENBARRIER;
     }
-    state.arrived = barrier->parties;
+    state.arrived = shm_fixed(&barrier->parties);
     state.last = member_own_place();
     const uint64_t before = pack(state);
     state.last = 0;
@@ -179,7 +180,7 @@ static apr_status_t wait_for_others(visit_t *visit)
             return APR_SUCCESS;
         if (now.is_broken)
             return MPROC_EBROKENBARRIER;
-        if (barrier->is_quick && shared_glance(visit->shared, &barrier->bell, bell))
+        if (shm_fixed(&barrier->is_quick) && shared_glance(visit->shared, &barrier->bell, bell))
             continue;
         const apr_status_t status = shared_watch(visit->shared, &barrier->bell, bell, visit->deadline);
         if (status == APR_SUCCESS)
@@ -214,7 +215,8 @@ apr_status_t mproc_barrier_wait_with(mproc_barrier_t *handle, unsigned *index, i
     spot_t *spot = spot_begin(visit.shared->offset);
     status = arrive(&visit);
     if (status == APR_SUCCESS)
-        status = visit.came.arrived + 1 >= visit.barrier->parties ? complete(&visit) : wait_for_others(&visit);
+        status =
+            visit.came.arrived + 1 < shm_fixed(&visit.barrier->parties) ? wait_for_others(&visit) : complete(&visit);
     spot_end(spot);
     /* The first one of this handle's threads that leaves breaks it for all. */
     if (status == MPROC_EBROKENBARRIER && shared_is_closed(visit.shared))
@@ -274,7 +276,7 @@ static int look(mproc_barrier_t *handle, unsigned *parties, state_t *state, cons
     shared_t *shared;
     if (shared_acquire(&shared, handle, &barrier_kind, call) != APR_SUCCESS)
         return 0;
-    *parties = barrier_of(shared)->parties;
+    *parties = shm_fixed(&barrier_of(shared)->parties);
     *state = unpack(shm_load64(&barrier_of(shared)->state));
     shared_release(shared);
     mproc_forget_error();
@@ -324,9 +326,9 @@ static void init(void *at, const void *context)
 {
     const plan_t *plan = context;
     barrier_t *barrier = at;
-    barrier->parties = plan->parties;
-    barrier->ignores_deaths = plan->opts->ignore_deaths != 0;
-    barrier->is_quick = plan->parties <= (unsigned)cpu_count();
+    shm_fix(&barrier->parties, plan->parties);
+    shm_fix(&barrier->ignores_deaths, plan->opts->ignore_deaths != 0);
+    shm_fix(&barrier->is_quick, plan->parties <= (unsigned)cpu_count());
 }
 
 apr_status_t mproc_barrier_create_sized(mproc_barrier_t **handle, unsigned parties, const mproc_barrier_opts_t *opts,

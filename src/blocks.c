@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "blocks.h"
 
-#include <string.h>
 
 /* ---- What a span is for ------------------------------------------------------------------------------------------ */
 
@@ -233,7 +232,7 @@ static apr_status_t get_span(transaction_t *transaction, uint64_t *index, unsign
         return status;
     const use_t use = {.kind = SPAN_SMALL, .purpose = purpose, .class = class};
     /* What was there before is not to be taken for objects. */
-    memset(arena_at(span_offset(*index)), 0, ARENA_SPAN);
+    shm_clear(arena_at(span_offset(*index)), ARENA_SPAN);
     set_use(transaction, *index, use);
     link_span(transaction, *index, use);
     return APR_SUCCESS;

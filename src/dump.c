@@ -55,7 +55,7 @@ static void write_members(const writer_t *writer)
         const arena_member_t *member = &arena->members[place];
         const member_ident_t ident = member_ident(member);
         char name[ARENA_NAME_MAX];
-        apr_cpystrn(name, member->name, sizeof name);
+        shm_get_text(name, member->name, sizeof name);
         if (ident.state == MEMBER_STARTING)
             write_line(writer, "member %s: is being started by process %d", name, member_pid(ident.who));
         else if (ident.state != MEMBER_FREE)
@@ -92,7 +92,7 @@ static uint64_t write_objects(const writer_t *writer)
         if (!writer)
             continue;
         const uint64_t serial = shm_load64(&head->object.serial);
-        apr_cpystrn(name, head->name, sizeof name);
+        shm_get_text(name, head->name, sizeof name);
         kind->describe(head, text, sizeof text);
         /* What was read is another's if this one is gone. */
         if (serial == 0 || shm_load64(&head->object.serial) != serial || shared_kind_at(offset) != kind)

@@ -100,7 +100,8 @@ apr_status_t lock_acquire(lock_t *lock, shared_t *shared, apr_interval_time_t ti
 
 apr_status_t lock_fail(apr_status_t status, const lock_t *lock, const char *call)
 {
-    const char *name = lock->head.name;
+    char name[SHARED_NAME_MAX];
+    shm_get_text(name, lock->head.name, sizeof name);
     const unsigned long long serial = (unsigned long long)shm_load64(&lock->head.object.serial);
     switch (status) {
     case APR_TIMEUP:

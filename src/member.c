@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "member.h"
 
-#include <string.h>
 
-#include <apr_strings.h>
 
 #include <mproc/status.h>
 
@@ -130,7 +128,7 @@ uint32_t member_prepare(void)
 
 void member_set_name(uint32_t ticket, const char *name)
 {
-    apr_cpystrn(member_at(ticket)->name, name, ARENA_NAME_MAX);
+    shm_set_text(member_at(ticket)->name, name, ARENA_NAME_MAX);
 }
 
 /** Be the member that a ticket names. */

@@ -23,10 +23,10 @@ static int is_free(uint32_t owner)
 static unsigned value_of(const semaphore_t *semaphore)
 {
     unsigned value = 0;
-    if (!semaphore->is_owned)
+    if (!shm_fixed(&semaphore->is_owned))
         return shm_load(&semaphore->word) & ~waiters;
     /* Who describes it may look at what is another object by now: a bound that holds in any case. */
-    for (uint32_t i = 0; i < semaphore->most && i < MPROC_SEMAPHORE_OWNED_MAX; i++)
+    for (uint32_t i = 0; i < shm_fixed(&semaphore->most) && i < MPROC_SEMAPHORE_OWNED_MAX; i++)
         value += (unsigned)is_free(shm_load(&semaphore->units[i]));
     return value;
 }
@@ -36,7 +36,7 @@ static unsigned value_of(const semaphore_t *semaphore)
 /** Take a unit that is free; whether there was one. */
 static int take_unit(semaphore_t *semaphore)
 {
-    for (uint32_t i = 0; i < semaphore->most; i++) {
+    for (uint32_t i = 0; i < shm_fixed(&semaphore->most); i++) {
         const uint32_t owner = shm_load(&semaphore->units[i]);
         if (is_free(owner) && shm_replace(&semaphore->units[i], owner, member_self()))
             return 1;
@@ -47,7 +47,7 @@ static int take_unit(semaphore_t *semaphore)
 /** Give a unit of this process's back; whether there was one. */
 static int give_unit(semaphore_t *semaphore)
 {
-    for (uint32_t i = 0; i < semaphore->most; i++)
+    for (uint32_t i = 0; i < shm_fixed(&semaphore->most); i++)
         if (shm_load(&semaphore->units[i]) == member_self() && shm_replace(&semaphore->units[i], member_self(), 0))
             return 1;
     return 0;
@@ -85,7 +85,7 @@ static void note_death(void *at)
 {
     semaphore_t *semaphore = at;
     int has_found = 0;
-    for (uint32_t i = 0; semaphore->is_owned && i < semaphore->most; i++) {
+    for (uint32_t i = 0; shm_fixed(&semaphore->is_owned) && i < shm_fixed(&semaphore->most); i++) {
         const uint32_t owner = shm_load(&semaphore->units[i]);
         has_found |= owner && member_is_dead(owner) && shm_replace(&semaphore->units[i], owner, 0);
     }
@@ -148,8 +148,8 @@ static apr_status_t acquire_by_waiting(shared_t *shared, semaphore_t *semaphore,
 static apr_status_t wait_at_spot(shared_t *shared, semaphore_t *semaphore, sys_time_t deadline)
 {
     spot_t *spot = spot_begin(shared->offset);
-    const apr_status_t status = semaphore->is_owned ? acquire_owned(shared, semaphore, deadline)
-                                                    : acquire_by_waiting(shared, semaphore, deadline);
+    const apr_status_t status = shm_fixed(&semaphore->is_owned) ? acquire_owned(shared, semaphore, deadline)
+                                                                : acquire_by_waiting(shared, semaphore, deadline);
     spot_end(spot);
     return status;
 }
@@ -163,7 +163,7 @@ apr_status_t semaphore_acquire_handle(mproc_semaphore_t *handle, apr_interval_ti
     if (status != APR_SUCCESS)
         return status;
     semaphore_t *semaphore = semaphore_behind(shared);
-    if (!(semaphore->is_owned ? take_unit(semaphore) : try_acquire(semaphore, 0)))
+    if (!(shm_fixed(&semaphore->is_owned) ? take_unit(semaphore) : try_acquire(semaphore, 0)))
         status = timeout == 0 ? APR_TIMEUP : wait_at_spot(shared, semaphore, process_deadline(timeout));
     if (status != APR_SUCCESS)
         shared_fail_to_wait(status, shared, call);
@@ -176,7 +176,7 @@ static int release(semaphore_t *semaphore)
 {
     for (;;) {
         const uint32_t word = shm_load(&semaphore->word);
-        if ((word & ~waiters) >= semaphore->most)
+        if ((word & ~waiters) >= shm_fixed(&semaphore->most))
             return 0;
         if (!shm_replace(&semaphore->word, word, (word & ~waiters) + 1))
             continue;
@@ -195,13 +195,13 @@ apr_status_t semaphore_release_handle(mproc_semaphore_t *handle)
     if (status != APR_SUCCESS)
         return status;
     semaphore_t *semaphore = semaphore_behind(shared);
-    if (semaphore->is_owned && !give_unit(semaphore))
+    if (shm_fixed(&semaphore->is_owned) && !give_unit(semaphore))
         status = mproc_fail(MPROC_ESTATE, "%s: this process has acquired nothing of the semaphore", call);
-    else if (semaphore->is_owned)
+    else if (shm_fixed(&semaphore->is_owned))
         note_free(semaphore);
     else if (!release(semaphore))
         status = mproc_fail(MPROC_ESTATE, "%s: the semaphore has the largest value that it can have: %u", call,
-                            semaphore->most);
+                            shm_fixed(&semaphore->most));
     shared_release(shared);
     return status;
 }
@@ -231,8 +231,8 @@ static void init(void *at, const void *context)
     const plan_t *plan = context;
     semaphore_t *semaphore = at;
     shm_store(&semaphore->word, plan->is_owned ? 0 : plan->value);
-    semaphore->most = plan->most;
-    semaphore->is_owned = plan->is_owned != 0;
+    shm_fix(&semaphore->most, plan->most);
+    shm_fix(&semaphore->is_owned, plan->is_owned != 0);
 }
 
 apr_status_t mproc_semaphore_create_sized(mproc_semaphore_t **handle, unsigned value,

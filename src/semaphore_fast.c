@@ -19,7 +19,7 @@ apr_status_t mproc_semaphore_acquire(mproc_semaphore_t *handle, apr_interval_tim
     if (!shared)
         return semaphore_acquire_handle(handle, timeout);
     semaphore_t *semaphore = semaphore_behind(shared);
-    const int is_done = shared_is_own(shared) && !semaphore->is_owned && try_acquire_once(semaphore);
+    const int is_done = shared_is_own(shared) && !shm_fixed(&semaphore->is_owned) && try_acquire_once(semaphore);
     hazard_end(hazard);
     return is_done ? APR_SUCCESS : semaphore_acquire_handle(handle, timeout);
 }
@@ -27,7 +27,7 @@ apr_status_t mproc_semaphore_acquire(mproc_semaphore_t *handle, apr_interval_tim
 static inline int try_release_once(semaphore_t *semaphore)
 {
     const uint32_t word = shm_load(&semaphore->word);
-    return word < semaphore->most && shm_replace(&semaphore->word, word, word + 1);
+    return word < shm_fixed(&semaphore->most) && shm_replace(&semaphore->word, word, word + 1);
 }
 
 apr_status_t mproc_semaphore_release(mproc_semaphore_t *handle)
@@ -38,7 +38,7 @@ apr_status_t mproc_semaphore_release(mproc_semaphore_t *handle)
         return semaphore_release_handle(handle);
     semaphore_t *semaphore = semaphore_behind(shared);
     /* The value is never so large that a word which says that somebody waits is less than it. */
-    const int is_done = shared_is_own(shared) && !semaphore->is_owned && try_release_once(semaphore);
+    const int is_done = shared_is_own(shared) && !shm_fixed(&semaphore->is_owned) && try_release_once(semaphore);
     hazard_end(hazard);
     return is_done ? APR_SUCCESS : semaphore_release_handle(handle);
 }

@@ -14,8 +14,8 @@
 typedef struct semaphore_t {
     shared_head_t head;
     shm_u32_t word; /* the value, and whether somebody may be waiting; of an owned one: how often one was given back */
-    uint32_t most;
-    uint32_t is_owned;
+    shm_fixed_t most;
+    shm_fixed_t is_owned;
     shm_u32_t units[]; /* of an owned one, `most` of them: the ticket of who has it, or 0 */
 } semaphore_t;
 

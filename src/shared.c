@@ -130,9 +130,9 @@ static apr_status_t create(shared_t *shared, const shared_plan_t *plan)
     if (status == APR_SUCCESS) {
         shared_head_t *head = head_of(shared);
         /* Until this is done it is a free block, of which only the first words mean something. */
-        memset((unsigned char *)head + sizeof head->object, 0, size - sizeof head->object);
+        shm_clear(&head->object + 1, size - sizeof head->object + 7); /* rounded up, as blocks are */
         if (plan->name)
-            apr_cpystrn(head->name, plan->name, sizeof head->name);
+            shm_set_text(head->name, plan->name, sizeof head->name);
         if (plan->init)
             plan->init(head, plan->context);
         shared->serial = journal_get(&transaction, &arena->serial) + 1;
@@ -390,7 +390,8 @@ apr_status_t shared_watch(shared_t *shared, shm_u32_t *word, uint32_t value, sys
 apr_status_t shared_fail_to_wait(apr_status_t status, const shared_t *shared, const char *call)
 {
     const shared_kind_t *kind = kind_of(shared->handle);
-    const char *name = head_of(shared)->name;
+    char name[SHARED_NAME_MAX];
+    shm_get_text(name, head_of(shared)->name, sizeof name);
     if (status == APR_TIMEUP)
         return mproc_fail(status, "%s: the time is up; %s %s(%llu)", call, kind->noun, name,
                           (unsigned long long)shared->serial);

@@ -19,7 +19,7 @@ enum { SHARED_NAME_MAX = MPROC_OBJECT_NAME_MAX + 1 };
 /** What all shared objects begin with, in the arena. */
 typedef struct shared_head_t {
     object_t object;
-    char name[SHARED_NAME_MAX];
+    shm_char_t name[SHARED_NAME_MAX];
 } shared_head_t;
 
 /** What this process has of one. */
