@@ -114,16 +114,17 @@ static void ask_about_all(void)
     member_settle();
 }
 
-uint32_t member_prepare(void)
+apr_status_t member_prepare(uint32_t *ticket)
 {
-    uint32_t ticket;
-    apr_status_t status = claim(&ticket, MEMBER_STARTING, member_self());
+    apr_status_t status = claim(ticket, MEMBER_STARTING, member_self());
     if (status == MPROC_EFULL) {
         /* There may be dead ones that nobody has missed. */
         ask_about_all();
-        status = claim(&ticket, MEMBER_STARTING, member_self());
+        status = claim(ticket, MEMBER_STARTING, member_self());
     }
-    return status == APR_SUCCESS ? ticket : 0;
+    if (status != APR_SUCCESS)
+        *ticket = 0;
+    return status;
 }
 
 void member_set_name(uint32_t ticket, const char *name)

@@ -50,8 +50,8 @@ apr_status_t member_settle_in(void);
 /** In a forked child: this process is none yet. */
 void member_forget(void);
 
-/** Make a place for a child: its ticket, or 0 if there is no room. */
-uint32_t member_prepare(void);
+/** Make a place for a child, whose ticket is told: MPROC_EFULL; APR_ENOMEM. */
+apr_status_t member_prepare(uint32_t *ticket);
 
 /** Name a member, for whoever looks at the family. */
 void member_set_name(uint32_t ticket, const char *name);

@@ -107,9 +107,12 @@ static apr_status_t hold_shares(process_t *process, const mproc_process_opts_t *
         return status;
     uint32_t ticket = member_self();
     if (process->method != MPROC_THREAD) {
-        ticket = process->ticket = member_prepare();
-        if (ticket == 0)
-            return mproc_fail(MPROC_EFULL, "%s: the family has too many members", call);
+        status = member_prepare(&ticket);
+        if (status == MPROC_EFULL)
+            return mproc_fail(status, "%s: the family has too many members", call);
+        if (status != APR_SUCCESS)
+            return mproc_fail(status, "%s: no memory for another member of the family", call);
+        process->ticket = ticket;
         member_set_name(ticket, process->name);
     }
     boot->ticket = process->ticket;

@@ -26,6 +26,14 @@ static void make_key(void)
     is_made = pthread_key_create(&key, call) == 0;
 }
 
+/** When the library is unloaded: threads that end later are not to call what is no longer there. */
+__attribute__((destructor)) static void delete_key(void)
+{
+    if (is_made)
+        pthread_key_delete(key);
+    is_made = 0;
+}
+
 apr_status_t sys_at_thread_exit(void (*function)(void *context), void *context)
 {
     if (pthread_once(&once, make_key) != 0 || !is_made)

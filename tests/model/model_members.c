@@ -317,8 +317,8 @@ static void drop(reference_t reference)
 static void create(void)
 {
     reference_t reference = 0;
-    const uint32_t ticket = member_prepare();
-    model_require(ticket != 0, "there is no place for a child");
+    uint32_t ticket;
+    model_require(member_prepare(&ticket) == APR_SUCCESS, "there is no place for a child");
     point(1, ticket);
     hold(ticket, &reference);
     point(2, (uint64_t)ticket << 24 | reference);
