@@ -352,12 +352,12 @@ static apr_status_t park(shared_t *shared, shm_u32_t *word, uint32_t value, sys_
  * How long to look, in microseconds: to fall asleep and be woken takes as long. After bad luck that is done only now
  * and then.
  */
-enum { GLANCE = 20, MOST_LUCK = 8, TRY_AGAIN = 256 };
+enum { GLANCE = 20, MOST_LUCK = 8, ONCE_IN = 256 };
 
 int shared_glance(shared_t *shared, const shm_u32_t *word, uint32_t value)
 {
     const int luck = atomic_load_explicit(&shared->luck, memory_order_relaxed);
-    if (luck == 0 && atomic_fetch_add_explicit(&shared->glances, 1, memory_order_relaxed) % TRY_AGAIN != 0)
+    if (luck == 0 && atomic_fetch_add_explicit(&shared->glances, 1, memory_order_relaxed) % ONCE_IN != 0)
         return 0;
     const sys_time_t end = sys_now() + GLANCE;
     do {
