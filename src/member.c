@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "member.h"
 
-
-
 #include <mproc/status.h>
 
 #include "references.h"
@@ -229,6 +227,27 @@ int member_is_dead(uint32_t ticket)
     }
 }
 
+int member_look_at(member_look_t *look, uint32_t ticket)
+{
+    if (look->ticket != ticket)
+        member_look_away(look);
+    look->ticket = ticket;
+    const member_ident_t ident = member_ident(member_at(ticket));
+    if (ident.ticket == ticket && ident.state == MEMBER_LIVING) {
+        if (!look->process)
+            sys_process_open(&look->process, (int)ident.who, shm_load64(&member_at(ticket)->birth));
+        if (look->process && sys_wait(sys_process_sentinel(look->process), 0) == APR_TIMEUP)
+            return 0;
+    }
+    return member_is_dead(ticket);
+}
+
+void member_look_away(member_look_t *look)
+{
+    sys_process_close(look->process);
+    look->process = NULL;
+}
+
 void member_end(uint32_t ticket)
 {
     arena_member_t *member = member_at(ticket);
@@ -328,7 +347,7 @@ int member_leave(void)
 
 sys_time_t member_patience(void)
 {
-    enum { LEAST = 70000, MOST = 1000000, EACH = 4000 };
+    enum { LEAST = 70000, MOST = 5000000, EACH = 5000 };
     const uint64_t members = shm_load64(&arena->members_used);
     const uint64_t spots = shm_load64(&arena->spots_used);
     const uint64_t all = (members > spots ? members : spots) * EACH;
@@ -336,13 +355,13 @@ sys_time_t member_patience(void)
 }
 
 /* How many members are asked for at once: that takes a few microseconds each. */
-enum { LOOKS = 16 };
+enum { LOOKS = 8 };
 
 /*
  * How often a lookout looks, in microseconds, however often it is woken, and after how long without a look another one
  * looks out, as somebody may have stopped or killed the first: to ask for that takes longer than to wait and be woken.
  */
-enum { LOOK_INTERVAL = MEMBER_LOOKOUT_SLEEP - 10000, LOOK_OVERDUE = 3 * MEMBER_LOOKOUT_SLEEP };
+enum { LOOK_INTERVAL = MEMBER_LOOKOUT_SLEEP - 10000, LOOK_OVERDUE = 2 * MEMBER_LOOKOUT_SLEEP };
 
 /** Whether the last look was so long ago; also if it was later than now, by another clock. */
 static int has_passed(uint64_t now, uint64_t interval)
@@ -380,7 +399,8 @@ void member_look_out(void)
         shm_store64(&arena->looked, now);
         look_at_some();
     }
-    shm_store(&arena->lookout, 0);
+    /* Unless another one looks out by now: with a plain store there would be two from then on. */
+    shm_replace(&arena->lookout, member_self(), 0);
 }
 
 /* ---- Children of this process ------------------------------------------------------------------------------------ */

@@ -59,6 +59,16 @@ void member_set_name(uint32_t ticket, const char *name);
 /** Whether a member is dead; if so it is marked as ended, and member_settle() has something to do. */
 int member_is_dead(uint32_t ticket);
 
+/** Whom a thread looks at again and again, and what of the system's it keeps for that. Zeros: nobody yet. */
+typedef struct member_look_t {
+    uint32_t ticket;
+    sys_process_t *process;
+} member_look_t;
+
+/** As member_is_dead(), but most looks after the first one at the same member cost much less. */
+int member_look_at(member_look_t *look, uint32_t ticket);
+void member_look_away(member_look_t *look);
+
 /**
  * Whether a member is known to have ended: somebody has noticed, or it has left in order. That costs one look at the
  * arena, where member_is_dead() asks the system.
@@ -109,7 +119,7 @@ int member_has_released(uint32_t ticket);
 sys_time_t member_patience(void);
 
 /** How long who looks out for deaths sleeps at most, in microseconds. */
-enum { MEMBER_LOOKOUT_SLEEP = 50000 };
+enum { MEMBER_LOOKOUT_SLEEP = 100000 };
 
 /**
  * Become the one who looks out for deaths, if there is none: whoever succeeds wakes up often, calls member_look_out(),

@@ -14,6 +14,7 @@ typedef struct waiting_t {
     uint32_t self;
     int is_watcher;
     int is_left; /* who is the watcher is about to leave */
+    member_look_t look;
 } waiting_t;
 
 /** Become the watcher if there is none that lives, as far as that is known. */
@@ -38,15 +39,13 @@ static void leave_watch(waiting_t *waiting)
     waiting->is_watcher = 0;
 }
 
-/** After a sleep to its end: see whether somebody has died. Whether the lock was taken from a dead owner. */
-static int look_for_deaths(waiting_t *waiting, uint32_t word)
+/**
+ * After a sleep to its end: see whether the owner has died, also if this is not the watcher, which may have died as
+ * well, or is stopped by somebody. Whether the lock was taken from it.
+ */
+static int look_for_death(waiting_t *waiting, uint32_t word)
 {
-    /* Who it is now: the one from before the sleep may have left, and its successor have died. */
-    const uint32_t watcher = waiting->is_watcher ? 0 : shm_load(&waiting->lock->watcher);
-    if (watcher != 0 && member_is_dead(watcher))
-        waiting->is_watcher = shm_replace(&waiting->lock->watcher, watcher, waiting->self);
-    /* Also who is not the watcher: that one may be dead as well, or somebody has stopped it. */
-    return member_is_dead(word & ~ROBUST_WAITERS) &&
+    return member_look_at(&waiting->look, word & ~ROBUST_WAITERS) &&
            shm_replace(&waiting->lock->word, word, waiting->self | ROBUST_WAITERS);
 }
 
@@ -54,7 +53,7 @@ static int look_for_deaths(waiting_t *waiting, uint32_t word)
 static int sleep_once(waiting_t *waiting, uint32_t word, sys_time_t deadline)
 {
     const sys_time_t slice = sys_now() + (waiting->is_watcher || waiting->is_left ? WATCH : member_patience());
-    return shm_park(&waiting->lock->word, word, slice < deadline ? slice : deadline) && look_for_deaths(waiting, word);
+    return shm_park(&waiting->lock->word, word, slice < deadline ? slice : deadline) && look_for_death(waiting, word);
 }
 
 static apr_status_t acquire_by_waiting(waiting_t *waiting, const robust_wait_t *wait)
@@ -92,6 +91,7 @@ apr_status_t robust_acquire(robust_t *lock, const robust_wait_t *wait)
         return APR_SUCCESS;
     const apr_status_t status = acquire_by_waiting(&waiting, wait);
     leave_watch(&waiting);
+    member_look_away(&waiting.look);
     /* A wake may have been for this thread, which has no use for it; and who came in between knows of no waiters. */
     if (status == APR_TIMEUP || status == MPROC_ECLOSED)
         shm_unpark(&lock->word, 1);

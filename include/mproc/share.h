@@ -24,7 +24,7 @@
  *
  * **Deaths.** Once a process was joined, its end has been noticed by all objects. Otherwise those who wait notice it,
  * for locks within 100 milliseconds. In families with more than some 20 members, or threads that wait, it can take
- * about a second, if one of those who wait dies as well. Who is stopped (by SIGSTOP, or a debugger) lives, and keeps
+ * some seconds, if one of those who wait dies as well. Who is stopped (by SIGSTOP, or a debugger) lives, and keeps
  * what it has; who executes another program is still the same process.
  *
  * A handle is recognised as closed or foreign and refused, never dereferenced. Every call that takes one returns

@@ -32,6 +32,17 @@ int member_is_dead(uint32_t ticket)
     return model_step((step_t){.kind = STEP_ASK, .before = ticket - 1}) != 0;
 }
 
+int member_look_at(member_look_t *look, uint32_t ticket)
+{
+    (void)look;
+    return member_is_dead(ticket);
+}
+
+void member_look_away(member_look_t *look)
+{
+    (void)look;
+}
+
 /* Whether somebody has noticed it: both is tried. */
 int member_has_ended(uint32_t ticket)
 {
