@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "member.h"
 
-
-
 #include <mproc/status.h>
 
 #include "references.h"
