@@ -33,7 +33,7 @@ typedef struct mproc_barrier_t mproc_barrier_t;
 
 /** Options of a barrier; all zeros are the defaults. */
 typedef struct mproc_barrier_opts_t {
-    /** Non-zero: it does not break when a process dies that has it open. */
+    /** Non-zero: it does not break when a process dies that has it open, unless that is in the action of the last. */
     int ignore_deaths;
     /** A name for who looks at the family (mproc_dump()), copied; NULL for none. It need not be the only one. */
     const char *name;
@@ -98,7 +98,8 @@ MPROC_API apr_status_t mproc_barrier_wait(mproc_barrier_t *barrier, unsigned *in
  * @param barrier The barrier.
  * @param index   As for mproc_barrier_wait().
  * @param action  Called if this party is the last one to come, while the others wait; if it returns another number than
- *                0 the barrier breaks, for this party as well.
+ *                0 the barrier breaks, for this party as well. It also breaks if the process ends in it, in order or
+ *                not.
  * @param context For @p action.
  * @param timeout As for mproc_barrier_wait().
  * @return As mproc_barrier_wait().

@@ -22,10 +22,10 @@
  * mproc_process_start(&child, work, &opts);
  * @endcode
  *
- * If a process ends while it has a lock, the next one that acquires it is told so: MPROC_EOWNERDEAD, and *it has the
- * lock*. What the lock guards may be half changed then; that is for the program to see. Releasing it says that all is
- * well again; if it cannot be repaired, mproc_lock_abandon() has the next one told as well. mproc_has_acquired() tells
- * whether a status means that the caller has what it asked for.
+ * If a process ends, or calls mproc_terminate(), while it has a lock, the next one that acquires it is told so:
+ * MPROC_EOWNERDEAD, and *it has the lock*. What the lock guards may be half changed then; that is for the program to
+ * see. Releasing it says that all is well again; if it cannot be repaired, mproc_lock_abandon() has the next one told
+ * as well. mproc_has_acquired() tells whether a status means that the caller has what it asked for.
  *
  * A lock does not know threads: whoever has a handle may release it, as Python's `Lock`. A recursive one does, as
  * `RLock`: it belongs to a thread, which may acquire it again and must release it as often. What a thread has acquired
