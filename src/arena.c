@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "arena.h"
 
-#include <string.h>
-
 #include <apr_general.h>
 #include <apr_thread_proc.h>
 #include <apr_time.h>

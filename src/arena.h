@@ -70,7 +70,7 @@ typedef struct arena_header_t {
     robust_t lock;       /* held for all that follows */
     shm_u32_t lookout;   /* the ticket of who looks out for deaths; 0: nobody */
     shm_u32_t looked_at; /* whom they have come to */
-    shm_u64_t looked;    /* when somebody last did, as sys_now() */
+    shm_u64_t looked;    /* when somebody last looked, as sys_now() */
     journal_t journal;
     shm_u64_t serial;                      /* of the last object */
     shm_u64_t spans_used;                  /* those behind were never used */

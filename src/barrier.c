@@ -22,8 +22,7 @@ typedef struct barrier_t {
     shm_u32_t bell;
     shm_fixed_t parties;
     shm_fixed_t ignores_deaths;
-    shm_fixed_t
-        is_quick; /* there is a CPU for each party, as its creator sees it: those who wait do not sleep at once */
+    shm_fixed_t is_quick; /* as its creator sees it there is a CPU for each party: they look before they sleep */
 } barrier_t;
 
 /** Its word `state`, unpacked. */
@@ -194,10 +193,12 @@ static apr_status_t wait_for_others(visit_t *visit)
 
 static apr_status_t fail(apr_status_t status, const visit_t *visit, const char *call)
 {
-    if (status == MPROC_EBROKENBARRIER)
-        return mproc_fail(status, "%s: the barrier %s(%llu) is broken", call, visit->barrier->head.name,
-                          (unsigned long long)visit->shared->serial);
-    return shared_fail_to_wait(status, visit->shared, call);
+    char name[SHARED_NAME_MAX];
+    if (status != MPROC_EBROKENBARRIER)
+        return shared_fail_to_wait(status, visit->shared, call);
+    shm_get_text(name, visit->barrier->head.name, sizeof name);
+    return mproc_fail(status, "%s: the barrier %s(%llu) is broken", call, name,
+                      (unsigned long long)visit->shared->serial);
 }
 
 apr_status_t mproc_barrier_wait_with(mproc_barrier_t *handle, unsigned *index, int (*action)(void *context),

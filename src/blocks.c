@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "blocks.h"
 
-
 /* ---- What a span is for ------------------------------------------------------------------------------------------ */
 
 typedef enum span_kind_t {

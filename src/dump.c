@@ -6,8 +6,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include <apr_strings.h>
-
 #include "blocks.h"
 #include "error.h"
 #include "initialize.h"

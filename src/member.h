@@ -37,13 +37,13 @@ static inline uint32_t member_self(void)
 /**
  * Become a member, as the one that the creator has made a place for (its ticket), or as a new one (0).
  *
- * @return APR_SUCCESS; MPROC_EGONE: the place is not there any more, as the creator has ended; MPROC_EFULL.
+ * @return APR_SUCCESS; MPROC_EGONE: the place is not there any more, as the creator has ended; MPROC_EFULL; APR_ENOMEM.
  */
 apr_status_t member_join(uint32_t ticket);
 
 /**
  * A new member releases what the dead held that nobody has missed, and finds another place for itself if it stands in
- * the last one: MPROC_EFULL if there is none, and it is no member any more.
+ * the last one: MPROC_EFULL or APR_ENOMEM if there is none, and it is no member any more.
  */
 apr_status_t member_settle_in(void);
 
@@ -84,7 +84,7 @@ static inline unsigned member_own_place(void)
 /** Whether the member that stands at a place has ended, and what it held is to be released. */
 int member_place_is_over(unsigned place);
 
-/** Mark a member as ended: it is known to be dead, or never came to life. */
+/** Mark a member as ended: it is known to be dead, never came to life, or has left. */
 void member_end(uint32_t ticket);
 
 /** Give a place back that was made for a child which will not be: what it held is released, and that is no death. */
@@ -122,8 +122,8 @@ sys_time_t member_patience(void);
 enum { MEMBER_LOOKOUT_SLEEP = 100000 };
 
 /**
- * Become the one who looks out for deaths, if there is none: whoever succeeds wakes up often, calls member_look_out(),
- * and is it no more. That one looks only if it is time for it.
+ * Become the one who looks out for deaths, if there is none, or none that has looked lately: whoever succeeds wakes up
+ * often, calls member_look_out(), and is it no more. That call looks only if it is time for it.
  */
 int member_become_lookout(void);
 void member_look_out(void);

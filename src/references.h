@@ -3,8 +3,8 @@
  * @file references.h
  * @brief Who holds which object: recorded in the arena, so that it can be released for those who die.
  *
- * Each member has a list of what it holds, in blocks of the arena; an entry is the offset of an object. An object
- * counts its entries, and is gone with the last one.
+ * Each member has lists of what it holds, in blocks of the arena; an entry is the offset of an object. An object counts
+ * its entries, and is gone with the last one.
  */
 #ifndef MPROC_REFERENCES_H
 #define MPROC_REFERENCES_H

@@ -6,8 +6,9 @@
  * One word says who owns it and whether others wait, so these are never apart: to take the lock is one step, to take it
  * from a dead owner is one step. Members of the family are named by tickets (member.h), which are never used again.
  *
- * One of those who wait is the watcher: it wakes up often and looks whether the owner is alive. The others sleep long,
- * and look whether the watcher is. When the watcher goes, it wakes one who takes its place.
+ * One of those who wait is the watcher: it wakes up often and looks whether the owner is alive. The others sleep
+ * longer, and look whether both are: the watcher may have died too, or be stopped. When it goes, it wakes one who takes
+ * its place.
  */
 #ifndef MPROC_ROBUST_H
 #define MPROC_ROBUST_H

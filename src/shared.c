@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <apr_strings.h>
 #include <apr_thread_proc.h>
 #include <apr_time.h>
 

@@ -94,7 +94,7 @@ static inline void shared_release(const shared_t *shared)
     handle_release(shared->handle);
 }
 
-/** Close a handle for the public function `call`; NULL is allowed. `word` is where its threads wait. */
+/** Close a handle for the public function `call`; NULL is allowed. Those who wait with it are woken, and go first. */
 apr_status_t shared_close(void *handle, const shared_kind_t *kind, const char *call);
 
 /** An object on its way to a child: held for it already. */
@@ -136,7 +136,7 @@ int shared_close_all(void);
 int shared_is_closed(const void *shared);
 
 /**
- * Wait at a word of an object while it has a value: for as long as nobody else need look whether somebody has died.
+ * Wait at a word of an object while it has a value, but not for long: a wake may be lost with who dies.
  *
  * @return APR_SUCCESS: look again; APR_TIMEUP; MPROC_ECLOSED.
  */

@@ -32,7 +32,10 @@ static inline uint32_t spot_word(uint32_t word, unsigned state)
     return (word & ~(uint32_t)SPOT_STATE) | state;
 }
 
-/** Get a spot for this thread to wait at an object; NULL if there is none left, which only makes it unseen. */
+/**
+ * Get a spot for this thread to wait at an object; NULL if there is none left. That only makes it unseen, but at a
+ * condition, where it cannot wait then.
+ */
 spot_t *spot_begin(uint64_t object);
 
 /** Give it back; NULL is harmless. */

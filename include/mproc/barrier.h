@@ -13,8 +13,8 @@
  *
  * A barrier that breaks stays broken until mproc_barrier_reset(): who waits and whoever comes gets
  * MPROC_EBROKENBARRIER. It breaks when somebody's time is up, by mproc_barrier_abort(), and when a process is killed,
- * or crashes, that has it open, its creator too: that one may be among those who are waited for. Who was let go before
- * is told APR_SUCCESS all the same.
+ * crashes, or calls `_exit` that has it open, its creator too: that one may be among those who are waited for. Who was
+ * let go before is told APR_SUCCESS all the same.
  *
  * What share.h says of handles holds for every call.
  */
@@ -33,7 +33,7 @@ typedef struct mproc_barrier_t mproc_barrier_t;
 
 /** Options of a barrier; all zeros are the defaults. */
 typedef struct mproc_barrier_opts_t {
-    /** Non-zero: it does not break when a process dies that has it open. */
+    /** Non-zero: it does not break when a process dies that has it open, unless that is in the action of the last. */
     int ignore_deaths;
     /** A name for who looks at the family (mproc_dump()), copied; NULL for none. It need not be the only one. */
     const char *name;
@@ -84,7 +84,8 @@ MPROC_API apr_status_t mproc_barrier_open(mproc_barrier_t **barrier, const mproc
  *
  * @param barrier The barrier.
  * @param index   0 for the first one to come, up to `parties - 1` for the last; may be NULL.
- * @param timeout How long to wait, in microseconds: then the barrier breaks for all, also with 0. MPROC_FOREVER to wait
+ * @param timeout How long to wait, in microseconds: then the barrier breaks for all, also with 0. It does not if those
+ *                of the last time have not been let go yet: then nobody was waiting for this one. MPROC_FOREVER to wait
  *                for good.
  * @return APR_SUCCESS; MPROC_EBROKENBARRIER; APR_TIMEUP for the one whose time was up.
  * @remark Any thread.
@@ -97,7 +98,8 @@ MPROC_API apr_status_t mproc_barrier_wait(mproc_barrier_t *barrier, unsigned *in
  * @param barrier The barrier.
  * @param index   As for mproc_barrier_wait().
  * @param action  Called if this party is the last one to come, while the others wait; if it returns another number than
- *                0 the barrier breaks, for this party as well.
+ *                0 the barrier breaks, for this party as well. It also breaks if the process ends in it, in order or
+ *                not.
  * @param context For @p action.
  * @param timeout As for mproc_barrier_wait().
  * @return As mproc_barrier_wait().

@@ -64,7 +64,7 @@ MPROC_API apr_status_t mproc_condition_create_sized(mproc_condition_t **conditio
  *
  * @param condition Where to store the handle; NULL on failure. Close it with mproc_condition_close().
  * @param opts      Options, or NULL.
- * @return As mproc_lock_create().
+ * @return As mproc_lock_create(); MPROC_ECLOSED if `.lock` is not an open lock.
  * @remark Any thread.
  */
 static inline apr_status_t mproc_condition_create(mproc_condition_t **condition, const mproc_condition_opts_t *opts)
@@ -112,8 +112,8 @@ MPROC_API apr_status_t mproc_condition_release(mproc_condition_t *condition);
  * @param timeout   How long to wait for being notified, in microseconds; MPROC_FOREVER to wait for good. The lock is
  *                  waited for as long as it takes.
  * @return APR_SUCCESS; APR_TIMEUP; MPROC_EOWNERDEAD: whether notified or not, somebody died with the lock, which the
- *         caller has now; MPROC_ESTATE, at once, if this process (of a recursive lock: this thread) does not have the
- *         lock.
+ *         caller has now. At once MPROC_ESTATE, if this process (of a recursive lock: this thread) does not have the
+ *         lock, and APR_ENOMEM, if 65536 threads of the family wait already: the caller still has it then.
  * @remark Any thread.
  */
 MPROC_API apr_status_t mproc_condition_wait(mproc_condition_t *condition, apr_interval_time_t timeout);
@@ -125,8 +125,8 @@ MPROC_API apr_status_t mproc_condition_wait(mproc_condition_t *condition, apr_in
  * @param predicate Called with the lock held, at first and after each notification: whether it is true.
  * @param context   For @p predicate.
  * @param timeout   As for mproc_condition_wait(), for all together.
- * @return APR_SUCCESS: the predicate was true; otherwise as mproc_condition_wait(), and it was false last; after
- *         MPROC_EOWNERDEAD it was not called again: repair, and call again.
+ * @return APR_SUCCESS: the predicate was true; APR_EINVAL if it is NULL; otherwise as mproc_condition_wait(), and it
+ *         was false last; after MPROC_EOWNERDEAD it was not called again: repair, and call again.
  * @remark Any thread.
  */
 MPROC_API apr_status_t mproc_condition_wait_for(mproc_condition_t *condition, int (*predicate)(void *context),
@@ -137,7 +137,7 @@ MPROC_API apr_status_t mproc_condition_wait_for(mproc_condition_t *condition, in
  *
  * @param condition The condition; the caller has its lock.
  * @param count     How many; those who have waited longest come first.
- * @return APR_SUCCESS, also if fewer wait; MPROC_ESTATE if this process does not have the lock.
+ * @return APR_SUCCESS, also if fewer wait; MPROC_ESTATE as mproc_condition_wait().
  * @remark Any thread. It does not wait.
  */
 MPROC_API apr_status_t mproc_condition_notify(mproc_condition_t *condition, unsigned count);

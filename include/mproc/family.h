@@ -20,7 +20,7 @@ extern "C" {
 /**
  * Say how large the family's memory is to be. Without this it is what the environment variable MPROC_ARENA_SIZE says,
  * in bytes, or else the platform's default: 64 GiB on 64-bit Unix, 1 GiB on Windows, 256 MiB on 32 bits, or half of
- * what the process's limits allow.
+ * what the process's limits allow; less where the system has no room for so much.
  *
  * @param size Its size in bytes; it is rounded up to 64 KiB. 0 for the default.
  * @return APR_SUCCESS; MPROC_ESTATE if the family has its memory already; APR_EINVAL if it is too small for its tables
@@ -59,7 +59,7 @@ typedef struct mproc_family_info_t {
  * Tell how the family's memory is used.
  *
  * @param info Where to store it; all zero if there is no such memory yet.
- * @return APR_SUCCESS; APR_EINVAL; MPROC_EINIT; MPROC_EBUILD or MPROC_EFOREIGN if this process cannot use it.
+ * @return APR_SUCCESS; APR_EINVAL; otherwise as mproc_lock_create(), as this process becomes a member by that.
  * @remark Any thread.
  */
 MPROC_API apr_status_t mproc_family_info(mproc_family_info_t *info);

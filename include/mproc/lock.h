@@ -22,10 +22,10 @@
  * mproc_process_start(&child, work, &opts);
  * @endcode
  *
- * If a process ends while it has a lock, the next one that acquires it is told so: MPROC_EOWNERDEAD, and *it has the
- * lock*. What the lock guards may be half changed then; that is for the program to see. Releasing it says that all is
- * well again; if it cannot be repaired, mproc_lock_abandon() has the next one told as well. mproc_has_acquired() tells
- * whether a status means that the caller has what it asked for.
+ * If a process ends, or calls mproc_terminate(), while it has a lock, the next one that acquires it is told so:
+ * MPROC_EOWNERDEAD, and *it has the lock*. What the lock guards may be half changed then; that is for the program to
+ * see. Releasing it says that all is well again; if it cannot be repaired, mproc_lock_abandon() has the next one told
+ * as well. mproc_has_acquired() tells whether a status means that the caller has what it asked for.
  *
  * A lock does not know threads: whoever has a handle may release it, as Python's `Lock`. A recursive one does, as
  * `RLock`: it belongs to a thread, which may acquire it again and must release it as often. What a thread has acquired
@@ -101,8 +101,9 @@ static inline apr_status_t mproc_lock_create(mproc_lock_t **lock, const mproc_lo
  * @param lock Where to store the handle; NULL on failure. It is another one each time; close each.
  * @param ref  The reference.
  * @param pool The handle is closed when this pool is cleared; NULL: it stays until mproc_lock_close().
- * @return APR_SUCCESS; MPROC_EGONE if the lock is gone; MPROC_EFOREIGN if it belongs to another family; APR_EINVAL if
- *         the reference is to something else than a lock, or damaged; otherwise as mproc_lock_create().
+ * @return APR_SUCCESS; MPROC_EGONE if the lock is gone, or there never was one, as the reference is damaged;
+ *         MPROC_EFOREIGN if it belongs to another family; APR_EINVAL if the reference is to something else than a lock,
+ *         or NULL; otherwise as mproc_lock_create().
  * @remark Any thread.
  */
 MPROC_API apr_status_t mproc_lock_open(mproc_lock_t **lock, const mproc_ref_t *ref, apr_pool_t *pool);
@@ -162,7 +163,8 @@ MPROC_API apr_status_t mproc_lock_close(mproc_lock_t *lock);
  *
  * @param call  The target's call.
  * @param index Its place in `.share`, from 0.
- * @return The lock, which stays open until the target returns, or it is closed; NULL if there is none at this place.
+ * @return The lock, which stays open until the target returns, or it is closed; NULL if there is none at this place, or
+ *         something else than a lock (APR_EINVAL).
  * @remark The child's threads.
  */
 MPROC_API mproc_lock_t *mproc_call_lock(mproc_call_t *call, size_t index);

@@ -335,7 +335,8 @@ MPROC_API apr_status_t mproc_process_start_sized(mproc_process_t **process, mpro
  *         lacks; MPROC_ETARGET if the target lies in no module (code made at run time); APR_EBADF if a handle is not
  *         open; APR_EMFILE or APR_ENOMEM if the system refuses; MPROC_ESIZE if the arguments are more than memory can
  *         address; for an end in `.give` MPROC_ECLOSED, MPROC_EFOREIGN, or MPROC_ESTATE if another thread is using it,
- *         it was given before, or a message in it is unfinished.
+ *         it was given before, or a message in it is unfinished; for `.share` MPROC_ECLOSED, and what
+ *         mproc_lock_create() returns if there is no room for the child among the members of the family.
  * @remark Any thread.
  */
 static inline apr_status_t mproc_process_create(mproc_process_t **process, mproc_target_t target,

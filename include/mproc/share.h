@@ -24,12 +24,15 @@
  *
  * **Deaths.** Once a process was joined, its end has been noticed by all objects. Otherwise those who wait notice it,
  * for locks within 100 milliseconds. In families with more than some 20 members, or threads that wait, it can take
- * some seconds, if one of those who wait dies as well. Who is stopped (by SIGSTOP, or a debugger) lives, and keeps
- * what it has; who executes another program is still the same process.
+ * some seconds, if one of those who wait dies as well. For barriers, conditions and owned semaphores one of those who
+ * wait asks about eight members every 100 milliseconds, or about a fortieth of them, so it is told of a death within
+ * some four seconds in large families. Who is stopped (by SIGSTOP, or a debugger) lives, and keeps what it has; who
+ * executes another program is still the same process.
  *
  * A handle is recognised as closed or foreign and refused, never dereferenced. Every call that takes one returns
- * APR_EINVAL for NULL, and MPROC_ECLOSED for a handle that was closed or never was one of its kind; in a child by fork,
- * MPROC_EGONE if the object is gone; this is not repeated below. Closing a handle ends the calls that other threads of
+ * APR_EINVAL for NULL, and MPROC_ECLOSED for a handle that was closed or never was one of its kind. In a child by fork
+ * the first call that takes one returns MPROC_EGONE if the object is gone, or else what mproc_lock_create() returns if
+ * the child cannot become a member. This is not repeated below. Closing a handle ends the calls that other threads of
  * this process are waiting in, with MPROC_ECLOSED. No signal ends a call that waits.
  */
 #ifndef MPROC_SHARE_H

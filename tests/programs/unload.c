@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Loads libmproc, whose path is the argument, uses it in a thread, and unloads it before that thread ends: nothing of
- * it may be called any more. Plain checks instead of those of CMocka, since nothing here is linked with the library.
+ * it may be called any more. Plain checks instead of CMocka's, since nothing here is linked with the library.
  */
 #include <dlfcn.h>
 #include <pthread.h>
