@@ -345,13 +345,29 @@ int member_leave(void)
 
 /* ---- Looking out for deaths -------------------------------------------------------------------------------------- */
 
-sys_time_t member_patience(void)
+/* How long who waits is patient, in microseconds: so much for each of the family, but within these bounds. */
+enum { PATIENCE_EACH = 5000, PATIENCE_LEAST = 70000, PATIENCE_MOST = 5000000 };
+
+/** How many there have been at once, at most: members, or threads that wait. */
+static uint64_t crowd(void)
 {
-    enum { LEAST = 70000, MOST = 5000000, EACH = 5000, MEETINGS = 8 };
     const uint64_t members = shm_load64(&arena->members_used);
     const uint64_t spots = shm_load64(&arena->spots_used);
-    const uint64_t all = (members > spots ? members : spots) * EACH;
-    const sys_time_t patience = (sys_time_t)(all < LEAST ? LEAST : all > MOST ? MOST : all);
+    return members > spots ? members : spots;
+}
+
+int member_is_crowd(void)
+{
+    return crowd() > PATIENCE_LEAST / PATIENCE_EACH;
+}
+
+sys_time_t member_patience(void)
+{
+    enum { MEETINGS = 8 };
+    const uint64_t all = crowd() * PATIENCE_EACH;
+    const sys_time_t patience = (sys_time_t)(all < PATIENCE_LEAST  ? PATIENCE_LEAST
+                                             : all > PATIENCE_MOST ? PATIENCE_MOST
+                                                                   : all);
     /* To wake many at once costs the machine much less than to wake each alone. */
     const sys_time_t now = sys_now();
     const sys_time_t end = now + patience;

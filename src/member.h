@@ -118,6 +118,9 @@ int member_has_released(uint32_t ticket);
  */
 sys_time_t member_patience(void);
 
+/** Whether there are so many that one is to look more often, for all of them. */
+int member_is_crowd(void);
+
 /** How long who looks out for deaths sleeps at most, in microseconds. */
 enum { MEMBER_LOOKOUT_SLEEP = 100000 };
 

@@ -17,10 +17,13 @@ typedef struct waiting_t {
     member_look_t look;
 } waiting_t;
 
-/** Become the watcher if there is none that lives, as far as that is known. */
+/**
+ * Become the watcher if there is none that lives, as far as that is known. Where few wait each of them looks often
+ * enough.
+ */
 static void take_watch(waiting_t *waiting, uint32_t word)
 {
-    if (waiting->is_watcher)
+    if (waiting->is_watcher || !member_is_crowd())
         return;
     const uint32_t watcher = shm_load(&waiting->lock->watcher);
     if (watcher == 0 || member_has_ended(watcher))
