@@ -209,7 +209,7 @@ static apr_status_t check(const arena_header_t *header, const char *call)
     if (is_arena && (header->layout != ARENA_LAYOUT || header->build != family_build()))
         return mproc_fail(MPROC_EBUILD, "%s: the family's memory was made by another build of libmproc", call);
     if (!is_arena || !is_plausible(header))
-        return mproc_fail(MPROC_EPROTOCOL, "%s: what this process's creator offers is no memory of a family", call);
+        return mproc_fail(MPROC_EPROTOCOL, "%s: what is offered is no memory of a family", call);
     return check_space(header, call);
 }
 

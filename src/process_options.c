@@ -122,8 +122,7 @@ static apr_status_t hold_shares(process_t *process, const mproc_process_opts_t *
         return status;
     }
     if (process->ticket)
-        member_end(process->ticket);
-    member_settle();
+        member_withdraw(process->ticket);
     return status;
 }
 

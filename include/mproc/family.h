@@ -36,7 +36,8 @@ MPROC_API apr_status_t mproc_set_arena_size(uint64_t size);
  * @return APR_SUCCESS; MPROC_ESTATE if this process has a family of its own already: it was started by mproc, or has
  *         started a child or made an object; APR_ENOENT or APR_EACCES if there is no such process, it has no family, or
  *         it is another user's; APR_ENOTIMPL where no process can reach into another (macOS and the BSDs); MPROC_EBUILD
- *         if it has another build of the library; otherwise as mproc_lock_create().
+ *         if it has another build of the library; MPROC_EPROTOCOL if its memory is damaged; otherwise as
+ *         mproc_lock_create().
  * @remark Any thread.
  */
 MPROC_API apr_status_t mproc_family_join(int pid);
