@@ -229,6 +229,8 @@ int member_is_dead(uint32_t ticket)
 
 int member_look_at(member_look_t *look, uint32_t ticket)
 {
+    if (ticket == member_self())
+        return 0;
     if (look->ticket != ticket)
         member_look_away(look);
     look->ticket = ticket;
