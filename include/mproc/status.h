@@ -29,7 +29,7 @@ extern "C" {
     X(ECLOSED, "not an open object of this kind: closed before, or never one")                                         \
     X(EFOREIGN, "the object belongs to another process")                                                               \
     X(ETARGET, "the function cannot be reached from another process")                                                  \
-    X(EBUILD, "another build of the program, of a module, or of the library")                                                   \
+    X(EBUILD, "another build of the program, a module, or the library")                                                \
     X(ESTARTUP, "the child ended before its target ran")                                                               \
     X(EEXITUNKNOWN, "the exit code was taken by other code of this program")                                           \
     X(EEXITCODE, "the program has ended with another exit code than 0")                                                \
