@@ -42,13 +42,20 @@ build() {
     cmake --build --preset "$preset" --parallel "$(cpus)" ${1+--target "$@"}
 }
 
-# run_tests <preset> [<ctest option>...]
+# run_tests <preset> [<ctest option>...]: runs the tests, which mostly wait, several at a time.
 run_tests() {
     local preset=$1
     shift
     step "Test: $preset"
-    ctest --preset "$preset" "$@"
+    ${launcher[@]+"${launcher[@]}"} ctest --preset "$preset" --parallel "$(cpus)" "$@"
     check_skips "build/$preset"
+}
+
+# From here on, run_tests runs programs without random addresses, where the system can.
+fix_addresses() {
+    if setarch -R true 2>/dev/null; then
+        launcher=(setarch -R)
+    fi
 }
 
 # check_skips <build folder>: no test was skipped but those that may be.

@@ -533,7 +533,9 @@ static void end_uses(void *object)
     shared_t *shared = object;
     atomic_store(&shared->closable.is_closed, 1);
     for (int i = 0; i < PATIENCE && handle_uses(shared->handle) > 1; i++) {
-        kind_of(shared->handle)->stir(head_of(shared));
+        /* Another thread may only just be making it: nobody waits for it then. */
+        if (atomic_load(&shared->ticket))
+            kind_of(shared->handle)->stir(head_of(shared));
         apr_sleep(100);
     }
     is_in_use |= handle_uses(shared->handle) > 1;

@@ -185,8 +185,9 @@ static apr_status_t start_by_spawn(sys_process_t *process, sys_start_t *start)
         keep[count++] = (int)start->block->handle;
         if (process->lifeline.followed >= 0)
             keep[count++] = process->lifeline.followed;
-        if (unix_arena_descriptor() >= 0)
-            keep[count++] = unix_arena_descriptor();
+        const int arena = unix_arena_descriptor();
+        if (arena >= 0)
+            keep[count++] = arena;
         spawn.keep_count = count;
         spawn.lifeline = &process->lifeline;
         snprintf(marker, sizeof marker, "--mproc=spawn:%d,%d", (int)start->block->handle, process->lifeline.followed);

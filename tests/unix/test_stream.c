@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -401,12 +402,13 @@ static void test_closed_while_waiting(void **state)
     }
 }
 
-static volatile sig_atomic_t signals;
+/* Counted in whichever thread a signal finds. */
+static _Atomic int signals;
 
 static void count_signal(int sig)
 {
     (void)sig;
-    signals++;
+    atomic_fetch_add(&signals, 1);
 }
 
 static void test_no_signal(void **state)
