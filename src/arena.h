@@ -29,7 +29,7 @@ enum {
     ARENA_MEMBERS_MAX = 4096,
     ARENA_SPOTS_MAX = 65536,
     ARENA_MAGIC = 0x616e6572,
-    ARENA_LAYOUT = 1,
+    ARENA_LAYOUT = 2,
     ARENA_NAME_MAX = 64
 };
 
@@ -73,6 +73,7 @@ typedef struct arena_header_t {
     shm_u64_t looked;    /* when somebody last looked, as sys_now() */
     journal_t journal;
     shm_u64_t serial;                      /* of the last object */
+    shm_u64_t left;                        /* the memory of objects that are gone, see memory.h; 0: none */
     shm_u64_t spans_used;                  /* those behind were never used */
     shm_u64_t free_runs;                   /* how many runs of free spans there are in front of that */
     shm_u64_t members_used;                /* places behind were never used */

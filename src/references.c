@@ -3,6 +3,8 @@
 
 #include "blocks.h"
 #include "member.h"
+#include "memory.h"
+#include "shared.h"
 
 /* A block of entries: as many as fill the size. */
 enum { LIST_SIZE = 1024, LIST_ENTRIES = LIST_SIZE / 8 - 3 };
@@ -110,34 +112,45 @@ apr_status_t references_add(transaction_t *transaction, reference_t *reference, 
     return APR_SUCCESS;
 }
 
-/** Count a holder less; the last one takes the object along. */
-static void release(transaction_t *transaction, uint64_t object)
+/** Count a holder less: whether it was the last one, and the object goes. What it keeps stays. */
+static int release_one(transaction_t *transaction, object_t *object)
 {
-    object_t *held = arena_at(object);
-    const uint64_t holds = journal_get(transaction, &held->holds) - 1;
+    const uint64_t holds = journal_get(transaction, &object->holds) - 1;
     if ((uint32_t)holds > 0) {
-        journal_put(transaction, &held->holds, holds);
-        return;
+        journal_put(transaction, &object->holds, holds);
+        return 0;
     }
-    const uint64_t kept = holds & OBJECT_KEEPS ? journal_get(transaction, object_kept(held)) : 0;
-    blocks_give(transaction, object);
-    /* What is kept keeps nothing itself. */
-    object_t *other = arena_at(kept);
-    const uint64_t others = kept ? journal_get(transaction, &other->holds) - 1 : 0;
-    if (kept && (uint32_t)others == 0)
-        blocks_give(transaction, kept);
-    else if (kept)
-        journal_put(transaction, &other->holds, others);
+    if (holds & OBJECT_HAS_MEMORY)
+        memory_leave(transaction, object);
+    blocks_give(transaction, arena_offset(object));
+    return 1;
 }
 
-void references_drop(transaction_t *transaction, reference_t reference)
+/** Count a holder less; the last one takes the object along. What is kept keeps nothing itself. */
+static uint64_t release(transaction_t *transaction, uint64_t offset)
+{
+    object_t *object = arena_at(offset);
+    /* Looked at first: of a block that was given back the first words mean something else. */
+    const uint64_t holds = journal_get(transaction, &object->holds);
+    const uint64_t kept = holds & OBJECT_KEEPS ? journal_get(transaction, object_kept(object)) : 0;
+    const uint64_t worth =
+        holds & OBJECT_IS_COUNTED ? journal_get(transaction, object_word(object, OBJECT_WORTH_AT)) : 0;
+    if (!release_one(transaction, object) || !kept)
+        return 0;
+    shm_u64_t *count = object_word(arena_at(kept), OBJECT_COUNT_AT);
+    if (worth)
+        journal_put(transaction, count, journal_get(transaction, count) - worth);
+    return release_one(transaction, arena_at(kept)) ? 0 : kept;
+}
+
+uint64_t references_drop(transaction_t *transaction, reference_t reference)
 {
     const uint64_t offset = reference & ~(uint64_t)(LIST_SIZE - 1);
     list_t *list = list_at(offset);
     const unsigned entry = (unsigned)((reference - offset) / 8 - (LIST_SIZE / 8 - LIST_ENTRIES));
     state_t state = unpack(journal_get(transaction, &list->state));
     arena_member_t *member = member_at(state.ticket);
-    release(transaction, journal_get(transaction, &list->entries[entry]));
+    const uint64_t kept = release(transaction, journal_get(transaction, &list->entries[entry]));
     if (state.used == LIST_ENTRIES) {
         take_out(transaction, &member->full_lists, offset);
         put_in_front(transaction, &member->lists_with_room, offset);
@@ -146,15 +159,37 @@ void references_drop(transaction_t *transaction, reference_t reference)
     if (state.used == 0) {
         take_out(transaction, &member->lists_with_room, offset);
         blocks_give(transaction, offset);
-        return;
+        return kept;
     }
     journal_put(transaction, &list->entries[entry], state.first_free);
     state.first_free = entry + 1;
     journal_put(transaction, &list->state, pack(state));
+    return kept;
 }
 
-/** Drop one entry of a member's: 0 if there was none. */
-static int drop_one(transaction_t *transaction, const arena_member_t *member, void (*bereave)(uint64_t object))
+/** After a transaction has dropped something. */
+static void follow_up(uint64_t kept)
+{
+    if (kept)
+        shared_stir(kept);
+    memory_clean();
+}
+
+void references_release(reference_t reference, uint32_t holder)
+{
+    transaction_t transaction;
+    uint64_t kept = 0;
+    if (!journal_begin(&transaction))
+        return;
+    if (!member_has_released(holder))
+        kept = references_drop(&transaction, reference);
+    journal_commit(&transaction);
+    follow_up(kept);
+}
+
+/** Drop one entry of a member's: 0 if there was none. Tells what references_drop() does. */
+static int drop_one(transaction_t *transaction, uint64_t *kept, const arena_member_t *member,
+                    void (*bereave)(uint64_t object))
 {
     uint64_t offset = journal_get(transaction, &member->lists_with_room);
     if (!offset)
@@ -169,7 +204,7 @@ static int drop_one(transaction_t *transaction, const arena_member_t *member, vo
         if (object > LIST_ENTRIES) {
             if (bereave)
                 bereave(object);
-            references_drop(transaction, arena_offset(&list->entries[i]));
+            *kept = references_drop(transaction, arena_offset(&list->entries[i]));
             return 1;
         }
     }
@@ -182,10 +217,12 @@ void references_release_all(uint32_t ticket, void (*bereave)(uint64_t object))
     const arena_member_t *member = member_at(ticket);
     int is_more = 1;
     while (is_more) {
+        uint64_t kept = 0;
         if (!journal_begin(&transaction))
             return;
         /* Somebody else may have been faster, and the place be another's. */
-        is_more = member_ident(member).ticket == ticket && drop_one(&transaction, member, bereave);
+        is_more = member_ident(member).ticket == ticket && drop_one(&transaction, &kept, member, bereave);
         journal_commit(&transaction);
+        follow_up(kept);
     }
 }

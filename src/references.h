@@ -18,21 +18,34 @@ typedef struct object_t {
 } object_t;
 
 /**
- * In `holds`: the object keeps another one alive, whose offset is the word at OBJECT_KEPT_AT; that one counts it as a
- * holder.
+ * What an object's word `holds` says besides, and the words of it that these make use of: it keeps another one alive,
+ * which counts it as a holder; it has memory (memory.h); and it is counted in a word of the one that it keeps, which
+ * loses so much when it goes.
  */
 #define OBJECT_KEEPS ((uint64_t)1 << 63)
-enum { OBJECT_KEPT_AT = 40 };
+#define OBJECT_HAS_MEMORY ((uint64_t)1 << 62)
+#define OBJECT_IS_COUNTED ((uint64_t)1 << 61)
+enum { OBJECT_KEPT_AT = 40, OBJECT_MEMORY_AT = 48, OBJECT_WORTH_AT = 48, OBJECT_COUNT_AT = 56 };
+
+static inline shm_u64_t *object_word(object_t *object, size_t at)
+{
+    return (shm_u64_t *)(void *)((unsigned char *)object + at);
+}
 
 static inline shm_u64_t *object_kept(object_t *object)
 {
-    return (shm_u64_t *)(void *)((unsigned char *)object + OBJECT_KEPT_AT);
+    return object_word(object, OBJECT_KEPT_AT);
+}
+
+static inline shm_u64_t *object_memory(object_t *object)
+{
+    return object_word(object, OBJECT_MEMORY_AT);
 }
 
 /** What kind of object it is, from its word `holds`. */
 static inline uint64_t object_kind(uint64_t holds)
 {
-    return (holds & ~OBJECT_KEEPS) >> 32;
+    return (holds & ~(OBJECT_KEEPS | OBJECT_HAS_MEMORY | OBJECT_IS_COUNTED)) >> 32;
 }
 
 /** An entry: where it is. */
@@ -45,8 +58,14 @@ typedef uint64_t reference_t;
  */
 apr_status_t references_add(transaction_t *transaction, reference_t *reference, uint32_t ticket, uint64_t object);
 
-/** Release what an entry refers to. */
-void references_drop(transaction_t *transaction, reference_t reference);
+/**
+ * Release what an entry refers to. If that took along an object which kept another one, the other one is told, and 0
+ * otherwise: whoever waits for it may have to look again.
+ */
+uint64_t references_drop(transaction_t *transaction, reference_t reference);
+
+/** The same in a transaction of its own, with all that follows; not if this process holds nothing any more. */
+void references_release(reference_t reference, uint32_t holder);
 
 /**
  * Release all that a member holds, after a call for each object if it has died (or NULL). It takes as many transactions

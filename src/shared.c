@@ -49,22 +49,12 @@ const shared_kind_t *shared_kind_at(uint64_t offset)
 
 /* ---- Handles ----------------------------------------------------------------------------------------------------- */
 
-static void drop_reference(const shared_t *shared)
-{
-    transaction_t transaction;
-    if (!journal_begin(&transaction))
-        return;
-    if (!member_has_released(shared->holder))
-        references_drop(&transaction, shared->reference);
-    journal_commit(&transaction);
-}
-
 static void destroy(void *object)
 {
     shared_t *shared = object;
     /* What a forked child has not opened anew it does not hold, nor does it what it held before it left the family. */
     if (shared->owner == sys_getpid() && shared->reference && shared->holder == member_self())
-        drop_reference(shared);
+        references_release(shared->reference, shared->holder);
     free(shared);
 }
 
@@ -109,13 +99,39 @@ static void *complete(shared_t *shared, apr_pool_t *pool, apr_status_t status)
 
 /* ---- Making and opening ------------------------------------------------------------------------------------------ */
 
-/** Have a new object keep another one, which this process holds, so that it is there. */
-static void keep(transaction_t *transaction, object_t *object, uint64_t kept)
+/** Have a new object keep another one, which this process holds, so that it is there, and be counted in it. */
+static void keep(transaction_t *transaction, object_t *object, uint64_t kept, uint64_t worth)
 {
     object_t *other = arena_at(kept);
-    journal_put(transaction, &object->holds, journal_get(transaction, &object->holds) | OBJECT_KEEPS);
+    const uint64_t flags = worth ? OBJECT_KEEPS | OBJECT_IS_COUNTED : OBJECT_KEEPS;
+    journal_put(transaction, &object->holds, journal_get(transaction, &object->holds) | flags);
     journal_put(transaction, object_kept(object), kept);
     journal_put(transaction, &other->holds, journal_get(transaction, &other->holds) + 1);
+    if (!worth)
+        return;
+    shm_u64_t *count = object_word(other, OBJECT_COUNT_AT);
+    journal_put(transaction, object_word(object, OBJECT_WORTH_AT), worth);
+    journal_put(transaction, count, journal_get(transaction, count) + worth);
+}
+
+/** Make the block of a new object one that this process holds. */
+static apr_status_t make_object(transaction_t *transaction, shared_t *shared, const shared_plan_t *plan)
+{
+    shared_head_t *head = head_of(shared);
+    shared->serial = journal_get(transaction, &arena->serial) + 1;
+    journal_put(transaction, &arena->serial, shared->serial);
+    journal_put(transaction, &head->object.serial, shared->serial);
+    journal_put(transaction, &head->object.holds,
+                (uint64_t)plan->kind->kind << 32 | (plan->furnish ? OBJECT_HAS_MEMORY : 0));
+    if (plan->kept)
+        keep(transaction, &head->object, plan->kept->offset, plan->worth);
+    if (plan->furnish) {
+        const apr_status_t status = plan->furnish(transaction, head, plan->context);
+        if (status != APR_SUCCESS)
+            return status;
+    }
+    shared->holder = member_self();
+    return references_add(transaction, &shared->reference, shared->holder, shared->offset);
 }
 
 /** Take a block, and make it an object that this process holds. */
@@ -134,14 +150,7 @@ static apr_status_t create(shared_t *shared, const shared_plan_t *plan)
             shm_set_text(head->name, plan->name, sizeof head->name);
         if (plan->init)
             plan->init(head, plan->context);
-        shared->serial = journal_get(&transaction, &arena->serial) + 1;
-        journal_put(&transaction, &arena->serial, shared->serial);
-        journal_put(&transaction, &head->object.serial, shared->serial);
-        journal_put(&transaction, &head->object.holds, (uint64_t)plan->kind->kind << 32);
-        if (plan->kept)
-            keep(&transaction, &head->object, plan->kept->offset);
-        shared->holder = member_self();
-        status = references_add(&transaction, &shared->reference, shared->holder, shared->offset);
+        status = make_object(&transaction, shared, plan);
     }
     if (status == APR_SUCCESS)
         journal_commit(&transaction);
@@ -424,14 +433,8 @@ static apr_status_t pass_one(shared_pass_t *pass, uint32_t ticket)
 
 void shared_pass_drop(const shared_pass_t *passes, size_t count)
 {
-    transaction_t transaction;
-    for (size_t i = 0; i < count; i++) {
-        if (!journal_begin(&transaction))
-            return;
-        if (!member_has_released(member_self()))
-            references_drop(&transaction, passes[i].reference);
-        journal_commit(&transaction);
-    }
+    for (size_t i = 0; i < count; i++)
+        references_release(passes[i].reference, member_self());
 }
 
 apr_status_t shared_pass(shared_pass_t *passes, void *const *handles, size_t count, uint32_t ticket, const char *call)

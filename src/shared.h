@@ -69,6 +69,9 @@ typedef struct shared_plan_t {
     void (*init)(void *at, const void *context);
     const void *context;
     const shared_t *kept; /* an object that it keeps alive, and finds at OBJECT_KEPT_AT; NULL: none */
+    uint64_t worth;       /* how much it counts there while it lives, see OBJECT_IS_COUNTED; 0: not at all */
+    /** Take memory for it, in the transaction that makes it, see memory.h; NULL: it has none. */
+    apr_status_t (*furnish)(transaction_t *transaction, void *at, const void *context);
 } shared_plan_t;
 
 /** Make an object. The status has its text. */

@@ -182,6 +182,8 @@ void shared_bereave(uint64_t object)
 #undef pack
 #undef unpack
 
+#include "memory.c"
+
 #define pack pack_use
 #define unpack unpack_use
 #define memset clear

@@ -11,6 +11,7 @@
 #include "arena.h"
 #include "blocks.h"
 #include "member.h"
+#include "memory.h"
 #include "references.h"
 #include "shared.h"
 #include "spots.h"
@@ -172,6 +173,17 @@ void condition_pass_on(uint64_t object)
 }
 
 void spots_forget(void)
+{
+}
+
+/* Memory of objects is in the model of blocks. */
+void memory_leave(transaction_t *transaction, object_t *object)
+{
+    (void)transaction;
+    (void)object;
+}
+
+void memory_clean(void)
 {
 }
 
