@@ -322,6 +322,12 @@ int blocks_can_be_object(uint64_t offset)
            inside >> (ARENA_CLASS_BITS + use.class) < use.touched;
 }
 
+int blocks_are_there(uint64_t offset, uint64_t size)
+{
+    const uint64_t end = span_offset(shm_load64(&arena->spans_used));
+    return offset >= arena->first_span && offset % 64 == 0 && offset < end && size <= end - offset;
+}
+
 uint64_t blocks_next_object(uint64_t offset)
 {
     uint64_t index = 0;

@@ -37,6 +37,9 @@ int blocks_can_be_object(uint64_t offset);
 /** The next place after `offset` where an object can begin; 0: there is none. To start with, 0. */
 uint64_t blocks_next_object(uint64_t offset);
 
+/** Whether there is memory at an offset, whoever says so. */
+int blocks_are_there(uint64_t offset, uint64_t size);
+
 /** How many bytes are in use; without the arena's lock it may be wrong while others change them. */
 uint64_t blocks_used(void);
 

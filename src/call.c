@@ -194,6 +194,11 @@ void call_close(mproc_call_t *call)
 
 /* ---- Shared objects ---------------------------------------------------------------------------------------------- */
 
+int call_share_kind(const mproc_call_t *call, size_t index)
+{
+    return call && index < call->share_count ? handle_kind(call->shares[index]) : 0;
+}
+
 void *call_share(mproc_call_t *call, size_t index, handle_kind_t kind, const char *function)
 {
     if (is_missing(call, function))

@@ -22,6 +22,9 @@ struct mproc_call_t {
 /** Make a call of a block: its connections and objects are opened. The status has its text. */
 apr_status_t call_open(mproc_call_t *call, boot_t *boot);
 
+/** What kind of object is at a place of `.share`; 0: none. */
+int call_share_kind(const mproc_call_t *call, size_t index);
+
 /** Get an object that was shared with the target, for the public function `function`. */
 void *call_share(mproc_call_t *call, size_t index, handle_kind_t kind, const char *function);
 

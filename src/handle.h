@@ -23,7 +23,10 @@ typedef enum handle_kind_t {
     HANDLE_SEMAPHORE,
     HANDLE_EVENT,
     HANDLE_CONDITION,
-    HANDLE_BARRIER
+    HANDLE_BARRIER,
+    HANDLE_QUEUE,
+    HANDLE_QUEUE_PUTTER,
+    HANDLE_QUEUE_GETTER
 } handle_kind_t;
 
 /** Called when an object is closed and no call uses it any more. */

@@ -70,6 +70,12 @@ static inline handle_slot_t *handle_slot_at(uint32_t index)
     return chunk ? &chunk[index] : NULL;
 }
 
+/** What kind of object a handle speaks of, if it is one. */
+static inline unsigned handle_kind_of(const void *handle)
+{
+    return (unsigned)((uintptr_t)handle >> HANDLE_TAG_BITS & (((uintptr_t)1 << HANDLE_KIND_BITS) - 1));
+}
+
 /** Find the slot that a handle speaks of; whether it is still open, its word tells. */
 static inline apr_status_t handle_find(handle_slot_t **slot, uintptr_t *generation, const void *handle,
                                        handle_kind_t kind)

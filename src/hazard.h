@@ -21,6 +21,8 @@
 /** A thread that uses objects. */
 typedef struct hazard_t {
     uint32_t thread;              /* its number, see hazard_thread() */
+    uint32_t line_ticket;         /* as which member it has this: */
+    struct spot_t *line;          /* its place in the arena, to announce what it does at queues; NULL: none */
     _Atomic(const void *) handle; /* what it is using; NULL: nothing */
     _Atomic int is_taken;         /* by a thread that lives */
     struct hazard_t *next;

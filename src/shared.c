@@ -24,7 +24,8 @@ int shared_is_closed(const void *shared)
     return atomic_load(&((const shared_t *)shared)->closable.is_closed);
 }
 
-static const shared_kind_t *const kinds[] = {&lock_kind, &semaphore_kind, &event_kind, &condition_kind, &barrier_kind};
+static const shared_kind_t *const kinds[] = {&lock_kind,    &semaphore_kind, &event_kind,        &condition_kind,
+                                             &barrier_kind, &queue_kind,     &queue_putter_kind, &queue_getter_kind};
 
 /** The kind of a handle; NULL if it is no shared object. */
 static const shared_kind_t *kind_of(const void *handle)
@@ -362,21 +363,42 @@ static apr_status_t park(shared_t *shared, shm_u32_t *word, uint32_t value, sys_
  */
 enum { GLANCE = 20, MOST_LUCK = 8, ONCE_IN = 256 };
 
-int shared_glance(shared_t *shared, const shm_u32_t *word, uint32_t value)
+/** Whether to look at all: after bad luck that is done only now and then. */
+static int is_lucky(shared_t *shared)
+{
+    return atomic_load_explicit(&shared->luck, memory_order_relaxed) > 0 ||
+           atomic_fetch_add_explicit(&shared->glances, 1, memory_order_relaxed) % ONCE_IN == 0;
+}
+
+/** Note whether it was worth it, and tell that. */
+static int note_luck(shared_t *shared, int was_worth_it)
 {
     const int luck = atomic_load_explicit(&shared->luck, memory_order_relaxed);
-    if (luck == 0 && atomic_fetch_add_explicit(&shared->glances, 1, memory_order_relaxed) % ONCE_IN != 0)
+    if (was_worth_it ? luck < MOST_LUCK : luck > 0)
+        atomic_store_explicit(&shared->luck, was_worth_it ? luck + 1 : luck - 1, memory_order_relaxed);
+    return was_worth_it;
+}
+
+/* Without giving way: other work would have the CPU then, and for long. */
+
+int shared_glance(shared_t *shared, const shm_u32_t *word, uint32_t value)
+{
+    if (!is_lucky(shared))
         return 0;
-    const sys_time_t end = sys_now() + GLANCE;
-    do {
-        /* Without giving way: other work would have the CPU then, and for long. */
-        if (shm_load(word) == value)
-            continue;
-        atomic_store_explicit(&shared->luck, luck < MOST_LUCK ? luck + 1 : luck, memory_order_relaxed);
-        return 1;
-    } while (sys_now() < end);
-    atomic_store_explicit(&shared->luck, luck > 0 ? luck - 1 : 0, memory_order_relaxed);
-    return 0;
+    for (const sys_time_t end = sys_now() + GLANCE; sys_now() < end;)
+        if (shm_load(word) != value)
+            return note_luck(shared, 1);
+    return note_luck(shared, 0);
+}
+
+int shared_glance64(shared_t *shared, const shm_u64_t *word, uint64_t value)
+{
+    if (!is_lucky(shared))
+        return 0;
+    for (const sys_time_t end = sys_now() + GLANCE; sys_now() < end;)
+        if (shm_load64(word) != value)
+            return note_luck(shared, 1);
+    return note_luck(shared, 0);
 }
 
 apr_status_t shared_park(shared_t *shared, shm_u32_t *word, uint32_t value, sys_time_t deadline)

@@ -55,6 +55,9 @@ extern const shared_kind_t semaphore_kind;
 extern const shared_kind_t event_kind;
 extern const shared_kind_t condition_kind;
 extern const shared_kind_t barrier_kind;
+extern const shared_kind_t queue_kind;
+extern const shared_kind_t queue_putter_kind;
+extern const shared_kind_t queue_getter_kind;
 
 /** The kind of an object in the arena; NULL if there is none at this place. */
 const shared_kind_t *shared_kind_at(uint64_t offset);
@@ -153,6 +156,7 @@ apr_status_t shared_watch(shared_t *shared, shm_u32_t *word, uint32_t value, sys
  * awaited by others that run at the same time; the others sleep at once.
  */
 int shared_glance(shared_t *shared, const shm_u32_t *word, uint32_t value);
+int shared_glance64(shared_t *shared, const shm_u64_t *word, uint64_t value);
 
 /** Put into words why a call has not waited to its end. */
 apr_status_t shared_fail_to_wait(apr_status_t status, const shared_t *shared, const char *call);

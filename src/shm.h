@@ -74,6 +74,33 @@ static inline void shm_write64(shm_u64_t *word, uint64_t value)
     atomic_store_explicit(word, value, memory_order_relaxed);
 }
 
+/** A word that tells whether others can be read, and is stored last by who has written them. */
+static inline uint64_t shm_observe64(const shm_u64_t *word)
+{
+    return atomic_load_explicit(word, memory_order_acquire);
+}
+
+static inline void shm_publish64(shm_u64_t *word, uint64_t value)
+{
+    atomic_store_explicit(word, value, memory_order_release);
+}
+
+/** Set bits. */
+static inline uint32_t shm_set(shm_u32_t *word, uint32_t bits)
+{
+    return atomic_fetch_or(word, bits);
+}
+
+static inline uint64_t shm_set64(shm_u64_t *word, uint64_t bits)
+{
+    return atomic_fetch_or(word, bits);
+}
+
+static inline uint64_t shm_unset64(shm_u64_t *word, uint64_t bits)
+{
+    return atomic_fetch_and(word, ~bits);
+}
+
 /** Wait while a word has a value: until somebody wakes, the time is up, or for no reason. Whether the time was up. */
 static inline int shm_park(shm_u32_t *word, uint32_t value, sys_time_t deadline)
 {

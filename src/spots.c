@@ -77,6 +77,28 @@ void spot_end(spot_t *spot)
         shm_store(&spot->owner, 0);
 }
 
+spot_t *spot_keep(void)
+{
+    spot_t *spot = claim();
+    /* A dead one's announcement would be taken for this thread's. */
+    if (spot)
+        shm_store64(&spot->announced, 0);
+    return spot;
+}
+
+int spot_is_announced(uint64_t what, uint64_t position)
+{
+    const uint64_t end = shm_load64(&arena->spots_used);
+    for (uint64_t i = 0; i < end; i++) {
+        const spot_t *spot = spot_at(i);
+        const uint32_t owner = shm_load(&spot->owner);
+        if (owner && shm_load64(&spot->announced) == what && shm_load64(&spot->position) == position &&
+            !member_is_dead(owner))
+            return 1;
+    }
+    return 0;
+}
+
 spot_t *spot_next(const spot_t *spot)
 {
     const uint64_t end = shm_load64(&arena->spots_used);

@@ -17,7 +17,10 @@ typedef struct spot_t {
     shm_u64_t object; /* what it waits for: an offset; 0: nothing */
     shm_u64_t since;  /* sys_now() */
     shm_u64_t order;  /* who came first has the smaller number */
-    uint64_t reserved[4];
+    /* Of a spot that a thread keeps to announce what it does at queues, see ring.h: */
+    shm_u64_t announced; /* at which side of which queue; 0: nothing */
+    shm_u64_t position;  /* and which position it is about to claim */
+    uint64_t reserved[2];
 } spot_t;
 
 /**
@@ -40,6 +43,12 @@ spot_t *spot_begin(uint64_t object);
 
 /** Give it back; NULL is harmless. */
 void spot_end(spot_t *spot);
+
+/** Get one that this process keeps, for a thread that announces something; NULL if there is none left. */
+spot_t *spot_keep(void);
+
+/** Whether a living process announces something. */
+int spot_is_announced(uint64_t what, uint64_t position);
 
 /** Go through all that are in use: the next one after `spot`, NULL to start with; NULL at the end. */
 spot_t *spot_next(const spot_t *spot);

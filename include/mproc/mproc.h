@@ -17,6 +17,7 @@
 #include "lock.h"
 #include "log.h"
 #include "process.h"
+#include "queue.h"
 #include "semaphore.h"
 #include "share.h"
 #include "start_method.h"

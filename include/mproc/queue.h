@@ -71,8 +71,9 @@ typedef struct mproc_queue_t mproc_queue_t;
 /** Options of a queue; all zeros are the defaults. */
 typedef struct mproc_queue_opts_t {
     /**
-     * The most items that it holds: who puts waits for room. Blocks that are reserved count as well, those that were got
-     * do not. 0: as many as the family's memory has room for, which may be more than the machine has.
+     * The most items that it holds: who puts waits for room. Blocks that were reserved or got do not count. Room for the
+     * items themselves, if they are small, is taken when the queue is made. 0: as many as the family's memory has room
+     * for, which may be more than the machine has.
      */
     size_t maxsize;
     /** The size of all items in bytes, which is the fastest. 0: each has its own. */
@@ -220,28 +221,24 @@ MPROC_API apr_status_t mproc_queue_get_many(mproc_queue_t *queue, void *items, s
 
 /**
  * Get a block of the family's memory to write an item in. It is this process's alone until it is put or freed, and freed
- * if the process ends. Nothing is locked meanwhile.
+ * if the process ends. Nothing is locked meanwhile, and it takes no room of the queue's.
  *
- * @param queue   The queue, or a putter.
- * @param block   Where to store its address, in this process: aligned for any type, with anything in it. NULL on
- *                failure.
- * @param size    Its size in bytes: as much as the item may take.
- * @param timeout As for mproc_queue_put().
- * @return As mproc_queue_put().
- * @remark Any thread.
+ * @param queue The queue, or a putter.
+ * @param block Where to store its address, in this process: aligned for any type, with anything in it. NULL on failure.
+ * @param size  Its size in bytes: as much as the item may take; 0: the size that all items of the queue have.
+ * @return APR_SUCCESS; MPROC_ESIZE and MPROC_ETOOBIG as mproc_queue_put(); APR_ENOMEM: the family's memory is full.
+ * @remark Any thread. Small items are not quicker by this: they are copied into the queue.
  */
-MPROC_API apr_status_t mproc_queue_reserve(mproc_queue_t *queue, void **block, size_t size,
-                                           apr_interval_time_t timeout);
+MPROC_API apr_status_t mproc_queue_reserve(mproc_queue_t *queue, void **block, size_t size);
 
 /**
- * Put a block, without waiting: one that was reserved in this queue, or, where sizes are free, one that was got from any
- * queue of the family.
+ * Put a block that was reserved in this queue, or got from it.
  *
  * @param queue   The queue, or a putter.
  * @param block   The block; not to be used any more unless the call fails.
  * @param size    How much of it is the item, in bytes.
- * @param timeout As for mproc_queue_put(); a reserved one has its room, and does not wait.
- * @return As mproc_queue_put(); MPROC_ESTATE: not a block that this process has, or smaller than @p size.
+ * @param timeout How long to wait for room, as for mproc_queue_put().
+ * @return As mproc_queue_put(); MPROC_ESTATE: not a block of this queue that this process has, or smaller than @p size.
  * @remark Any thread of the process that has it.
  */
 MPROC_API apr_status_t mproc_queue_put_block(mproc_queue_t *queue, void *block, size_t size,
@@ -303,7 +300,8 @@ MPROC_API apr_status_t mproc_queue_clear(mproc_queue_t *queue, size_t *count);
 MPROC_API apr_status_t mproc_queue_task_done(mproc_queue_t *queue);
 
 /**
- * Wait until all that was put is done with, or lost with those who had got it. If nobody gets any more that may never be.
+ * Wait until all that was put is done with, or lost with those who had got it. If nobody gets any more, that may never
+ * be.
  *
  * @param queue   The queue, a joinable one, or any end of it.
  * @param lost    Where to store how many items were lost since the queue was made: processes have ended without having
@@ -344,16 +342,15 @@ MPROC_API int mproc_queue_is_empty(mproc_queue_t *queue);
 MPROC_API int mproc_queue_is_full(mproc_queue_t *queue);
 
 /**
- * Get something of the system's to wait at, for `epoll`, libuv and the like; mproc_wait() takes mproc_wait_queue(). It is
- * ready (readable, or signalled) as long as there is an item, or the queue is finished, and sometimes for no reason; so
+ * Get something of the system's to wait at, for `epoll`, libuv and the like; mproc_wait() takes mproc_wait_queue(). It
+ * is ready (readable, or signalled) as long as there is an item, or the queue is finished, and sometimes for no reason; so
  * get with a timeout of 0. Do not read from it, and do not close it.
  *
  * @param queue  The queue, or a getter.
  * @param handle Where to store the descriptor or handle. It stays until this handle of the queue is closed.
  * @return APR_SUCCESS; APR_EMFILE, APR_ENOMEM.
- * @remark Any thread. It is made when it is asked for, by each process for itself: from then on who puts into the empty
- *         queue makes a call of the system more. Ends by deaths are noticed by whoever calls anything that waits, and by
- *         the creator of the dead process when it joins it: where all wait by this, nobody may.
+ * @remark Any thread. It is made when it is asked for, by each process for itself: a thread waits at the queue then,
+ *         and who puts into the empty queue makes a call of the system more.
  */
 MPROC_API apr_status_t mproc_queue_fileno(mproc_queue_t *queue, mproc_os_handle_t *handle);
 

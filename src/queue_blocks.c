@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "queue_blocks.h"
+
+#include "blocks.h"
+#include "member.h"
+#include "memory.h"
+
+enum { BLOCKS = 64, TABLE_SIZE = 2048, PART_HEADER = 64 };
+
+/** Some of a queue's blocks. */
+typedef struct table_t {
+    shm_u64_t next; /* the next table: an offset; 0: none */
+    shm_u64_t free; /* a bit for each block that may be nobody's, and has memory: a hint */
+    queue_block_t blocks[BLOCKS];
+} table_t;
+
+_Static_assert(sizeof(table_t) <= TABLE_SIZE - PART_HEADER, "the table of a block is found by its address");
+
+static table_t *table_of(uint64_t block)
+{
+    return arena_at((block & ~(uint64_t)(TABLE_SIZE - 1)) + PART_HEADER);
+}
+
+static uint64_t bit_of(uint64_t block)
+{
+    return (uint64_t)1 << (queue_block_at(block) - table_of(block)->blocks);
+}
+
+static int is_free(uint64_t owner)
+{
+    return owner == 0 || (!(owner & QUEUE_BLOCK_PUT) && member_has_ended((uint32_t)owner));
+}
+
+void queue_block_give(uint64_t block)
+{
+    shm_store64(&queue_block_at(block)->owner, 0);
+    shm_set64(&table_of(block)->free, bit_of(block));
+}
+
+void queue_block_drop(const slot_t *slot, uint64_t position)
+{
+    const uint64_t block = shm_load64(&slot->block);
+    if (block && shm_replace64(&queue_block_at(block)->owner, QUEUE_BLOCK_PUT | position, 0))
+        shm_set64(&table_of(block)->free, bit_of(block));
+}
+
+/* ---- Memory ------------------------------------------------------------------------------------------------------ */
+
+/** How much to ask for: as much as is taken from the arena anyway. */
+static uint64_t round_up(uint64_t size)
+{
+    uint64_t whole = ARENA_SPAN;
+    if (PART_HEADER + size > BLOCK_SMALL_MAX)
+        return (PART_HEADER + size + whole - 1) / whole * whole - PART_HEADER;
+    for (whole = 2 * (uint64_t)PART_HEADER; whole < PART_HEADER + size;)
+        whole *= 2;
+    return whole - PART_HEADER;
+}
+
+/** Take away a block's memory. */
+static apr_status_t empty(queue_t *queue, queue_block_t *block)
+{
+    transaction_t transaction;
+    if (!journal_begin(&transaction))
+        return MPROC_EINIT;
+    memory_give(&transaction, journal_get(&transaction, &block->part), &queue->head.object);
+    journal_put(&transaction, &block->part, 0);
+    journal_put(&transaction, &block->size, 0);
+    journal_commit(&transaction);
+    return APR_SUCCESS;
+}
+
+/**
+ * Have a block of this process have room. In two transactions: what is given back in one may be taken in it, and its
+ * pages be given to the system after that.
+ */
+static apr_status_t enlarge(queue_t *queue, queue_block_t *block, uint64_t size)
+{
+    transaction_t transaction;
+    uint64_t part;
+    apr_status_t status = shm_load64(&block->part) ? empty(queue, block) : APR_SUCCESS;
+    if (status != APR_SUCCESS)
+        return status;
+    if (!journal_begin(&transaction))
+        return MPROC_EINIT;
+    status = memory_take(&transaction, &part, round_up(size), &queue->head.object);
+    if (status == APR_SUCCESS) {
+        journal_put(&transaction, &block->part, part);
+        journal_put(&transaction, &block->size, round_up(size));
+        journal_commit(&transaction);
+    } else {
+        journal_abandon(&transaction);
+    }
+    return status;
+}
+
+/** Have another table. */
+static apr_status_t add_table(queue_t *queue, shm_u64_t *link)
+{
+    transaction_t transaction;
+    uint64_t part = 0;
+    apr_status_t status = APR_SUCCESS;
+    if (!journal_begin(&transaction))
+        return MPROC_EINIT;
+    if (journal_get(&transaction, link) == 0) {
+        status = memory_take(&transaction, &part, TABLE_SIZE - PART_HEADER, &queue->head.object);
+        if (status == APR_SUCCESS) {
+            shm_clear(arena_at(part), sizeof(table_t));
+            journal_put(&transaction, link, part);
+        }
+    }
+    if (status == APR_SUCCESS)
+        journal_commit(&transaction);
+    else
+        journal_abandon(&transaction);
+    return status;
+}
+
+/* ---- Taking ------------------------------------------------------------------------------------------------------ */
+
+/** Take one that is known to be free, and large enough. */
+static uint64_t take_free(table_t *table, uint64_t size)
+{
+    for (uint64_t bits = shm_load64(&table->free), bit = 1; bits; bits &= ~bit) {
+        unsigned i = 0;
+        for (bit = 1; !(bits & bit); bit <<= 1)
+            i++;
+        queue_block_t *block = &table->blocks[i];
+        if (shm_load64(&block->size) < size || !shm_replace64(&block->owner, 0, member_self()))
+            continue;
+        shm_unset64(&table->free, bit);
+        return arena_offset(block);
+    }
+    return 0;
+}
+
+/** Take any that is nobody's, whatever it has. */
+static uint64_t take_any(table_t *table)
+{
+    for (unsigned i = 0; i < BLOCKS; i++) {
+        queue_block_t *block = &table->blocks[i];
+        const uint64_t owner = shm_load64(&block->owner);
+        if (is_free(owner) && shm_replace64(&block->owner, owner, member_self())) {
+            shm_unset64(&table->free, (uint64_t)1 << i);
+            return arena_offset(block);
+        }
+    }
+    return 0;
+}
+
+apr_status_t queue_block_take(uint64_t *block, queue_t *queue, uint64_t size)
+{
+    *block = 0;
+    if (size > MEMORY_MAX)
+        return APR_ENOMEM;
+    for (uint64_t at = shm_load64(&queue->blocks); at && !*block; at = shm_load64(&((table_t *)arena_at(at))->next))
+        *block = take_free(arena_at(at), size);
+    if (*block)
+        return APR_SUCCESS;
+    shm_u64_t *link = &queue->blocks;
+    while (!*block) {
+        const apr_status_t status = shm_load64(link) ? APR_SUCCESS : add_table(queue, link);
+        if (status != APR_SUCCESS)
+            return status;
+        table_t *table = arena_at(shm_load64(link));
+        *block = take_any(table);
+        link = &table->next;
+    }
+    if (shm_load64(&queue_block_at(*block)->size) >= size)
+        return APR_SUCCESS;
+    const apr_status_t status = enlarge(queue, queue_block_at(*block), size);
+    if (status != APR_SUCCESS) {
+        queue_block_give(*block);
+        *block = 0;
+    }
+    return status;
+}
+
+uint64_t queue_block_find(const queue_t *queue, const void *memory)
+{
+    for (uint64_t at = shm_load64(&queue->blocks); at;) {
+        const table_t *table = arena_at(at);
+        for (unsigned i = 0; i < BLOCKS; i++) {
+            const queue_block_t *block = &table->blocks[i];
+            const uint64_t part = shm_load64(&block->part);
+            if (part && arena_at(part) == memory && shm_load64(&block->owner) == member_self())
+                return arena_offset(block);
+        }
+        at = shm_load64(&table->next);
+    }
+    return 0;
+}
