@@ -220,8 +220,8 @@ MPROC_API apr_status_t mproc_queue_get_many(mproc_queue_t *queue, void *items, s
 /* ---- Without copies ---------------------------------------------------------------------------------------------- */
 
 /**
- * Get a block of the family's memory to write an item in. It is this process's alone until it is put or freed, and freed
- * if the process ends. Nothing is locked meanwhile, and it takes no room of the queue's.
+ * Get a block of the family's memory to write an item in. It is this process's alone until it is put or freed, and
+ * freed if the process ends. Nothing is locked meanwhile, and it takes no room of the queue's.
  *
  * @param queue The queue, or a putter.
  * @param block Where to store its address, in this process: aligned for any type, with anything in it. NULL on failure.
@@ -281,7 +281,8 @@ MPROC_API apr_status_t mproc_queue_free_block(mproc_queue_t *queue, void *block)
 MPROC_API apr_status_t mproc_queue_finish(mproc_queue_t *queue);
 
 /**
- * Throw away what is in the queue now. After mproc_queue_finish() this ends it at once. In a joinable queue that is done.
+ * Throw away what is in the queue now. After mproc_queue_finish() this ends it at once. In a joinable queue that is
+ * done.
  *
  * @param queue The queue, or any end of it.
  * @param count Where to store how many items that were; may be NULL.
@@ -343,8 +344,8 @@ MPROC_API int mproc_queue_is_full(mproc_queue_t *queue);
 
 /**
  * Get something of the system's to wait at, for `epoll`, libuv and the like; mproc_wait() takes mproc_wait_queue(). It
- * is ready (readable, or signalled) as long as there is an item, or the queue is finished, and sometimes for no reason; so
- * get with a timeout of 0. Do not read from it, and do not close it.
+ * is ready (readable, or signalled) as long as there is an item, or the queue is finished, and sometimes for no reason;
+ * so get with a timeout of 0. Do not read from it, and do not close it.
  *
  * @param queue  The queue, or a getter.
  * @param handle Where to store the descriptor or handle. It stays until this handle of the queue is closed.
