@@ -126,15 +126,16 @@ static apr_status_t enter(set_t *set, mproc_wait_t *items, size_t count)
         return mproc_fail(APR_ENOMEM, "%s: no memory for %zu items", set->call, count);
     set->objects = (void **)(void *)(set->system + count + 1);
     set->closables = (closable_t **)(void *)(set->objects + count + 1);
+    set->count = count;
     apr_status_t status = APR_SUCCESS;
-    for (size_t i = 0; i < count; i++) {
+    /* From the end, so that status and text are those of the first one that is refused. */
+    for (size_t i = count; i-- > 0;) {
         mproc_wait_t *item = &items[i];
         item->is_ready = 0;
         item->status = resolve(set, i, item);
         if (set->closables[i])
             atomic_fetch_add(&set->closables[i]->waiters, 1);
-        set->count = i + 1;
-        if (status == APR_SUCCESS)
+        if (item->status != APR_SUCCESS)
             status = item->status;
     }
     return status;
