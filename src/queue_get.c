@@ -292,8 +292,9 @@ apr_status_t mproc_queue_get_block(mproc_queue_t *handle, void **block, size_t *
     apr_status_t status = begin(&visit, handle, timeout, call);
     if (status != APR_SUCCESS)
         return status;
-    /* For what lies in a slot. */
-    status = queue_block_take(&spare, visit.queue, visit.queue->room > 0 ? visit.queue->room : 1);
+    /* For what lies in a slot, if anything does: who frees blocks must not need another one when the memory is full. */
+    if (visit.queue->room > 0)
+        status = queue_block_take(&spare, visit.queue, visit.queue->room);
     visit.capacity = UINT64_MAX;
     if (status == APR_SUCCESS)
         status = claim_item(&visit);
