@@ -43,6 +43,8 @@ uint64_t queue_size(const queue_t *queue)
 static void stir(void *at)
 {
     queue_t *queue = at;
+    /* If it was the last one, those who put come to know without waiting. */
+    queue_is_finished(queue);
     queue_wake_getters(queue);
     queue_wake_putters(queue, UINT_MAX);
     shm_add(&queue->joined, 1);
