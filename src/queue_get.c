@@ -50,7 +50,7 @@ static apr_status_t wait_for_item(visit_t *visit, uint32_t bell, sys_time_t *pat
         queue_wait_for_claim(queue, &visit->claim, RING_PUTS, patience);
         return APR_SUCCESS;
     }
-    if ((tail & RING_CLOSED) && queue_advance(queue))
+    if ((tail & RING_CLOSED) && queue_advance(queue, ring))
         return APR_SUCCESS;
     if (queue_watch_reset(visit->shared))
         return APR_SUCCESS;
