@@ -254,6 +254,8 @@ static void test_in_a_child(void **state)
     mproc_os_handle_t handle;
     mproc_queue_t *putter;
     (void)state;
+    if (method_under_test() == MPROC_FORK && setting("MPROC_TEST_NO_THREADS_AFTER_FORK", 0))
+        skip_because("this tool allows no new threads in a child that was forked beside others");
     mproc_queue_t *queue = make_queue(4);
     assert_success(mproc_queue_open_putter(&putter, queue, NULL));
     assert_success(mproc_queue_fileno(queue, &handle));
