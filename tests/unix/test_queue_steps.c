@@ -208,7 +208,8 @@ typedef struct stage_t {
     unsigned char times[MOST]; /* how often each was got */
     unsigned char was_put[MOST];
     int left_to_do;
-    int is_busy; /* others do much while it is stopped */
+    int is_quiet; /* nothing more is put */
+    int is_busy;  /* others do much while it is stopped */
     _Atomic int has_gone_on;
 } stage_t;
 
@@ -306,7 +307,7 @@ static void check_rest(stage_t *stage, int is_killed)
     apr_status_t status;
     int missing = 0;
     /* Whoever sleeps is woken by what comes, if not by the victim. */
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < 3 && !stage->is_quiet; i++) {
         const int may_be_over = scene->by_end || scene->deed == FINISH;
         const apr_time_t end = apr_time_now() + patience();
         while ((status = put_next(stage, 0)) == APR_TIMEUP && apr_time_now() < end)
@@ -380,6 +381,7 @@ static void kill_after(int scene, long count, int is_joined)
     stage_t stage;
     set_up(&stage, scene);
     steps_walk(stage.victim, count);
+    stage.is_quiet = is_joined && stage.scene->is_joinable && gets(stage.scene);
     const apr_time_t begin = apr_time_now();
     steps_kill(stage.victim);
     if (is_joined)
