@@ -41,8 +41,11 @@ static spot_t *claim(void)
 {
     for (uint64_t i = 0; i < ARENA_SPOTS_MAX && note_use(i); i++) {
         spot_t *spot = spot_at(i);
-        if (shm_load(&spot->owner) == 0 && shm_replace(&spot->owner, 0, member_self()))
-            return spot;
+        if (shm_load(&spot->owner) != 0 || !shm_replace(&spot->owner, 0, member_self()))
+            continue;
+        /* What a dead one has announced there would be taken for this thread's, also if it only waits. */
+        shm_store64(&spot->announced, 0);
+        return spot;
     }
     return NULL;
 }
@@ -79,11 +82,7 @@ void spot_end(spot_t *spot)
 
 spot_t *spot_keep(void)
 {
-    spot_t *spot = claim();
-    /* A dead one's announcement would be taken for this thread's. */
-    if (spot)
-        shm_store64(&spot->announced, 0);
-    return spot;
+    return claim();
 }
 
 int spot_is_announced(uint64_t what, uint64_t position)
