@@ -131,6 +131,7 @@ static apr_status_t furnish(transaction_t *transaction, void *at, const void *co
     if (status != APR_SUCCESS)
         return status;
     /* Nobody else has the queue yet. */
+    shm_store64(&queue->first_ring, ring);
     shm_store64(&queue->put_ring, ring);
     shm_store64(&queue->get_ring, ring);
     return plan->is_joinable ? queue_take_records(transaction, queue) : status;
@@ -245,12 +246,26 @@ int mproc_queue_is_full(mproc_queue_t *handle)
     return is_full;
 }
 
+/** Nothing is there to be thrown away: whether to look again. */
+static int clear_on(queue_t *queue, const claim_t *claim, sys_time_t *patience)
+{
+    const uint64_t tail = shm_load64(&claim->ring->tail);
+    if (ring_position(tail) <= ring_position(claim->index))
+        return (tail & RING_CLOSED) && queue_advance(queue, claim->ring);
+    /* Somebody is just putting it, or has died of it. */
+    if (queue_is_late(0, *patience))
+        return 0;
+    queue_wait_for_claim(queue, claim, RING_PUTS, patience);
+    return 1;
+}
+
 apr_status_t mproc_queue_clear(mproc_queue_t *handle, size_t *count)
 {
     static const char call[] = "mproc_queue_clear";
     shared_t *shared;
     claim_t claim;
     size_t cleared = 0;
+    sys_time_t patience = QUEUE_FIRST_PATIENCE;
     if (count)
         *count = 0;
     apr_status_t status = queue_acquire(&shared, handle, 0, call);
@@ -263,7 +278,7 @@ apr_status_t mproc_queue_clear(mproc_queue_t *handle, size_t *count)
         status = mproc_fail(APR_ENOMEM, "%s: no memory for another thread that uses queues", call);
     while (status == APR_SUCCESS && ring_position(shm_load64(&queue_ring(&queue->get_ring)->head)) < end) {
         const ring_result_t result = queue_try_get(queue, line, UINT64_MAX, &claim);
-        if (result == RING_NONE && !queue_advance(queue))
+        if (result == RING_NONE && !clear_on(queue, &claim, &patience))
             break;
         if (result != RING_DONE)
             continue;

@@ -6,14 +6,16 @@
 
 void queue_close_puts(queue_t *queue)
 {
-    uint64_t ring;
+    const robust_wait_t wait = {.self = member_self(), .deadline = SYS_NEVER};
+    const int can_grow = shm_load64(&queue->maxsize) == 0;
+    /* Not while another ring is following: whoever sees the flag knows that there is no other one behind this. */
+    if (can_grow)
+        robust_acquire(&queue->growth, &wait);
     if (!(shm_load(&queue->flags) & QUEUE_FINISHED))
         shm_set(&queue->flags, QUEUE_FINISHED);
-    /* Another one may be following just now: who makes it do so looks at the flag after that. */
-    do {
-        ring = shm_load64(&queue->put_ring);
-        shm_set64(&((ring_t *)arena_at(ring))->tail, RING_CLOSED);
-    } while (ring != shm_load64(&queue->put_ring));
+    shm_set64(&queue_ring(&queue->put_ring)->tail, RING_CLOSED);
+    if (can_grow)
+        robust_release(&queue->growth);
     queue_wake_getters(queue);
     queue_wake_putters(queue, UINT32_MAX);
 }

@@ -50,10 +50,13 @@ static apr_status_t wait_for_item(visit_t *visit, uint32_t bell, sys_time_t *pat
         queue_wait_for_claim(queue, &visit->claim, RING_PUTS, patience);
         return APR_SUCCESS;
     }
-    if ((tail & RING_CLOSED) && queue_advance(queue))
+    if ((tail & RING_CLOSED) && queue_advance(queue, ring))
         return APR_SUCCESS;
-    if (queue_is_finished(queue))
-        return shm_load64(&ring->tail) == (tail | RING_CLOSED) ? APR_EOF : APR_SUCCESS;
+    if (queue_is_finished(queue)) {
+        /* In this order: once it is finished, no other ring follows. */
+        const int is_last = queue_ring(&queue->put_ring) == ring;
+        return is_last && shm_load64(&ring->tail) == (tail | RING_CLOSED) ? APR_EOF : APR_SUCCESS;
+    }
     if (visit->deadline == 0)
         return APR_TIMEUP;
     if (shared_glance64(visit->shared, &visit->claim.slot->sequence, visit->claim.sequence))

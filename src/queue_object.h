@@ -39,6 +39,7 @@ typedef struct queue_t {
     shm_u32_t emptied;
     shm_u32_t joined;
     uint32_t reserved;
+    shm_u64_t first_ring; /* all others follow it */
 } queue_t;
 
 /** An end of one: just by being there it counts. */
@@ -92,8 +93,8 @@ void queue_lay_out_ring(ring_t *ring, const queue_t *queue, uint64_t length);
 /** Have a longer ring follow the one where is put: APR_SUCCESS: look again; APR_ENOMEM. */
 apr_status_t queue_grow(queue_t *queue);
 
-/** Go on at the next ring to get, if the one before is closed and empty: whether there is another one now. */
-int queue_advance(queue_t *queue);
+/** A ring was seen closed, and all of it claimed: have what follows be got from; whether there is that by now. */
+int queue_advance(queue_t *queue, const ring_t *ring);
 
 /**
  * A position was claimed, and is not done with: wait a moment for who did that, or mend what is left of it. The
@@ -102,6 +103,9 @@ int queue_advance(queue_t *queue);
 enum { QUEUE_FIRST_PATIENCE = 50 };
 void queue_wait_for_claim(queue_t *queue, const claim_t *claim, unsigned side, sys_time_t *patience);
 int queue_is_late(sys_time_t deadline, sys_time_t patience);
+
+/** Mend what dead getters had claimed, wherever it is: of those where nobody puts any more, nobody would notice. */
+void queue_mend_gets(queue_t *queue);
 
 /** Whether a getter leaves the note that putters sleep, as there is not much room yet. See ring_claim_get(). */
 int queue_keeps_sleepers(const ring_t *ring, uint64_t position);
