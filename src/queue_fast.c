@@ -9,11 +9,9 @@
 
 int queue_keeps_sleepers(const ring_t *ring, uint64_t position)
 {
-    enum { SMALL = 8, LONG_AGO = 1000 };
+    enum { SMALL = 8 };
     const uint64_t used = ring_position(shm_load64(&ring->tail)) - position;
-    if (ring->length <= SMALL || used <= ring->length / 2)
-        return 0;
-    return sys_now() - (sys_time_t)shm_load64(&ring->full_since) < LONG_AGO;
+    return ring->length > SMALL && used > ring->length / 2 && !shm_load64(&ring->is_urgent);
 }
 
 ring_result_t queue_try_put(queue_t *queue, spot_t *line, const queue_item_t *item, claim_t *claim)

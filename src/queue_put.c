@@ -44,12 +44,19 @@ static apr_status_t sleep_until_room(const visit_t *visit, uint32_t bell, int ha
     const uint64_t head = shm_load64(&ring->head);
     if (ring_position(head) + ring->length > ring_position(visit->claim.index))
         return APR_SUCCESS;
+    /*
+     * Who gets lets putters sleep until there is some room, but for a moment only: see queue_keeps_sleepers(). Those who
+     * sleep have the time by themselves, so that no getter has to ask for it. If the one that has it dies the next one
+     * that looks again has it.
+     */
+    if (has_slept)
+        shm_store64(&ring->is_urgent, 1);
     if (!(head & RING_SLEEPERS)) {
-        shm_store64(&ring->full_since, (uint64_t)sys_now());
+        if (!has_slept)
+            shm_store64(&ring->is_urgent, 0);
         if (!shm_replace64(&ring->head, head, head | RING_SLEEPERS))
             return APR_SUCCESS;
     }
-    /* Who gets lets putters sleep until there is some room, but for a moment only: see queue_keeps_sleepers(). */
     const sys_time_t soon = sys_now() + FIRST;
     if (!has_slept && soon < visit->deadline) {
         const apr_status_t status = shared_park(visit->shared, &queue->emptied, bell, soon);

@@ -45,7 +45,7 @@ typedef struct ring_t {
     uint64_t stride;      /* of a slot, in bytes */
     uint64_t mask;        /* where the length is a power of two: one less; else 0 */
     shm_u64_t next;       /* the ring that follows: an offset; 0: none */
-    shm_u64_t full_since; /* when the first of the putters that sleep found it full, as sys_now() */
+    shm_u64_t is_urgent;  /* a putter has slept for a while: it is not kept waiting until there is much room */
     uint64_t reserved[2];
 } ring_t;
 
