@@ -42,25 +42,29 @@ static apr_status_t sleep_until_room(const visit_t *visit, uint32_t bell, int ha
     enum { FIRST = 5000 };
     queue_t *queue = visit->queue;
     ring_t *ring = visit->claim.ring;
-    const uint64_t head = shm_load64(&ring->head);
-    if (ring_position(head) + ring->length > ring_position(visit->claim.index))
-        return APR_SUCCESS;
     /*
      * Who gets lets putters sleep until there is some room, but for a moment only: see queue_keeps_sleepers(). Those who
-     * sleep have the time by themselves, so that no getter has to ask for it. If the one that has it dies the next one
-     * that looks again has it.
+     * sleep have the time by themselves, so that no getter has to ask for it. Said before the head is looked at, as a
+     * getter looks for it after its step there. If whoever has begun the sleeping dies before it says so, the next one
+     * that looks again does.
      */
     if (has_slept)
         shm_store64(&ring->is_urgent, 1);
+    const uint64_t head = shm_load64(&ring->head);
+    if (ring_position(head) + ring->length > ring_position(visit->claim.index))
+        return APR_SUCCESS;
     if (!(head & RING_SLEEPERS)) {
-        if (!has_slept)
-            shm_store64(&ring->is_urgent, 0);
         if (!shm_replace64(&ring->head, head, head | RING_SLEEPERS))
             return APR_SUCCESS;
+        /* Whoever takes that back says it again after its nap. */
+        if (!has_slept)
+            shm_store64(&ring->is_urgent, 0);
     }
-    const sys_time_t soon = sys_now() + FIRST;
-    if (!has_slept && soon < visit->deadline) {
-        const apr_status_t status = shared_park(visit->shared, &queue->emptied, bell, soon);
+    if (!has_slept) {
+        /* At the end of it one looks again: there may be room, little as it is, also if there is no more time. */
+        const sys_time_t soon = sys_now() + FIRST;
+        const sys_time_t first = soon < visit->deadline ? soon : visit->deadline;
+        const apr_status_t status = shared_park(visit->shared, &queue->emptied, bell, first);
         return status == APR_TIMEUP ? APR_SUCCESS : status;
     }
     /* Only the deaths of those who are counted are missed. */
