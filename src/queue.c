@@ -135,6 +135,7 @@ static apr_status_t furnish(transaction_t *transaction, void *at, const void *co
     /* Nobody else has the queue yet. */
     shm_store64(&queue->put_ring, ring);
     shm_store64(&queue->get_ring, ring);
+    shm_store64(&queue->first_ring, ring);
     return plan->is_joinable ? queue_take_records(transaction, queue) : status;
 }
 

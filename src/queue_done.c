@@ -147,12 +147,20 @@ apr_status_t mproc_queue_task_done(mproc_queue_t *handle)
     return status;
 }
 
+static int is_all_done(const queue_t *queue)
+{
+    return shm_load64(&queue->done) >= ring_position(shm_load64(&queue_ring(&queue->put_ring)->tail));
+}
+
 static apr_status_t wait_until_done(shared_t *shared, queue_t *queue, sys_time_t deadline)
 {
     for (;;) {
         const uint32_t bell = shm_load(&queue->joined);
         collect(queue);
-        if (shm_load64(&queue->done) >= ring_position(shm_load64(&queue_ring(&queue->put_ring)->tail)))
+        /* Perhaps nobody puts any more, who would come upon what dead getters have left. */
+        if (!is_all_done(queue))
+            queue_mend_gets(queue);
+        if (is_all_done(queue))
             return APR_SUCCESS;
         if (deadline == 0)
             return APR_TIMEUP;

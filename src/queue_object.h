@@ -21,11 +21,12 @@ typedef struct queue_t {
     shm_u64_t memory;    /* OBJECT_MEMORY_AT */
     shm_u64_t ends;      /* OBJECT_COUNT_AT: see QUEUE_PUTTER and QUEUE_GETTER */
 
-    shm_u64_t put_ring; /* where is put, and */
-    shm_u64_t get_ring; /* where is got: offsets */
-    uint64_t item_size; /* of all items; 0: free */
-    uint64_t room;      /* for an item in a slot; larger ones lie elsewhere */
-    shm_u64_t maxsize;  /* 0: the ring is followed by longer ones */
+    shm_u64_t put_ring;   /* where is put, and */
+    shm_u64_t get_ring;   /* where is got: offsets, */
+    shm_u64_t first_ring; /* and of the first of all */
+    uint64_t item_size;   /* of all items; 0: free */
+    uint64_t room;        /* for an item in a slot; larger ones lie elsewhere */
+    shm_u64_t maxsize;    /* 0: the ring is followed by longer ones */
     shm_u32_t flags;
     shm_fixed_t is_joinable;
     robust_t growth;  /* held by who makes a ring follow */
@@ -102,6 +103,9 @@ int queue_advance(queue_t *queue, const ring_t *ring);
 enum { QUEUE_FIRST_PATIENCE = 50 };
 void queue_wait_for_claim(queue_t *queue, const claim_t *claim, unsigned side, sys_time_t *patience);
 int queue_is_late(sys_time_t deadline, sys_time_t patience);
+
+/** Mend what dead getters have claimed and were not done with, wherever that is. */
+void queue_mend_gets(queue_t *queue);
 
 /** Whether a getter leaves the note that putters sleep, as there is not much room yet. See ring_claim_get(). */
 int queue_keeps_sleepers(const ring_t *ring, uint64_t position);

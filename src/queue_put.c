@@ -78,10 +78,13 @@ static apr_status_t make_room(visit_t *visit, uint32_t bell, sys_time_t *patienc
 {
     queue_t *queue = visit->queue;
     ring_t *ring = visit->claim.ring;
-    if (shm_load64(&queue->maxsize) == 0)
-        return queue_grow(queue);
     const uint64_t head = shm_load64(&ring->head);
-    if (ring_position(head) + ring->length > ring_position(visit->claim.index)) {
+    const int is_full = ring_position(head) + ring->length <= ring_position(visit->claim.index);
+    const int can_grow = shm_load64(&queue->maxsize) == 0;
+    /* Not for each getter that died: the ring would double each time. */
+    if (can_grow && (is_full || queue_is_late(0, *patience)))
+        return queue_grow(queue);
+    if (!is_full) {
         /* Somebody is just getting what is in the slot: it is as good as free. */
         if (queue_is_late(visit->deadline, *patience))
             return APR_TIMEUP;

@@ -128,6 +128,20 @@ static void mend_get(queue_t *queue, const ring_t *ring, const claim_t *claim)
         shm_replace64(&claim->slot->sequence, claimed, 2 * (claim->position + ring->length));
 }
 
+void queue_mend_gets(queue_t *queue)
+{
+    for (uint64_t at = shm_load64(&queue->first_ring); at;) {
+        ring_t *ring = arena_at(at);
+        const uint64_t head = ring_position(shm_load64(&ring->head)) - shm_read64(&ring->base);
+        /* Of each slot, the last position that was got there. */
+        for (uint64_t i = head > ring->length ? head - ring->length : 0; i < head; i++) {
+            const claim_t claim = {.slot = ring_slot(ring, i), .position = i};
+            mend_get(queue, ring, &claim);
+        }
+        at = at == shm_load64(&queue->put_ring) ? 0 : shm_load64(&ring->next);
+    }
+}
+
 static void mend(queue_t *queue, const claim_t *claim, unsigned side)
 {
     if (side == RING_PUTS) {
