@@ -163,11 +163,6 @@ apr_status_t mproc_queue_task_done(mproc_queue_t *handle)
     return status;
 }
 
-static int is_all_done(const queue_t *queue)
-{
-    return shm_load64(&queue->done) >= ring_position(shm_load64(&queue_ring(&queue->put_ring)->tail));
-}
-
 static apr_status_t wait_until_done(shared_t *shared, queue_t *queue, sys_time_t deadline)
 {
     for (;;) {
