@@ -52,6 +52,8 @@ static apr_status_t wait_for_item(visit_t *visit, uint32_t bell, sys_time_t *pat
     }
     if ((tail & RING_CLOSED) && queue_advance(queue))
         return APR_SUCCESS;
+    if (queue_watch_reset(visit->shared))
+        return APR_SUCCESS;
     if (queue_is_finished(queue))
         return shm_load64(&ring->tail) == (tail | RING_CLOSED) ? APR_EOF : APR_SUCCESS;
     if (visit->deadline == 0)

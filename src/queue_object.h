@@ -137,6 +137,16 @@ void queue_close_puts(queue_t *queue);
 /** Tell the state of the queue that an end is of, in words. */
 void queue_describe_end(uint64_t queue, char *text, size_t size);
 
+/**
+ * Have a handle of the system's that is ready while there is something to get, as long as this one is open; and say
+ * that there was nothing: whether that is news, so that whoever says it is to look again.
+ */
+apr_status_t queue_watch_begin(sys_handle_t *handle, shared_t *shared);
+int queue_watch_reset(const shared_t *shared);
+
+/** Whether there is something to get; if not that is said. */
+int queue_watch_look(const shared_t *shared);
+
 /** How many items there are, at one moment. */
 uint64_t queue_size(const queue_t *queue);
 

@@ -53,6 +53,8 @@ const shared_kind_t *shared_kind_at(uint64_t offset)
 static void destroy(void *object)
 {
     shared_t *shared = object;
+    if (atomic_load(&shared->watch))
+        shared->end_watch(atomic_load(&shared->watch), shared->owner != sys_getpid());
     /* What a forked child has not opened anew it does not hold, nor does it what it held before it left the family. */
     if (shared->owner == sys_getpid() && shared->reference && shared->holder == member_self())
         references_release(shared->reference, shared->holder);
@@ -272,6 +274,8 @@ static apr_status_t open_in_child(shared_t *shared, const shared_kind_t *kind, c
         return status;
     /* Those of the creator's threads that were waiting are not here. */
     atomic_store(&shared->closable.waiters, 0);
+    if (atomic_load(&shared->watch))
+        shared->end_watch(atomic_exchange(&shared->watch, NULL), 1);
     status = hold(shared, member_self());
     if (status == APR_SUCCESS)
         atomic_store(&shared->ticket, member_self());

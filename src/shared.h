@@ -35,6 +35,8 @@ typedef struct shared_t {
     closable_t closable;
     _Atomic int luck; /* how often to look for a moment, before it sleeps, was enough lately */
     _Atomic unsigned glances;
+    _Atomic(void *) watch; /* of a queue that the system waits for, see queue_watch.c; NULL: none */
+    void (*end_watch)(void *watch, int is_forked);
 } shared_t;
 
 /** What a kind of objects is. */

@@ -4,9 +4,9 @@
  * @brief Objects that the processes of a family share: how one process names them to another.
  *
  * A family is a first process and all that descend from it by mproc, whatever their start methods. Locks, semaphores,
- * events, conditions and barriers are shared by a family: every member that has one open uses the same. They lie in
- * memory that all members have, cost no descriptor and no name in the system, and stay as long as any member has them
- * open, whoever made them. What a member has open when it ends, or is killed, is released.
+ * events, conditions, barriers and queues are shared by a family: every member that has one open uses the same. They
+ * lie in memory that all members have, cost no descriptor and no name in the system, and stay as long as any member has
+ * them open, whoever made them. What a member has open when it ends, or is killed, is released.
  *
  * There are two ways to give one to another process:
  * - As `.share` of a process that is started: the child has it open before its target runs, and gets it by
@@ -64,7 +64,8 @@ typedef struct mproc_ref_t {
  * Make a reference to a shared object.
  *
  * @param ref    Where to store it; all zero on failure.
- * @param object The handle of a lock, a semaphore, an event, a condition, or a barrier (and not a pointer to one).
+ * @param object The handle of a lock, a semaphore, an event, a condition, a barrier, a queue, or an end of a queue (and
+ *               not a pointer to one).
  * @return APR_SUCCESS; APR_EINVAL; MPROC_ECLOSED.
  * @remark Any thread.
  */
