@@ -18,12 +18,14 @@ typedef enum handle_kind_t {
     HANDLE_CONN,
     HANDLE_LISTENER,
     HANDLE_SUBPROCESS,
+    HANDLE_LOCAL,
     HANDLE_FIRST_SHARED,
     HANDLE_LOCK = HANDLE_FIRST_SHARED, /* from here on they can be used as hazard.h says */
     HANDLE_SEMAPHORE,
     HANDLE_EVENT,
     HANDLE_CONDITION,
-    HANDLE_BARRIER
+    HANDLE_BARRIER,
+    HANDLE_DATA
 } handle_kind_t;
 
 /** Called when an object is closed and no call uses it any more. */
