@@ -20,6 +20,7 @@
 #include "queue.h"
 #include "semaphore.h"
 #include "share.h"
+#include "shared_data.h"
 #include "start_method.h"
 #include "status.h"
 #include "subprocess.h"
