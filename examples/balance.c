@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Two change one balance: each puts money in and takes the same out again, a hundred thousand times, under a lock. They are
- * threads of one program with MPROC_START_METHOD=thread, and processes with any other.
+ * Two change one balance: each puts money in and takes the same out again, a hundred thousand times, under a lock.
+ * They are threads of one program with MPROC_START_METHOD=thread, and processes with any other.
  */
 #include <stdio.h>
 
