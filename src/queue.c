@@ -43,6 +43,8 @@ uint64_t queue_size(const queue_t *queue)
 static void stir(void *at)
 {
     queue_t *queue = at;
+    /* If it was the last one, those who put come to know without waiting. */
+    queue_is_finished(queue);
     queue_wake_getters(queue);
     queue_wake_putters(queue, UINT_MAX);
     shm_add(&queue->joined, 1);
@@ -245,12 +247,27 @@ int mproc_queue_is_full(mproc_queue_t *handle)
     return is_full;
 }
 
+/** There is nothing at the position that was looked at: whether there may be something now. */
+static int goes_on(queue_t *queue, const claim_t *claim, sys_time_t *patience)
+{
+    const ring_t *ring = claim->ring;
+    const uint64_t tail = shm_load64(&ring->tail);
+    if (ring_position(tail) <= ring_position(claim->index))
+        return (tail & RING_CLOSED) && queue_advance(queue, ring);
+    /* Somebody is just putting it, or has died there; but whoever is stopped can keep this up for long. */
+    if (queue_is_late(0, *patience))
+        return 0;
+    queue_wait_for_claim(queue, claim, RING_PUTS, patience);
+    return 1;
+}
+
 apr_status_t mproc_queue_clear(mproc_queue_t *handle, size_t *count)
 {
     static const char call[] = "mproc_queue_clear";
     shared_t *shared;
     claim_t claim;
     size_t cleared = 0;
+    sys_time_t patience = QUEUE_FIRST_PATIENCE;
     if (count)
         *count = 0;
     apr_status_t status = queue_acquire(&shared, handle, 0, call);
@@ -263,7 +280,7 @@ apr_status_t mproc_queue_clear(mproc_queue_t *handle, size_t *count)
         status = mproc_fail(APR_ENOMEM, "%s: no memory for another thread that uses queues", call);
     while (status == APR_SUCCESS && ring_position(shm_load64(&queue_ring(&queue->get_ring)->head)) < end) {
         const ring_result_t result = queue_try_get(queue, line, UINT64_MAX, &claim);
-        if (result == RING_NONE && !queue_advance(queue))
+        if (result == RING_OVER || (result == RING_NONE && !goes_on(queue, &claim, &patience)))
             break;
         if (result != RING_DONE)
             continue;

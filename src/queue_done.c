@@ -71,7 +71,8 @@ int queue_count_got(queue_t *queue, slot_t *slot, uint64_t position, queue_fate_
         return 1;
     if (!journal_begin(&transaction))
         return 0;
-    if (journal_get(&transaction, &slot->counted) != position + 1) {
+    /* Later positions come after it: whoever is late finds it counted. */
+    if (journal_get(&transaction, &slot->counted) < position + 1) {
         shm_u64_t *record = record_at(queue, member_own_place());
         if (fate == QUEUE_GOT && (uint32_t)(journal_get(&transaction, record) >> 32) != member_self()) {
             lose(&transaction, queue, record);

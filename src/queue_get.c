@@ -50,7 +50,7 @@ static apr_status_t wait_for_item(visit_t *visit, uint32_t bell, sys_time_t *pat
         queue_wait_for_claim(queue, &visit->claim, RING_PUTS, patience);
         return APR_SUCCESS;
     }
-    if ((tail & RING_CLOSED) && queue_advance(queue))
+    if ((tail & RING_CLOSED) && queue_advance(queue, ring))
         return APR_SUCCESS;
     if (queue_watch_reset(visit->shared))
         return APR_SUCCESS;
@@ -292,8 +292,9 @@ apr_status_t mproc_queue_get_block(mproc_queue_t *handle, void **block, size_t *
     apr_status_t status = begin(&visit, handle, timeout, call);
     if (status != APR_SUCCESS)
         return status;
-    /* For what lies in a slot. */
-    status = queue_block_take(&spare, visit.queue, visit.queue->room > 0 ? visit.queue->room : 1);
+    /* For what lies in a slot, if anything does: who frees blocks must not need another one when the memory is full. */
+    if (visit.queue->room > 0)
+        status = queue_block_take(&spare, visit.queue, visit.queue->room);
     visit.capacity = UINT64_MAX;
     if (status == APR_SUCCESS)
         status = claim_item(&visit);

@@ -92,8 +92,8 @@ void queue_lay_out_ring(ring_t *ring, const queue_t *queue, uint64_t length);
 /** Have a longer ring follow the one where is put: APR_SUCCESS: look again; APR_ENOMEM. */
 apr_status_t queue_grow(queue_t *queue);
 
-/** Go on at the next ring to get, if the one before is closed and empty: whether there is another one now. */
-int queue_advance(queue_t *queue);
+/** Go on at the next ring to get, as this one is closed and empty: whether there is another one now. */
+int queue_advance(queue_t *queue, const ring_t *ring);
 
 /**
  * A position was claimed, and is not done with: wait a moment for who did that, or mend what is left of it. The

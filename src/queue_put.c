@@ -251,9 +251,10 @@ apr_status_t mproc_queue_reserve(mproc_queue_t *handle, void **block, size_t siz
     if (!block)
         status = mproc_fail(APR_EINVAL, "%s: nowhere to store the block: it is NULL", call);
     else
-        status = check_item(visit.queue, "", visit.queue->item_size && size == 0 ? visit.queue->item_size : size, call);
+        status = check_item(visit.queue, "", size ? size : (size_t)visit.queue->item_size, call);
     if (status == APR_SUCCESS) {
-        status = queue_block_take(&taken, visit.queue, size > 0 ? size : 1);
+        const uint64_t room = size ? size : visit.queue->item_size;
+        status = queue_block_take(&taken, visit.queue, room ? room : 1);
         if (status == APR_SUCCESS)
             *block = queue_block_memory(taken);
         else

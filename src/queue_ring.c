@@ -92,12 +92,12 @@ apr_status_t queue_grow(queue_t *queue)
     return status;
 }
 
-int queue_advance(queue_t *queue)
+int queue_advance(queue_t *queue, const ring_t *ring)
 {
-    const uint64_t now = shm_load64(&queue->get_ring);
-    const ring_t *ring = arena_at(now);
+    const uint64_t now = arena_offset(ring);
     if (now == shm_load64(&queue->put_ring))
         return 0;
+    /* Unless others have gone on from it: the one where they are may have items. */
     shm_replace64(&queue->get_ring, now, shm_load64(&ring->next));
     return 1;
 }

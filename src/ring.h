@@ -166,10 +166,9 @@ static inline ring_result_t ring_claim_get(ring_t *ring, spot_t *line, uint64_t 
         }
         if (ahead > 0)
             continue;
-        if (!(claim->sequence & RING_TOMBSTONE) && shm_read64(&claim->slot->size) > capacity) {
+        if (!(claim->sequence & RING_TOMBSTONE) && shm_observe64(&claim->slot->size) > capacity) {
             /* Unless that was the size of what came later. */
-            atomic_thread_fence(memory_order_acquire);
-            if (shm_observe64(&ring->head) >> RING_BITS != position)
+            if (ring_position(shm_observe64(&ring->head)) != position)
                 continue;
             ring_announce_nothing(line);
             return RING_TOO_BIG;

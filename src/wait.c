@@ -176,6 +176,19 @@ static void look_ahead(const set_t *set, const mproc_wait_t *items)
     }
 }
 
+/** Drop the queues that look ready to the system only, as somebody has got what there was: how many. */
+static size_t drop_late_ones(const set_t *set, const mproc_wait_t *items)
+{
+    size_t dropped = 0;
+    for (size_t i = 0; i < set->count; i++) {
+        if (items[i].kind != MPROC_WAIT_QUEUE || set->system[i].is_ready != 1 || queue_watch_look(set->objects[i]))
+            continue;
+        set->system[i].is_ready = 0;
+        dropped++;
+    }
+    return dropped;
+}
+
 /** Wait, with all objects in hold. */
 static apr_status_t wait_for_any(set_t *set, mproc_wait_t *items, apr_interval_time_t timeout)
 {
@@ -184,7 +197,7 @@ static apr_status_t wait_for_any(set_t *set, mproc_wait_t *items, apr_interval_t
     const sys_time_t deadline = set->waiter ? process_deadline(timeout) : 0;
     sys_wait_t *wake = &set->system[set->count];
     apr_status_t status;
-    size_t ready;
+    size_t ready = 0;
     do {
         if (set->waiter)
             waiter_reset(set->waiter);
@@ -196,7 +209,9 @@ static apr_status_t wait_for_any(set_t *set, mproc_wait_t *items, apr_interval_t
         if (set->waiter)
             *wake = (sys_wait_t){SYS_WAIT_HANDLE, set->waiter->event.sentinel, NULL, 0};
         status = sys_wait_any(set->system, set->count + 1, &ready, deadline);
-    } while (status == APR_SUCCESS && wake->is_ready && ready == 1);
+        if (status == APR_SUCCESS)
+            ready -= drop_late_ones(set, items) + (wake->is_ready != 0);
+    } while (status == APR_SUCCESS && ready == 0);
     if (status == APR_TIMEUP && unable != APR_SUCCESS)
         return mproc_fail(unable, "%s: there is nothing left to wait by", set->call);
     if (status != APR_SUCCESS)

@@ -77,10 +77,12 @@ static void test_handle_of_the_system(void **state)
     for (int turn = 0; turn < 50; turn++) {
         assert_success(mproc_wait(items, 1, patience()));
         assert_int_equal(get(queue), turn ? turn : 7);
-        /* It is ready still, as nobody has found the queue empty; from then on it is not. */
-        for (int i = 0; i < 2; i++)
+        /* It is ready until somebody finds the queue empty, and may be once more, if that was just being told. */
+        int times = 0;
+        do {
             assert_failure(mproc_queue_get(queue, &item, sizeof item, NULL, 0), APR_TIMEUP);
-        assert_failure(mproc_wait(items, 1, 1000), APR_TIMEUP);
+            assert_in_range(times++, 0, 2);
+        } while (mproc_wait(items, 1, 1000) == APR_SUCCESS);
         put(queue, turn + 1);
     }
     assert_success(mproc_queue_close(queue));
@@ -252,6 +254,8 @@ static void test_in_a_child(void **state)
     mproc_os_handle_t handle;
     mproc_queue_t *putter;
     (void)state;
+    if (method_under_test() == MPROC_FORK && setting("MPROC_TEST_NO_THREADS_AFTER_FORK", 0))
+        skip_because("this tool allows no new threads in a child that was forked beside others");
     mproc_queue_t *queue = make_queue(4);
     assert_success(mproc_queue_open_putter(&putter, queue, NULL));
     assert_success(mproc_queue_fileno(queue, &handle));
