@@ -207,7 +207,10 @@ void sys_unpark(_Atomic uint32_t *word, unsigned count);
 
 /* ---- thread ------------------------------------------------------------------------------------------------------ */
 
-/** Have a function called when this thread ends: one in each thread, and another only after that call. */
+/**
+ * Have a function called when this thread ends, the last one first. What is registered by those that are called is
+ * called as well.
+ */
 apr_status_t sys_at_thread_exit(void (*function)(void *context), void *context);
 
 /** Whether sys_fence_all() is a full fence in every thread of this process, and not in this one alone. */

@@ -14,6 +14,7 @@
 #include "family.h"
 #include "initialize.h"
 #include "listener.h"
+#include "local.h"
 #include "lock.h"
 #include "log.h"
 #include "process.h"

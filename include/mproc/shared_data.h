@@ -80,13 +80,14 @@ MPROC_API apr_status_t mproc_shared_create_sized(mproc_shared_t **shared, size_t
  * Make shared data: zeros, so many bytes of them.
  *
  * All of their memory is had from the system at once, so that nobody who uses it finds out later that there is none.
+ * More than some 8 KiB take whole units of 64 KiB.
  *
  * @param shared Where to store the handle; NULL on failure. Close it with mproc_shared_close().
  * @param size   How many bytes, from 1.
  * @param opts   Options, or NULL.
  * @return APR_SUCCESS; APR_EINVAL for no bytes; APR_ENOMEM if the family's memory, see mproc_set_arena_size(), has no
  *         room for so many, or the system has not; otherwise as mproc_lock_create().
- * @remark Any thread.
+ * @remark Any thread. On Linux pages that are known to be zeros are not touched; elsewhere all are written.
  */
 static inline apr_status_t mproc_shared_create(mproc_shared_t **shared, size_t size, const mproc_shared_opts_t *opts)
 {
