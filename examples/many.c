@@ -35,6 +35,9 @@ static void print_note(const note_t *note)
     apr_time_exp_lt(&time, note->time);
     printf("process %d has put this at %02d:%02d:%02d.%03d, ", note->pid, time.tm_hour, time.tm_min, time.tm_sec,
            (int)(time.tm_usec / 1000));
+    /* In two pieces, slowly: whoever came in between would be seen. */
+    fflush(stdout);
+    apr_sleep(MPROC_MILLISECONDS(2));
     printf("process %d has got it\n", mproc_getpid());
     /* All write to the same place: the line shall be there before another one has the lock. */
     fflush(stdout);
