@@ -12,6 +12,7 @@
 #include "handle.h"
 #include "hazard.h"
 #include "listener_object.h"
+#include "local.h"
 #include "log.h"
 #include "member.h"
 #include "process_object.h"
@@ -61,6 +62,7 @@ static void become_forked(void)
     waiter_forked();
     arena_forked();
     hazard_forked();
+    local_forked();
 }
 
 static apr_status_t watch_forks(void)

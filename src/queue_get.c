@@ -151,10 +151,10 @@ static apr_status_t fail(apr_status_t status, const visit_t *visit, uint64_t siz
     case APR_EOF:
         return mproc_fail(status, "%s: the queue %s(%llu) is finished, and empty", call, name, serial);
     case MPROC_ETOOBIG:
-        return mproc_fail(status, "%s: the item has %llu bytes, there is room for %llu; it stays in %s(%llu)", call,
-                          (unsigned long long)size, (unsigned long long)visit->capacity, name, serial);
+        return mproc_fail(status, "%s: the item has %llu bytes, there is room for %llu; it stays in the queue %s(%llu)",
+                          call, (unsigned long long)size, (unsigned long long)visit->capacity, name, serial);
     case APR_ENOMEM:
-        return mproc_fail(status, "%s: no memory for an item of %llu bytes; it stays in %s(%llu)", call,
+        return mproc_fail(status, "%s: no memory for an item of %llu bytes; it stays in the queue %s(%llu)", call,
                           (unsigned long long)size, name, serial);
     case MPROC_EINIT:
         return mproc_fail(status, "%s: another thread has called mproc_terminate, or exit", call);

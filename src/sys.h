@@ -177,6 +177,9 @@ apr_status_t sys_arena_find(sys_handle_t *handle, int pid, const void *beginning
 /** Have memory for a part, both in units of 64 KiB, for all processes: APR_ENOMEM. To do it again is harmless. */
 apr_status_t sys_arena_commit(const sys_arena_t *arena, uint64_t offset, uint64_t size);
 
+/** Make a part zeros, which has memory. What the system knows to be zeros is not touched, as it may be large. */
+void sys_arena_clear(const sys_arena_t *arena, uint64_t offset, uint64_t size);
+
 /** The memory of a part is not needed. What it holds from now on is anything, until it is written. */
 void sys_arena_release(const sys_arena_t *arena, uint64_t offset, uint64_t size);
 
@@ -204,7 +207,10 @@ void sys_unpark(_Atomic uint32_t *word, unsigned count);
 
 /* ---- thread ------------------------------------------------------------------------------------------------------ */
 
-/** Have a function called when this thread ends: one in each thread, and another only after that call. */
+/**
+ * Have a function called when this thread ends, the last one first. What is registered by those that are called is
+ * called as well.
+ */
 apr_status_t sys_at_thread_exit(void (*function)(void *context), void *context);
 
 /** Whether sys_fence_all() is a full fence in every thread of this process, and not in this one alone. */

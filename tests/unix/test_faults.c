@@ -1361,9 +1361,71 @@ static void test_pipeline(void **state)
     run_programs(&scenario, "pipe2");
 }
 
+/* ---- Values of threads ------------------------------------------------------------------------------------------- */
+
+enum { LOCALS = 20 };
+static int destroyed;
+
+static void count_destroyed(void *value)
+{
+    destroyed += value != NULL;
+}
+
+/** What a thread does while one of its calls fails. */
+typedef struct setting_t {
+    int number;
+    const char *failed;
+    apr_status_t status;
+    int is_wrong;
+} setting_t;
+
+/** Set as many values as there is memory for; where there is none the value is as before. */
+static void set_locals(void *context)
+{
+    setting_t *own = context;
+    mproc_local_t *locals[LOCALS] = {NULL};
+    int count = 0;
+    destroyed = 0;
+    fault_begin(own->number, 0);
+    for (int i = 0; i < LOCALS && own->status == APR_SUCCESS; i++) {
+        own->status = mproc_local_create(&locals[i], count_destroyed, NULL);
+        if (own->status == APR_SUCCESS)
+            own->status = mproc_local_set(locals[i], &locals[i]);
+        count += own->status == APR_SUCCESS;
+        own->is_wrong |= own->status != APR_SUCCESS && locals[i] && mproc_local_get(locals[i]);
+    }
+    own->failed = fault_end();
+    own->is_wrong |= own->status != APR_SUCCESS && own->status != APR_ENOMEM;
+    for (int i = 0; i < LOCALS; i++)
+        own->is_wrong |= mproc_local_close(locals[i]) != APR_SUCCESS;
+    own->is_wrong |= destroyed != count;
+}
+
+/** Each thread begins without a table, and needs more than one. */
+static void test_locals(void **state)
+{
+    long blocks = 0;
+    int failures = 0;
+    (void)state;
+    for (int number = 0; number == 0 || failures == number - 1; number++) {
+        setting_t setting = {.number = number};
+        later_t later;
+        begin_later(&later, 0, set_locals, &setting);
+        end_later(&later);
+        assert_int_equal(setting.is_wrong, 0);
+        assert_int_equal(setting.status, setting.failed ? APR_ENOMEM : APR_SUCCESS);
+        if (number == 0)
+            blocks = fault_blocks();
+        assert_int_equal(fault_blocks(), blocks);
+        failures += setting.failed != NULL;
+    }
+    assert_true(failures > LOCALS);
+}
+
 int main(int argc, char **argv)
 {
     static const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_locals),
         cmocka_unit_test(test_pipe),
         cmocka_unit_test(test_many_pipes),
         cmocka_unit_test(test_open),
