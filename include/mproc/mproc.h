@@ -19,6 +19,7 @@
 #include "process.h"
 #include "semaphore.h"
 #include "share.h"
+#include "shared_memory.h"
 #include "start_method.h"
 #include "status.h"
 #include "subprocess.h"
