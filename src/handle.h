@@ -16,8 +16,10 @@
 typedef enum handle_kind_t {
     HANDLE_PROCESS = 1,
     HANDLE_CONN,
+    HANDLE_LISTENER,
     HANDLE_SUBPROCESS,
     HANDLE_SHM,
+    HANDLE_LIST,
     HANDLE_FIRST_SHARED,
     HANDLE_LOCK = HANDLE_FIRST_SHARED, /* from here on they can be used as hazard.h says */
     HANDLE_SEMAPHORE,

@@ -166,7 +166,7 @@ void segment_remove(segment_t *segment)
 
 /* ---- Handles ----------------------------------------------------------------------------------------------------- */
 
-static const handle_kind_t kinds[] = {HANDLE_SHM};
+static const handle_kind_t kinds[] = {HANDLE_LIST, HANDLE_SHM};
 enum { KINDS = sizeof kinds / sizeof kinds[0] };
 
 static int is_own(const void *object)

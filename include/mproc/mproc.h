@@ -19,6 +19,7 @@
 #include "process.h"
 #include "semaphore.h"
 #include "share.h"
+#include "shareable_list.h"
 #include "shared_memory.h"
 #include "start_method.h"
 #include "status.h"
