@@ -108,7 +108,10 @@ int unix_set_size(int fd, size_t size)
     /* Reserving more than there is would not fail: it would have the system kill processes until it fits. */
     if (size >= RESERVE_FROM && size > available_memory())
         return ENOMEM;
-    return ftruncate(fd, (off_t)size) == 0 ? 0 : errno;
+    while (ftruncate(fd, (off_t)size) != 0)
+        if (errno != EINTR)
+            return errno;
+    return 0;
 }
 
 static apr_status_t map(sys_block_t *block, int fd, size_t size)
