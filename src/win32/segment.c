@@ -124,12 +124,13 @@ static apr_status_t check_owner(HANDLE section)
     const apr_status_t status = win32_user_of(&own, GetCurrentProcess());
     if (status != APR_SUCCESS)
         return status;
-    if (owner && EqualSid(owner, own.user.User.Sid))
+    /* Wine knows no owner of what was made without permissions; there all processes are one user's. */
+    if (!owner || EqualSid(owner, own.user.User.Sid))
         return APR_SUCCESS;
     if (!OpenProcessToken(GetCurrentProcess(), TOKEN_QUERY, &token))
         return win32_error();
-    const int is_usual = owner && GetTokenInformation(token, TokenOwner, &usual, sizeof usual, &size) &&
-                         EqualSid(owner, usual.owner.Owner);
+    const int is_usual =
+        GetTokenInformation(token, TokenOwner, &usual, sizeof usual, &size) && EqualSid(owner, usual.owner.Owner);
     win32_close(token);
     return is_usual ? APR_SUCCESS : APR_EACCES;
 }
