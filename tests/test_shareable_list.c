@@ -569,6 +569,12 @@ static void test_layout_of_sizes(void **state)
     /* It ends where it must. */
     ((int64_t *)(void *)data)[6] = 65536;
     assert_failure(mproc_shareable_list_open(&list, name, NULL), MPROC_ECORRUPT);
+    /* A size below zero would lead back to where it began. */
+    for (int i = 1; i <= 6; i++) {
+        memcpy(data, words, 56);
+        ((int64_t *)(void *)data)[i] = -8;
+        assert_failure(mproc_shareable_list_open(&list, name, NULL), MPROC_ECORRUPT);
+    }
     assert_success(mproc_shm_unlink(name));
     assert_success(mproc_shm_close(shm));
 }
