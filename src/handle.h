@@ -19,6 +19,8 @@ typedef enum handle_kind_t {
     HANDLE_LISTENER,
     HANDLE_SUBPROCESS,
     HANDLE_LOCAL,
+    HANDLE_SHM,
+    HANDLE_LIST,
     HANDLE_FIRST_SHARED,
     HANDLE_LOCK = HANDLE_FIRST_SHARED, /* from here on they can be used as hazard.h says */
     HANDLE_SEMAPHORE,

@@ -16,6 +16,7 @@
 #include "log.h"
 #include "member.h"
 #include "process_object.h"
+#include "segment.h"
 #include "shared.h"
 #include "start_method.h"
 #include "subprocess_object.h"
@@ -225,6 +226,7 @@ apr_status_t mproc_terminate(void)
     children_end(1);
     conn_close_all();
     listener_close_all();
+    segment_close_all();
     subprocess_close_all();
     process_close_all();
     arena_leave(shared_close_all());

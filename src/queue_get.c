@@ -54,8 +54,11 @@ static apr_status_t wait_for_item(visit_t *visit, uint32_t bell, sys_time_t *pat
         return APR_SUCCESS;
     if (queue_watch_reset(visit->shared))
         return APR_SUCCESS;
-    if (queue_is_finished(queue))
-        return shm_load64(&ring->tail) == (tail | RING_CLOSED) ? APR_EOF : APR_SUCCESS;
+    if (queue_is_finished(queue)) {
+        /* In this order: once it is finished, no other ring follows. */
+        const int is_last = queue_ring(&queue->put_ring) == ring;
+        return is_last && shm_load64(&ring->tail) == (tail | RING_CLOSED) ? APR_EOF : APR_SUCCESS;
+    }
     if (visit->deadline == 0)
         return APR_TIMEUP;
     if (shared_glance64(visit->shared, &visit->claim.slot->sequence, visit->claim.sequence))

@@ -21,11 +21,12 @@ typedef struct queue_t {
     shm_u64_t memory;    /* OBJECT_MEMORY_AT */
     shm_u64_t ends;      /* OBJECT_COUNT_AT: see QUEUE_PUTTER and QUEUE_GETTER */
 
-    shm_u64_t put_ring; /* where is put, and */
-    shm_u64_t get_ring; /* where is got: offsets */
-    uint64_t item_size; /* of all items; 0: free */
-    uint64_t room;      /* for an item in a slot; larger ones lie elsewhere */
-    shm_u64_t maxsize;  /* 0: the ring is followed by longer ones */
+    shm_u64_t put_ring;   /* where is put, and */
+    shm_u64_t get_ring;   /* where is got: offsets, */
+    shm_u64_t first_ring; /* and of the first of all */
+    uint64_t item_size;   /* of all items; 0: free */
+    uint64_t room;        /* for an item in a slot; larger ones lie elsewhere */
+    shm_u64_t maxsize;    /* 0: the ring is followed by longer ones */
     shm_u32_t flags;
     shm_fixed_t is_joinable;
     robust_t growth;  /* held by who makes a ring follow */
@@ -92,7 +93,7 @@ void queue_lay_out_ring(ring_t *ring, const queue_t *queue, uint64_t length);
 /** Have a longer ring follow the one where is put: APR_SUCCESS: look again; APR_ENOMEM. */
 apr_status_t queue_grow(queue_t *queue);
 
-/** Go on at the next ring to get, as this one is closed and empty: whether there is another one now. */
+/** A ring was seen closed, and all of it claimed: have what follows be got from; whether there is that by now. */
 int queue_advance(queue_t *queue, const ring_t *ring);
 
 /**
@@ -102,6 +103,9 @@ int queue_advance(queue_t *queue, const ring_t *ring);
 enum { QUEUE_FIRST_PATIENCE = 50 };
 void queue_wait_for_claim(queue_t *queue, const claim_t *claim, unsigned side, sys_time_t *patience);
 int queue_is_late(sys_time_t deadline, sys_time_t patience);
+
+/** Mend what dead getters had claimed, wherever it is: of those where nobody puts any more, nobody would notice. */
+void queue_mend_gets(queue_t *queue);
 
 /** Whether a getter leaves the note that putters sleep, as there is not much room yet. See ring_claim_get(). */
 int queue_keeps_sleepers(const ring_t *ring, uint64_t position);
@@ -130,6 +134,9 @@ apr_status_t queue_acquire(shared_t **shared, mproc_queue_t *handle, handle_kind
 
 /** Whether nothing more comes; if its ends are gone it is finished now. */
 int queue_is_finished(queue_t *queue);
+
+/** The same with the family's lock held, for which this may be too early: who waits finds out then. */
+void queue_note_end(queue_t *queue);
 
 /** Nothing more comes: tell everybody. */
 void queue_close_puts(queue_t *queue);

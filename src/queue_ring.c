@@ -36,6 +36,7 @@ void queue_lay_out_ring(ring_t *ring, const queue_t *queue, uint64_t length)
     shm_write64(&ring->base, 0);
     shm_write64(&ring->tail, 0);
     shm_write64(&ring->head, 0);
+    shm_write64(&ring->is_urgent, 0);
     for (uint64_t i = 0; i < length; i++) {
         slot_t *slot = ring_slot(ring, i);
         shm_write64(&slot->sequence, 2 * i);
@@ -82,13 +83,12 @@ apr_status_t queue_grow(queue_t *queue)
             shm_write64(&next->tail, end << RING_BITS);
             shm_write64(&next->head, end << RING_BITS);
             shm_store64(&queue->put_ring, shm_load64(&ring->next));
-            /* Whoever finishes the queue closes the ring that it finds. */
-            if (shm_load(&queue->flags) & QUEUE_FINISHED)
-                shm_set64(&next->tail, RING_CLOSED);
             queue_wake_getters(queue);
         }
     }
     robust_release(&queue->growth);
+    /* An end may have gone meanwhile, see queue_note_end(). */
+    queue_is_finished(queue);
     return status;
 }
 
@@ -97,7 +97,7 @@ int queue_advance(queue_t *queue, const ring_t *ring)
     const uint64_t now = arena_offset(ring);
     if (now == shm_load64(&queue->put_ring))
         return 0;
-    /* Unless others have gone on from it: the one where they are may have items. */
+    /* Others may have gone on, even by more than one: what is got from by now may have items. */
     shm_replace64(&queue->get_ring, now, shm_load64(&ring->next));
     return 1;
 }
@@ -125,6 +125,23 @@ static void mend_get(queue_t *queue, const ring_t *ring, const claim_t *claim)
     queue_block_drop(claim->slot, position);
     if (queue_count_got(queue, claim->slot, position, claimed & RING_TOMBSTONE ? QUEUE_NOTHING : QUEUE_LOST))
         shm_replace64(&claim->slot->sequence, claimed, 2 * (claim->position + ring->length));
+}
+
+void queue_mend_gets(queue_t *queue)
+{
+    const ring_t *last = queue_ring(&queue->put_ring);
+    const ring_t *ring = queue_ring(&queue->first_ring);
+    for (;; ring = arena_at(shm_load64(&ring->next))) {
+        for (uint64_t i = 0; i < ring->length; i++) {
+            slot_t *slot = ring_slot(ring, i);
+            const uint64_t sequence = shm_load64(&slot->sequence) & ~RING_TOMBSTONE;
+            const claim_t claim = {.slot = slot, .position = sequence / 2};
+            if (sequence & 1)
+                mend_get(queue, ring, &claim);
+        }
+        if (ring == last)
+            return;
+    }
 }
 
 static void mend(queue_t *queue, const claim_t *claim, unsigned side)

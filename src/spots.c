@@ -79,11 +79,7 @@ void spot_end(spot_t *spot)
 
 spot_t *spot_keep(void)
 {
-    spot_t *spot = claim();
-    /* A dead one's announcement would be taken for this thread's. */
-    if (spot)
-        shm_store64(&spot->announced, 0);
-    return spot;
+    return claim();
 }
 
 int spot_is_announced(uint64_t what, uint64_t position)
@@ -125,6 +121,8 @@ void spots_settle(uint32_t ticket, void (*was_notified)(uint64_t object))
             was_notified(object);
         shm_store(&spot->word, spot_word(word, SPOT_IDLE));
         shm_store64(&spot->object, 0);
+        /* Whoever has the spot next would be taken for the one who announces this. */
+        shm_store64(&spot->announced, 0);
         shm_replace(&spot->owner, ticket, 0);
     }
 }

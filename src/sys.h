@@ -192,6 +192,33 @@ void sys_arena_close(sys_arena_t *arena);
  */
 apr_status_t sys_pid_space(uint64_t *space);
 
+/* ---- segment: memory by a name, also for processes that are not of the family ------------------------------------ */
+
+typedef struct sys_segment_t {
+    unsigned char *data;
+    size_t size;
+    sys_handle_t handle;
+} sys_segment_t;
+
+/** Make a segment of zeros, whose memory is promised: APR_EEXIST, APR_ENOMEM. A name has no separators in it. */
+apr_status_t sys_segment_create(sys_segment_t *segment, const char *name, size_t size);
+
+/**
+ * Open a segment. APR_ENOENT; MPROC_ESTATE if it has no memory yet; APR_EACCES if it is another user's, unless
+ * `any_user`; APR_EFTYPE if it is something else.
+ */
+apr_status_t sys_segment_open(sys_segment_t *segment, const char *name, int any_user);
+
+/** Copy out of or into a segment, inside of its size: MPROC_ESIZE if somebody has made it smaller. */
+apr_status_t sys_segment_read(const sys_segment_t *segment, size_t offset, void *buffer, size_t size);
+apr_status_t sys_segment_write(const sys_segment_t *segment, size_t offset, const void *data, size_t size);
+
+/** Unmap and close; a closed segment again is harmless. */
+void sys_segment_close(sys_segment_t *segment);
+
+/** Remove a name: APR_ENOENT if there is none. Where names go by themselves it does nothing. */
+apr_status_t sys_segment_unlink(const char *name);
+
 /* ---- park: to wait at a word of shared memory -------------------------------------------------------------------- */
 
 /**

@@ -395,6 +395,7 @@ static void test_close_waits(void **state)
 typedef struct crossing_t {
     mproc_local_t *local;
     struct crossing_t *other;
+    _Atomic int is_set;
     _Atomic int begun;
     _Atomic int destroyed;
     apr_status_t closed;
@@ -416,7 +417,10 @@ static void close_other(void *context)
 static int cross(int number, void *context)
 {
     crossing_t *crossing = (crossing_t *)context + number;
-    return mproc_local_set(crossing->local, crossing) != APR_SUCCESS;
+    const apr_status_t status = mproc_local_set(crossing->local, crossing);
+    atomic_store(&crossing->is_set, 1);
+    await_count(&crossing->other->is_set, 1);
+    return status != APR_SUCCESS;
 }
 
 static void test_close_crosswise(void **state)
