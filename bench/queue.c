@@ -4,9 +4,9 @@
  *
  * There are three teams of processes (sync_team.h), each led by a helper, and all stay for all rounds. Half of the
  * processes of a round put, the others get. The time of an item is that of the whole round, through all processes,
- * divided by all items. Each item begins with a number and with who has put it, which is checked. Where nothing else is
- * said each process is bound to a CPU of its own, as far as there are CPUs; where there are more, some that put and some
- * that get share one.
+ * divided by all items. Each item begins with a number and with who has put it, which is checked. Where nothing else
+ * is said each process is bound to a CPU of its own, as far as there are CPUs; where there are more, some that put and
+ * some that get share one.
  */
 #include <stdio.h>
 #include <stdlib.h>

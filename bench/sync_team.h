@@ -48,8 +48,8 @@ int sync_team_fork(void (*serve)(void));
 
 /**
  * A helper's `measure`: "OBJECT:PLAYERS:PLACE" with the place "apart" (each process on a CPU of its own, as far as
- * there are CPUs), "together" (all on one) or "anywhere" (bound to none). The value is nanoseconds for each operation: if
- * they are counted, of all that all players did, else of one player's.
+ * there are CPUs), "together" (all on one) or "anywhere" (bound to none). The value is nanoseconds for each operation:
+ * if they are counted, of all that all players did, else of one player's.
  */
 double sync_team_measure(const char *what, int count);
 
