@@ -156,9 +156,9 @@ static apr_status_t fail(apr_status_t status, const visit_t *visit, uint64_t siz
                               ? "nobody has a getter of it open any more"
                               : "nothing more can be put");
     case APR_ENOMEM:
-        return mproc_fail(status,
-                          "%s: the family's memory is full (%llu bytes), with an item of %llu bytes for %s(%llu)", call,
-                          (unsigned long long)arena->size, (unsigned long long)size, name, serial);
+        return mproc_fail(
+            status, "%s: the family's memory is full (%llu bytes), with an item of %llu bytes for the queue %s(%llu)",
+            call, (unsigned long long)arena->size, (unsigned long long)size, name, serial);
     case MPROC_EINIT:
         return mproc_fail(status, "%s: another thread has called mproc_terminate, or exit", call);
     default:
