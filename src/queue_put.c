@@ -67,7 +67,7 @@ static apr_status_t make_room(visit_t *visit, uint32_t bell, sys_time_t *patienc
     queue_t *queue = visit->queue;
     ring_t *ring = visit->claim.ring;
     if (shm_load64(&queue->maxsize) == 0)
-        return queue_grow(queue);
+        return queue_grow(queue, ring);
     const uint64_t head = shm_load64(&ring->head);
     if (ring_position(head) + ring->length > ring_position(visit->claim.index)) {
         /* Somebody is just getting what is in the slot: it is as good as free. */
@@ -104,7 +104,7 @@ static apr_status_t put_or_wait(visit_t *visit, const queue_item_t *item)
         else if (queue_is_finished(queue))
             status = APR_EPIPE;
         else if (result == RING_OVER)
-            status = queue_grow(queue);
+            status = queue_grow(queue, visit->claim.ring);
         else
             status = make_room(visit, bell, &patience, &has_slept);
         if (status == APR_SUCCESS)
