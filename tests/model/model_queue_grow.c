@@ -9,7 +9,31 @@ static const body_t pair_of_some[] = {put_some, get_some};
 static const body_t pair[] = {put_some, get_all};
 static const body_t putters_of_some[] = {put_some, put_some, get_some};
 static const body_t getters_of_some[] = {put_some, get_some, get_some};
-static const body_t finished[] = {put_some, finish_it, get_all};
+/* Their ends do not count. */
+static void put_one_more(void)
+{
+    waits_point(1, 0);
+    begin_part(1);
+    put_value(value_of(0, 0), 0, SYS_NEVER);
+}
+
+static void finish_only(void)
+{
+    waits_point(1, 0);
+    begin_part(1);
+    queue_close_puts(the_queue());
+}
+
+static void get_to_the_end(void)
+{
+    do {
+        waits_point(1, 0);
+        begin_part(1);
+    } while (get_value(SYS_NEVER) == APR_SUCCESS);
+    shm_store(&ends_seen, 1);
+}
+
+static const body_t finished[] = {put_one_more, finish_only, get_to_the_end};
 
 static const body_t two_getters[] = {get_some, get_some};
 
@@ -72,10 +96,18 @@ int main(void)
     set_counts(1, 1, 2);
     explore("two putters", putters_of_some, 3, 0);
     make(1, 1);
+    have_item(0);
+    set_counts(1, 1, 1);
+    explore("two who grow it", putters_of_some, 3, 0);
+    make(1, 1);
+    have_item(0);
     has_ends = 1;
-    set_counts(2, 0, 0);
+    explore("finished", finished, 3, 0);
     if (model_is_deep()) {
-        explore("finished", finished, 3, 0);
+        make(1, 1);
+        have_item(0);
+        has_ends = 1;
+        explore("finished, and a death", finished, 3, 1);
         make(1, 1);
         set_counts(2, 1, 1);
         explore("two getters", getters_of_some, 3, 0);

@@ -286,8 +286,10 @@ static apr_status_t release_growth(robust_t *lock)
 
 static void end_for(uint32_t ticket);
 
-/* Whether ends are counted, and more than slots is in use. */
+/* Who is not killed; whether ends are counted, and more than slots is in use. */
+static unsigned immortal; /* processes, as bits */
 static int has_ends;
+static int has_counted;
 static int has_blocks;
 static int is_growing;
 static int is_joinable;
@@ -615,7 +617,7 @@ static int is_constant(const volatile void *at)
     if (at == &arena->members_used || at == &queue->first_ring || at == &queue->head.object.serial ||
         at == &queue->maxsize || at == &queue->blocks || at == &queue->records)
         return 1;
-    if (!has_ends && (at == &queue->flags || at == &queue->ends))
+    if ((!has_ends && at == &queue->flags) || (!has_counted && at == &queue->ends))
         return 1;
     unsigned number;
     const slot_t *slot = slot_around(at, &number);
@@ -738,6 +740,8 @@ static void on_step(const view_t *before, view_t *after, int process, const step
     model_require(got == 0 || model_value(before, &ledger[got]) == GOT_BY + (uint64_t)process,
                   "a process has got %u, and has claimed another one", (unsigned)got);
     keep_ledger(before, after, process, step);
+    model_require(model_value(before, &the_queue()->get_ring) <= model_value(after, &the_queue()->get_ring),
+                  "a ring is got from again");
 }
 
 /** Whether an item is where it will be got. */
@@ -836,6 +840,7 @@ static void make(uint64_t length, int grown)
     is_growing = grown;
     take_memory = grown ? take_ring : NULL;
     is_joinable = 0;
+    immortal = 0;
     has_ends = 0;
     has_blocks = 0;
     queue->item_size = 2 * sizeof(uint32_t);
@@ -847,6 +852,26 @@ static void make(uint64_t length, int grown)
     atomic_store(&queue->get_ring, arena_offset(the_ring(0)));
     for (unsigned i = 0; i < RINGS; i++)
         lay_out_ring(i, i == 0 || grown ? length << i : 0);
+}
+
+/** An item is there, of the last process. */
+static void have_item(unsigned number)
+{
+    slot_t *slot = ring_slot(the_ring(0), number);
+    const uint32_t value = value_of(2, number);
+    const uint32_t content[2] = {value, value};
+    memcpy(slot->data, content, sizeof content);
+    atomic_store(&slot->sequence, 2 * number + 1);
+    atomic_store(&the_ring(0)->tail, (uint64_t)(number + 1) << RING_BITS);
+    atomic_store(&ledger[value], PUT);
+}
+
+/** It was claimed by a getter that died of it. */
+static void have_claim(unsigned number)
+{
+    have_item(number);
+    atomic_store(&the_ring(0)->head, (uint64_t)(number + 1) << RING_BITS);
+    atomic_store(&ledger[value_of(2, number)], GOT_BY + 2);
 }
 
 static void name_words(void)
@@ -868,7 +893,7 @@ static void name_words(void)
         model_name(&lines[i].position, 8, "line.position");
         model_name(&closed[i], 4, "closed");
     }
-    for (unsigned i = 1; i < VALUES; i++)
+    for (unsigned i = 0; i < VALUES; i++)
         model_name(&ledger[i], 4, "ledger");
     model_name(&ends_seen, 4, "ends_seen");
 }
@@ -884,11 +909,13 @@ static const model_t base_model = {.limit = 30000000,
                                    .check = check,
                                    .on_step = on_step};
 static model_t the_model;
-static unsigned immortal; /* processes, as bits */
 
 /** Who has an end is counted from the beginning. */
 static void open_ends(void)
 {
+    has_counted = 0;
+    for (int i = 0; i < waits_processes && has_ends; i++)
+        has_counted |= worth[i] != 0;
     if (!has_ends)
         return;
     uint64_t ends = 0;
