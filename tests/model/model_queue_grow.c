@@ -62,15 +62,15 @@ static void make_grown(int is_next_full)
         return;
     set_index(&next->tail, 3, RING_CLOSED);
     atomic_store(&next->next, arena_offset(last));
-    for (unsigned i = 0; i < 2; i++) {
-        slot_t *slot = ring_slot(next, i);
+    for (unsigned i = 0; i < 4; i++) {
+        slot_t *slot = ring_slot(i < 2 ? next : last, i % 2);
         const uint32_t content[2] = {value_of(2, i), value_of(2, i)};
-        atomic_store(&slot->sequence, 2 * i + 1);
+        atomic_store(&slot->sequence, 2 * (i % 2) + 1);
         memcpy(slot->data, content, sizeof content);
         atomic_store(&ledger[content[0]], PUT);
     }
     atomic_store(&last->base, 3);
-    set_index(&last->tail, 3, 0);
+    set_index(&last->tail, 5, 0);
     set_index(&last->head, 3, 0);
     atomic_store(&queue->put_ring, arena_offset(last));
 }
@@ -79,7 +79,7 @@ int main(void)
 {
     make(1, 1);
     name_words();
-    set_counts(1, 1, 0);
+    set_counts(1, 3, 0);
     make_grown(1);
     explore("two rings to go on by", two_getters, 2, 0);
     make_grown(0);
