@@ -3,7 +3,7 @@
  * The rings of src/ring.h, and how src/queue_put.c and src/queue_get.c wait at them: each item is got once, whole, and
  * in order; nobody sleeps while there is an item or room; and whoever dies takes no more along than what it had.
  */
-#include "model/queues.h"
+#include "model/no_spots.h"
 
 static const body_t putters[] = {put_some, put_some, get_all};
 static const body_t putters_of_some[] = {put_some, put_some, get_some};

@@ -3,7 +3,7 @@
  * What is done, in src/queue_done.c: whoever is killed when, each item that was got is left to somebody, done or lost,
  * and counted once; and who joins goes on when nothing is left, not before.
  */
-#include "model/queues.h"
+#include "model/no_spots.h"
 
 enum { RECORDS_AT = 3 };
 

@@ -3,7 +3,7 @@
  * How one ring follows another, in src/queue_ring.c: nothing is passed by, nobody sleeps at a ring that is done with,
  * and the end is the end of the last one.
  */
-#include "model/queues.h"
+#include "model/no_spots.h"
 
 static const body_t pair_of_some[] = {put_some, get_some};
 static const body_t pair[] = {put_some, get_all};

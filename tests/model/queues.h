@@ -110,7 +110,10 @@ static mproc_queue_t *the_handle(void)
     return (mproc_queue_t *)(void *)the_shared();
 }
 
-/* Each process's line, unless its body has another one; and what it was opened with, until that is closed by it or for it. */
+/*
+ * Each process's line, unless its body has another one; and whether what it has open is closed, by it or for it, and
+ * what that counts.
+ */
 static spot_t lines[MODEL_PROCESSES];
 static spot_t *own_line;
 static unsigned own_place; /* of that, where it is not always the same */
@@ -127,33 +130,6 @@ static unsigned value_of(int process, unsigned number)
 {
     return (unsigned)process * ITEMS_MAX + number + 1;
 }
-
-#ifdef QUEUES_HAVE_SPOTS
-#define kept kept_spots
-#include "spots.c"
-#undef kept
-#else
-spot_t *spot_begin(uint64_t object)
-{
-    (void)object;
-    return NULL;
-}
-
-void spot_end(spot_t *spot)
-{
-    (void)spot;
-}
-
-spot_t *spot_keep(void)
-{
-    return &lines[member_self() - 1];
-}
-
-int spot_is_announced(uint64_t what, uint64_t position)
-{
-    return model_step((step_t){.kind = STEP_LOOK, .before = what, .after = position}) != 0;
-}
-#endif
 
 static uint64_t look(const view_t *view, int process, const step_t *step)
 {
@@ -201,7 +177,7 @@ int call_share_kind(const mproc_call_t *call, size_t index)
 
 /* ---- Memory, and the journal: one step -------------------------------------------------------------------------- */
 
-/* In model_tag: has the arena's lock and writes what it has put together; came to the end; what it has got. */
+/* In model_tag: has the arena's lock and writes what it has put together; has joined; what it has got. */
 enum { TAG_COMMITS = 1 << TAG_BITS, TAG_CHANGES = 2 << TAG_BITS, TAG_JOINED = 4 << TAG_BITS, TAG_VALUE_SHIFT = 8 };
 
 int journal_begin(transaction_t *transaction)
