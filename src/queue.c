@@ -43,6 +43,8 @@ uint64_t queue_size(const queue_t *queue)
 static void stir(void *at)
 {
     queue_t *queue = at;
+    /* If it was the last one, those who put come to know without waiting. */
+    queue_note_end(queue);
     queue_wake_getters(queue);
     queue_wake_putters(queue, UINT_MAX);
     shm_add(&queue->joined, 1);
@@ -278,7 +280,7 @@ apr_status_t mproc_queue_clear(mproc_queue_t *handle, size_t *count)
         status = mproc_fail(APR_ENOMEM, "%s: no memory for another thread that uses queues", call);
     while (status == APR_SUCCESS && ring_position(shm_load64(&queue_ring(&queue->get_ring)->head)) < end) {
         const ring_result_t result = queue_try_get(queue, line, UINT64_MAX, &claim);
-        if (result == RING_NONE && !clear_on(queue, &claim, &patience))
+        if (result == RING_OVER || (result == RING_NONE && !clear_on(queue, &claim, &patience)))
             break;
         if (result != RING_DONE)
             continue;

@@ -52,6 +52,8 @@ static apr_status_t wait_for_item(visit_t *visit, uint32_t bell, sys_time_t *pat
     }
     if ((tail & RING_CLOSED) && queue_advance(queue, ring))
         return APR_SUCCESS;
+    if (queue_watch_reset(visit->shared))
+        return APR_SUCCESS;
     if (queue_is_finished(queue)) {
         /* In this order: once it is finished, no other ring follows. */
         const int is_last = queue_ring(&queue->put_ring) == ring;
@@ -149,10 +151,10 @@ static apr_status_t fail(apr_status_t status, const visit_t *visit, uint64_t siz
     case APR_EOF:
         return mproc_fail(status, "%s: the queue %s(%llu) is finished, and empty", call, name, serial);
     case MPROC_ETOOBIG:
-        return mproc_fail(status, "%s: the item has %llu bytes, there is room for %llu; it stays in %s(%llu)", call,
-                          (unsigned long long)size, (unsigned long long)visit->capacity, name, serial);
+        return mproc_fail(status, "%s: the item has %llu bytes, there is room for %llu; it stays in the queue %s(%llu)",
+                          call, (unsigned long long)size, (unsigned long long)visit->capacity, name, serial);
     case APR_ENOMEM:
-        return mproc_fail(status, "%s: no memory for an item of %llu bytes; it stays in %s(%llu)", call,
+        return mproc_fail(status, "%s: no memory for an item of %llu bytes; it stays in the queue %s(%llu)", call,
                           (unsigned long long)size, name, serial);
     case MPROC_EINIT:
         return mproc_fail(status, "%s: another thread has called mproc_terminate, or exit", call);
@@ -293,8 +295,9 @@ apr_status_t mproc_queue_get_block(mproc_queue_t *handle, void **block, size_t *
     apr_status_t status = begin(&visit, handle, timeout, call);
     if (status != APR_SUCCESS)
         return status;
-    /* For what lies in a slot. */
-    status = queue_block_take(&spare, visit.queue, visit.queue->room > 0 ? visit.queue->room : 1);
+    /* For what lies in a slot, if anything does: who frees blocks must not need another one when the memory is full. */
+    if (visit.queue->room > 0)
+        status = queue_block_take(&spare, visit.queue, visit.queue->room);
     visit.capacity = UINT64_MAX;
     if (status == APR_SUCCESS)
         status = claim_item(&visit);

@@ -21,11 +21,12 @@ typedef struct queue_t {
     shm_u64_t memory;    /* OBJECT_MEMORY_AT */
     shm_u64_t ends;      /* OBJECT_COUNT_AT: see QUEUE_PUTTER and QUEUE_GETTER */
 
-    shm_u64_t put_ring; /* where is put, and */
-    shm_u64_t get_ring; /* where is got: offsets */
-    uint64_t item_size; /* of all items; 0: free */
-    uint64_t room;      /* for an item in a slot; larger ones lie elsewhere */
-    shm_u64_t maxsize;  /* 0: the ring is followed by longer ones */
+    shm_u64_t put_ring;   /* where is put, and */
+    shm_u64_t get_ring;   /* where is got: offsets, */
+    shm_u64_t first_ring; /* and of the first of all */
+    uint64_t item_size;   /* of all items; 0: free */
+    uint64_t room;        /* for an item in a slot; larger ones lie elsewhere */
+    shm_u64_t maxsize;    /* 0: the ring is followed by longer ones */
     shm_u32_t flags;
     shm_fixed_t is_joinable;
     robust_t growth;  /* held by who makes a ring follow */
@@ -39,7 +40,6 @@ typedef struct queue_t {
     shm_u32_t emptied;
     shm_u32_t joined;
     uint32_t reserved;
-    shm_u64_t first_ring; /* all others follow it */
 } queue_t;
 
 /** An end of one: just by being there it counts. */
@@ -135,11 +135,24 @@ apr_status_t queue_acquire(shared_t **shared, mproc_queue_t *handle, handle_kind
 /** Whether nothing more comes; if its ends are gone it is finished now. */
 int queue_is_finished(queue_t *queue);
 
+/** The same with the family's lock held, for which this may be too early: who waits finds out then. */
+void queue_note_end(queue_t *queue);
+
 /** Nothing more comes: tell everybody. */
 void queue_close_puts(queue_t *queue);
 
 /** Tell the state of the queue that an end is of, in words. */
 void queue_describe_end(uint64_t queue, char *text, size_t size);
+
+/**
+ * Have a handle of the system's that is ready while there is something to get, as long as this one is open; and say
+ * that there was nothing: whether that is news, so that whoever says it is to look again.
+ */
+apr_status_t queue_watch_begin(sys_handle_t *handle, shared_t *shared);
+int queue_watch_reset(const shared_t *shared);
+
+/** Whether there is something to get; if not that is said. */
+int queue_watch_look(const shared_t *shared);
 
 /** How many items there are, at one moment. */
 uint64_t queue_size(const queue_t *queue);

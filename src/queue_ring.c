@@ -36,6 +36,7 @@ void queue_lay_out_ring(ring_t *ring, const queue_t *queue, uint64_t length)
     shm_write64(&ring->base, 0);
     shm_write64(&ring->tail, 0);
     shm_write64(&ring->head, 0);
+    shm_write64(&ring->is_urgent, 0);
     for (uint64_t i = 0; i < length; i++) {
         slot_t *slot = ring_slot(ring, i);
         shm_write64(&slot->sequence, 2 * i);
@@ -84,6 +85,8 @@ apr_status_t queue_grow(queue_t *queue, ring_t *ring)
         }
     }
     robust_release(&queue->growth);
+    /* An end may have gone meanwhile, see queue_note_end(). */
+    queue_is_finished(queue);
     return status;
 }
 

@@ -170,8 +170,12 @@ uint64_t references_drop(transaction_t *transaction, reference_t reference)
 /** After a transaction has dropped something. */
 static void follow_up(uint64_t kept)
 {
-    if (kept)
+    transaction_t transaction;
+    /* Others may have released it since then: what is there now stays while the lock is held. */
+    if (kept && journal_begin(&transaction)) {
         shared_stir(kept);
+        journal_abandon(&transaction);
+    }
     memory_clean();
 }
 

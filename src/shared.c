@@ -24,8 +24,9 @@ int shared_is_closed(const void *shared)
     return atomic_load(&((const shared_t *)shared)->closable.is_closed);
 }
 
-static const shared_kind_t *const kinds[] = {&lock_kind,    &semaphore_kind, &event_kind,        &condition_kind,
-                                             &barrier_kind, &queue_kind,     &queue_putter_kind, &queue_getter_kind};
+static const shared_kind_t *const kinds[] = {&lock_kind,         &semaphore_kind,    &event_kind,
+                                             &condition_kind,    &barrier_kind,      &queue_kind,
+                                             &queue_putter_kind, &queue_getter_kind, &data_kind};
 
 /** The kind of a handle; NULL if it is no shared object. */
 static const shared_kind_t *kind_of(const void *handle)
@@ -53,6 +54,8 @@ const shared_kind_t *shared_kind_at(uint64_t offset)
 static void destroy(void *object)
 {
     shared_t *shared = object;
+    if (atomic_load(&shared->watch))
+        shared->end_watch(atomic_load(&shared->watch), shared->owner != sys_getpid());
     /* What a forked child has not opened anew it does not hold, nor does it what it held before it left the family. */
     if (shared->owner == sys_getpid() && shared->reference && shared->holder == member_self())
         references_release(shared->reference, shared->holder);
@@ -175,6 +178,15 @@ static apr_status_t fail_to_hold(apr_status_t status, const shared_kind_t *kind,
     }
 }
 
+static apr_status_t fail_to_create(apr_status_t status, const shared_plan_t *plan, const char *call)
+{
+    if (status != APR_ENOMEM || !plan->room)
+        return fail_to_hold(status, plan->kind, call);
+    return mproc_fail(status, "%s: no room for %llu bytes in the family's memory (of %llu bytes %llu are in use)", call,
+                      (unsigned long long)plan->room, (unsigned long long)arena->size,
+                      (unsigned long long)blocks_used());
+}
+
 apr_status_t shared_create(void **handle, const shared_plan_t *plan, const char *call)
 {
     shared_t *shared;
@@ -191,7 +203,7 @@ apr_status_t shared_create(void **handle, const shared_plan_t *plan, const char 
         return status;
     status = create(shared, plan);
     if (status != APR_SUCCESS)
-        status = fail_to_hold(status, plan->kind, call);
+        status = fail_to_create(status, plan, call);
     *handle = complete(shared, plan->pool, status);
     return status;
 }
@@ -272,6 +284,8 @@ static apr_status_t open_in_child(shared_t *shared, const shared_kind_t *kind, c
         return status;
     /* Those of the creator's threads that were waiting are not here. */
     atomic_store(&shared->closable.waiters, 0);
+    if (atomic_load(&shared->watch))
+        shared->end_watch(atomic_exchange(&shared->watch, NULL), 1);
     status = hold(shared, member_self());
     if (status == APR_SUCCESS)
         atomic_store(&shared->ticket, member_self());

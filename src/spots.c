@@ -41,11 +41,8 @@ static spot_t *claim(void)
 {
     for (uint64_t i = 0; i < ARENA_SPOTS_MAX && note_use(i); i++) {
         spot_t *spot = spot_at(i);
-        if (shm_load(&spot->owner) != 0 || !shm_replace(&spot->owner, 0, member_self()))
-            continue;
-        /* What a dead one has announced there would be taken for this thread's, also if it only waits. */
-        shm_store64(&spot->announced, 0);
-        return spot;
+        if (shm_load(&spot->owner) == 0 && shm_replace(&spot->owner, 0, member_self()))
+            return spot;
     }
     return NULL;
 }
@@ -124,6 +121,8 @@ void spots_settle(uint32_t ticket, void (*was_notified)(uint64_t object))
             was_notified(object);
         shm_store(&spot->word, spot_word(word, SPOT_IDLE));
         shm_store64(&spot->object, 0);
+        /* Whoever has the spot next would be taken for the one who announces this. */
+        shm_store64(&spot->announced, 0);
         shm_replace(&spot->owner, ticket, 0);
     }
 }

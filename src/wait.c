@@ -9,6 +9,7 @@
 #include "initialize.h"
 #include "listener_object.h"
 #include "process_object.h"
+#include "queue_object.h"
 #include "subprocess_object.h"
 
 /** What one wait needs; most wait for a few things only. */
@@ -41,6 +42,7 @@ static apr_status_t resolve(set_t *set, size_t index, const mproc_wait_t *item)
     listener_t *listener;
     process_t *process;
     subprocess_t *subprocess;
+    shared_t *shared;
     switch (item->kind) {
     case MPROC_WAIT_NOTHING:
         system->kind = SYS_WAIT_NOTHING;
@@ -78,6 +80,16 @@ static apr_status_t resolve(set_t *set, size_t index, const mproc_wait_t *item)
         set->objects[index] = subprocess;
         system->handle = sys_process_sentinel(subprocess->os);
         break;
+    case MPROC_WAIT_QUEUE:
+        status = queue_acquire(&shared, item->object, HANDLE_QUEUE_GETTER, call);
+        if (status != APR_SUCCESS)
+            break;
+        set->objects[index] = shared;
+        set->closables[index] = &shared->closable;
+        status = queue_watch_begin(&system->handle, shared);
+        if (status != APR_SUCCESS)
+            mproc_fail(status, "%s: no thread can be had that waits at the queue", call);
+        break;
     case MPROC_WAIT_HANDLE:
     case MPROC_WAIT_SOCKET:
         system->kind = item->kind == MPROC_WAIT_HANDLE ? SYS_WAIT_HANDLE : SYS_WAIT_SOCKET;
@@ -114,15 +126,16 @@ static apr_status_t enter(set_t *set, mproc_wait_t *items, size_t count)
         return mproc_fail(APR_ENOMEM, "%s: no memory for %zu items", set->call, count);
     set->objects = (void **)(void *)(set->system + count + 1);
     set->closables = (closable_t **)(void *)(set->objects + count + 1);
+    set->count = count;
     apr_status_t status = APR_SUCCESS;
-    for (size_t i = 0; i < count; i++) {
+    /* From the end, so that status and text are those of the first one that is refused. */
+    for (size_t i = count; i-- > 0;) {
         mproc_wait_t *item = &items[i];
         item->is_ready = 0;
         item->status = resolve(set, i, item);
         if (set->closables[i])
             atomic_fetch_add(&set->closables[i]->waiters, 1);
-        set->count = i + 1;
-        if (status == APR_SUCCESS)
+        if (item->status != APR_SUCCESS)
             status = item->status;
     }
     return status;
@@ -150,17 +163,30 @@ static apr_status_t check(const set_t *set, mproc_wait_t *items)
     return status;
 }
 
-/** Mark the streams that have read a message ahead. Nobody's turn is taken: that would be in a receiver's way. */
-static void look_ahead(const set_t *set)
+/** Mark what is known to be ready. Nobody's turn at a stream is taken: that would be in a receiver's way. */
+static void look_ahead(const set_t *set, const mproc_wait_t *items)
 {
     for (size_t i = 0; i < set->count; i++) {
         sys_wait_t *system = &set->system[i];
         system->is_ready = 0;
-        if (system->kind != SYS_WAIT_STREAM)
-            continue;
-        const conn_t *conn = set->objects[i];
-        system->is_ready = atomic_load(&conn->has_ahead);
+        if (system->kind == SYS_WAIT_STREAM)
+            system->is_ready = atomic_load(&((const conn_t *)set->objects[i])->has_ahead);
+        else if (items[i].kind == MPROC_WAIT_QUEUE)
+            system->is_ready = queue_watch_look(set->objects[i]);
     }
+}
+
+/** Drop the queues that look ready to the system only, as somebody has got what there was: how many. */
+static size_t drop_late_ones(const set_t *set, const mproc_wait_t *items)
+{
+    size_t dropped = 0;
+    for (size_t i = 0; i < set->count; i++) {
+        if (items[i].kind != MPROC_WAIT_QUEUE || set->system[i].is_ready != 1 || queue_watch_look(set->objects[i]))
+            continue;
+        set->system[i].is_ready = 0;
+        dropped++;
+    }
+    return dropped;
 }
 
 /** Wait, with all objects in hold. */
@@ -171,19 +197,21 @@ static apr_status_t wait_for_any(set_t *set, mproc_wait_t *items, apr_interval_t
     const sys_time_t deadline = set->waiter ? process_deadline(timeout) : 0;
     sys_wait_t *wake = &set->system[set->count];
     apr_status_t status;
-    size_t ready;
+    size_t ready = 0;
     do {
         if (set->waiter)
             waiter_reset(set->waiter);
         status = check(set, items);
         if (status != APR_SUCCESS)
             return status;
-        look_ahead(set);
+        look_ahead(set, items);
         *wake = (sys_wait_t){.kind = SYS_WAIT_NOTHING};
         if (set->waiter)
             *wake = (sys_wait_t){SYS_WAIT_HANDLE, set->waiter->event.sentinel, NULL, 0};
         status = sys_wait_any(set->system, set->count + 1, &ready, deadline);
-    } while (status == APR_SUCCESS && wake->is_ready && ready == 1);
+        if (status == APR_SUCCESS)
+            ready -= drop_late_ones(set, items) + (wake->is_ready != 0);
+    } while (status == APR_SUCCESS && ready == 0);
     if (status == APR_TIMEUP && unable != APR_SUCCESS)
         return mproc_fail(unable, "%s: there is nothing left to wait by", set->call);
     if (status != APR_SUCCESS)

@@ -24,12 +24,12 @@
  *     use(item);
  * @endcode
  *
- * **Items** are bytes, copied in and out: of one size, or of any size that the family's memory has room for. A struct is
- * put as it is; what it points to does not go with it. Handles do not either: put the reference (mproc_ref()) of a lock,
- * an event or another queue, and hold that until the receiver has opened it.
+ * **Items** are bytes, copied in and out: of one size, or of any size that the family's memory has room for. A struct
+ * is put as it is; what it points to does not go with it. Handles do not either: put the reference (mproc_ref()) of a
+ * lock, an event or another queue, and hold that until the receiver has opened it.
  *
- * **Order.** The items of each thread are got in the order in which it has put them. When a put has returned the item is
- * there: nobody has to stay alive for it, no thread carries it, and no process waits at its end for readers.
+ * **Order.** The items of each thread are got in the order in which it has put them. When a put has returned the item
+ * is there: nobody has to stay alive for it, no thread carries it, and no process waits at its end for readers.
  *
  * **Deaths.** A process that is killed while it puts has put its item, or has not; never a part of it. An item that a
  * process has got is gone with it. That stops nobody who puts or gets, and is noticed as at semaphores (share.h); so is
@@ -39,10 +39,10 @@
  * is a handle of the queue that can only put, a *getter* one that can only get, and both are counted. Once there was a
  * putter, the queue is finished when no process has one open any more, however those have closed it or ended: what is
  * left is got, and then APR_EOF. Once there was a getter, who puts is refused (APR_EPIPE) when no process has one open
- * any more. So give putters to those who put, and getters to those who get. **Whoever is to see the end must have closed
- * what keeps it away:** who gets, and the parent, their putters; who puts, and the parent, their getters. The handle of
- * mproc_queue_create() can do both, and is not counted: with it alone, who waits for good waits for good, though nobody
- * is left at the other side.
+ * any more. So give putters to those who put, and getters to those who get. **Whoever is to see the end must have
+ * closed what keeps it away:** who gets, and the parent, their putters; who puts, and the parent, their getters. The
+ * handle of mproc_queue_create() can do both, and is not counted: with it alone, who waits for good waits for good,
+ * though nobody is left at the other side.
  *
  * An end is open in a process from when it was opened, or when a start of that process with it as `.share` has
  * succeeded; and until it is closed, or the target has returned, or the process has ended. (A child by fork that only
@@ -71,9 +71,9 @@ typedef struct mproc_queue_t mproc_queue_t;
 /** Options of a queue; all zeros are the defaults. */
 typedef struct mproc_queue_opts_t {
     /**
-     * The most items that it holds: who puts waits for room. Blocks that were reserved or got do not count. Room for the
-     * items themselves, if they are small, is taken when the queue is made. 0: as many as the family's memory has room
-     * for, which may be more than the machine has.
+     * The most items that it holds: who puts waits for room. Blocks that were reserved or got do not count. Room for
+     * the items themselves, if they are small, is taken when the queue is made. 0: as many as the family's memory
+     * has room for, which may be more than the machine has.
      */
     size_t maxsize;
     /** The size of all items in bytes, which is the fastest. 0: each has its own. */
@@ -111,7 +111,7 @@ static inline apr_status_t mproc_queue_create(mproc_queue_t **queue, const mproc
 }
 
 /**
- * Open a queue, or a putter, that another member of the family refers to.
+ * Open a queue, or an end of one, that another member of the family refers to.
  *
  * @param queue Where to store the handle; NULL on failure. It is another one each time; close each.
  * @param ref   The reference.
@@ -151,9 +151,10 @@ MPROC_API apr_status_t mproc_queue_open_getter(mproc_queue_t **getter, mproc_que
  * @param data    The item; it is copied. May be NULL if @p size is 0.
  * @param size    Its size in bytes; 0 is possible where sizes are free, and else the queue's.
  * @param timeout How long to wait, in microseconds; 0 to try, MPROC_FOREVER to wait for good.
- * @return APR_SUCCESS; APR_TIMEUP: it is full; APR_EPIPE: it is finished, or nobody can get any more, also if that comes
- *         while this call waits; MPROC_ESIZE: the queue's items have another size; MPROC_ETOOBIG: larger than the
- *         family's memory; APR_ENOMEM: the family's memory is full, and that of this queue's items would not do.
+ * @return APR_SUCCESS; APR_TIMEUP: it is full; APR_EPIPE: it is finished, or nobody can get any more, also if that
+ *         comes while this call waits; MPROC_ESIZE: the queue's items have another size; MPROC_ETOOBIG: larger than the
+ *         family's memory; APR_ENOMEM: the family's memory is full, and this queue has none to spare that would do;
+ *         nothing is waited for then.
  * @remark Any thread.
  */
 MPROC_API apr_status_t mproc_queue_put(mproc_queue_t *queue, const void *data, size_t size,
@@ -226,7 +227,8 @@ MPROC_API apr_status_t mproc_queue_get_many(mproc_queue_t *queue, void *items, s
  * @param queue The queue, or a putter.
  * @param block Where to store its address, in this process: aligned for any type, with anything in it. NULL on failure.
  * @param size  Its size in bytes: as much as the item may take; 0: the size that all items of the queue have.
- * @return APR_SUCCESS; MPROC_ESIZE and MPROC_ETOOBIG as mproc_queue_put(); APR_ENOMEM: the family's memory is full.
+ * @return APR_SUCCESS; MPROC_ESIZE and MPROC_ETOOBIG as mproc_queue_put(); APR_ENOMEM: the family's memory is full;
+ *         nothing is waited for then.
  * @remark Any thread. Small items are not quicker by this: they are copied into the queue.
  */
 MPROC_API apr_status_t mproc_queue_reserve(mproc_queue_t *queue, void **block, size_t size);
@@ -245,8 +247,8 @@ MPROC_API apr_status_t mproc_queue_put_block(mproc_queue_t *queue, void *block, 
                                              apr_interval_time_t timeout);
 
 /**
- * Get the oldest item where it is, as a block. It is this process's alone until it is put somewhere or freed, and gone
- * if the process ends.
+ * Get the oldest item where it is, as a block. It is this process's alone until it is put into this queue again or
+ * freed, and gone if the process ends. Into another queue it is copied, as anything else.
  *
  * @param queue   The queue, or a getter.
  * @param block   Where to store its address, in this process: aligned for any type. NULL on failure.
@@ -356,7 +358,8 @@ MPROC_API int mproc_queue_is_full(mproc_queue_t *queue);
 MPROC_API apr_status_t mproc_queue_fileno(mproc_queue_t *queue, mproc_os_handle_t *handle);
 
 /**
- * Close a queue, or a putter. The queue goes on as long as somebody has it open; when nobody has, its items are gone.
+ * Close a queue, or an end of one. The queue goes on as long as somebody has it open; when nobody has, its items are
+ * gone.
  *
  * @param queue The queue; NULL is allowed and does nothing.
  * @return APR_SUCCESS; MPROC_ECLOSED if it was closed before, which does no harm.
@@ -365,7 +368,7 @@ MPROC_API apr_status_t mproc_queue_fileno(mproc_queue_t *queue, mproc_os_handle_
 MPROC_API apr_status_t mproc_queue_close(mproc_queue_t *queue);
 
 /**
- * Get a queue, or a putter, that was given as `.share`.
+ * Get a queue, or an end of one, that was given as `.share`.
  *
  * @param call  The target's call.
  * @param index Its place in `.share`, from 0.

@@ -21,6 +21,7 @@
 #include "listener.h"
 #include "subprocess.h"
 #include "process.h"
+#include "queue.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -41,7 +42,9 @@ typedef enum mproc_wait_kind_t {
     /** A socket of the system that becomes readable; on Unix the same as a handle. */
     MPROC_WAIT_SOCKET,
     /** An external program: it has ended. */
-    MPROC_WAIT_SUBPROCESS
+    MPROC_WAIT_SUBPROCESS,
+    /** A queue, or a getter: there is something to get, also the end. */
+    MPROC_WAIT_QUEUE
 } mproc_wait_kind_t;
 
 /** One thing to wait for; made by the functions below. */
@@ -122,6 +125,19 @@ static inline mproc_wait_t mproc_wait_socket(mproc_os_handle_t socket)
 {
     mproc_wait_t item = {MPROC_WAIT_SOCKET, 0, APR_SUCCESS, NULL, MPROC_NO_HANDLE, NULL};
     item.handle = socket;
+    return item;
+}
+
+/**
+ * Make an item of a queue, or a getter of one: see mproc_queue_fileno().
+ *
+ * @param queue The queue.
+ * @return The item.
+ */
+static inline mproc_wait_t mproc_wait_queue(mproc_queue_t *queue)
+{
+    mproc_wait_t item = {MPROC_WAIT_QUEUE, 0, APR_SUCCESS, NULL, MPROC_NO_HANDLE, NULL};
+    item.object = queue;
     return item;
 }
 

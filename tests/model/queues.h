@@ -149,6 +149,13 @@ int shared_glance64(shared_t *shared, const shm_u64_t *word, uint64_t value)
     return 0;
 }
 
+/* Nobody waits by way of the system. */
+int queue_watch_reset(const shared_t *shared)
+{
+    (void)shared;
+    return 0;
+}
+
 int blocks_are_there(uint64_t offset, uint64_t size)
 {
     (void)offset;
@@ -252,6 +259,11 @@ static apr_status_t acquire_growth(robust_t *lock, const robust_wait_t *wait)
     return waits_acquire(&lock->word) ? MPROC_EOWNERDEAD : APR_SUCCESS;
 }
 
+static int try_growth(robust_t *lock, uint32_t self)
+{
+    return shm_replace(&lock->word, 0, self);
+}
+
 static apr_status_t release_growth(robust_t *lock)
 {
     shm_store(&lock->word, 0);
@@ -335,6 +347,7 @@ static void copy(void *to, const void *from, size_t size)
 #define shared_watch watch_at
 #define robust_acquire acquire_growth
 #define robust_release release_growth
+#define robust_try try_growth
 
 #define begin begin_at_once
 #include "queue_fast.c"

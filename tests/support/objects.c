@@ -176,12 +176,58 @@ static void *given_barrier(mproc_call_t *call, size_t index)
     return mproc_call_barrier(call, index);
 }
 
+static void acquire_shared(void *context)
+{
+    waiting_thread_t *thread = context;
+    thread->status = mproc_shared_acquire(thread->object, 0);
+}
+
+/** With memory besides the object, and a lock, which a thread has that has ended: so all others wait. */
+static apr_status_t create_shared(void **object, const char *name, apr_pool_t *pool)
+{
+    mproc_shared_t *shared;
+    waiting_thread_t thread;
+    mproc_shared_opts_t opts = {.lock = 1, .name = name, .pool = pool};
+    const apr_status_t status = mproc_shared_create(&shared, 10000, &opts);
+    *object = shared;
+    if (status != APR_SUCCESS)
+        return status;
+    thread.object = shared;
+    begin_later(&thread.later, 0, acquire_shared, &thread);
+    end_later(&thread.later);
+    return thread.status;
+}
+
+static apr_status_t open_shared(void **object, const mproc_ref_t *ref, apr_pool_t *pool)
+{
+    mproc_shared_t *shared;
+    const apr_status_t status = mproc_shared_open(&shared, ref, pool);
+    *object = shared;
+    return status;
+}
+
+static apr_status_t close_shared(void *object)
+{
+    return mproc_shared_close(object);
+}
+
+static apr_status_t wait_for_shared(void *object, apr_interval_time_t timeout)
+{
+    return mproc_shared_acquire(object, timeout);
+}
+
+static void *given_shared(mproc_call_t *call, size_t index)
+{
+    return mproc_call_shared(call, index);
+}
+
 const object_kind_t object_kinds[OBJECT_KINDS] = {
     {"lock", create_lock, open_lock, close_lock, wait_for_lock, given_lock},
     {"semaphore", create_semaphore, open_semaphore, close_semaphore, wait_for_semaphore, given_semaphore},
     {"event", create_event, open_event, close_event, wait_for_event, given_event},
     {"condition", create_condition, open_condition, close_condition, wait_for_condition, given_condition},
     {"barrier", create_barrier, open_barrier, close_barrier, wait_for_barrier, given_barrier},
+    {"shared area", create_shared, open_shared, close_shared, wait_for_shared, given_shared},
 };
 
 void *make_object(const object_kind_t *kind)

@@ -20,7 +20,11 @@ typedef struct object_kind_t {
     void *(*given)(mproc_call_t *call, size_t index);
 } object_kind_t;
 
-enum { OF_LOCK, OF_SEMAPHORE, OF_EVENT, OF_CONDITION, OF_BARRIER, OBJECT_KINDS };
+enum { OF_LOCK, OF_SEMAPHORE, OF_EVENT, OF_CONDITION, OF_BARRIER, OF_SHARED, OBJECT_KINDS };
+
+/** How many objects one of each kind is: a condition has a lock, and so has what is made of shared data. */
+enum { OBJECTS_OF_ALL_KINDS = OBJECT_KINDS + 2 };
+
 extern const object_kind_t object_kinds[OBJECT_KINDS];
 
 /** Make one, or fail the test. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "steps.h"
 
+#include <errno.h>
 #include <limits.h>
 #include <sched.h>
 #include <signal.h>
@@ -110,4 +111,51 @@ int steps_go(mproc_process_t *process, int count, int (*while_asleep)(void *cont
     }
     kill(pid, SIGKILL);
     return 1;
+}
+
+/* ---- By instructions --------------------------------------------------------------------------------------------- */
+
+void steps_end(void)
+{
+    raise(SIGSTOP);
+}
+
+void steps_meet(mproc_process_t *process)
+{
+    assert_int_equal(attach(mproc_process_pid(process)), 0);
+}
+
+/** Have it go on in a way, until it stops: the signal; it must not end. */
+static int go_on(pid_t pid, int how, int sig)
+{
+    siginfo_t info;
+    assert_int_equal(ptrace(how, pid, NULL, (void *)(intptr_t)sig), 0);
+    memset(&info, 0, sizeof info);
+    while (waitid(P_PID, (id_t)pid, &info, WEXITED | WSTOPPED | WNOWAIT) != 0)
+        assert_int_equal(errno, EINTR);
+    if (info.si_code != CLD_TRAPPED && info.si_code != CLD_STOPPED)
+        fail_msg("it has ended: %d", info.si_status);
+    return info.si_status & 0x7f;
+}
+
+long steps_walk(mproc_process_t *process, long count)
+{
+    const pid_t pid = mproc_process_pid(process);
+    int sig = 0;
+    for (long done = 0; done < count; done++) {
+        sig = go_on(pid, PTRACE_SINGLESTEP, sig == SIGTRAP ? 0 : sig);
+        if (sig == SIGSTOP)
+            return done;
+    }
+    return count;
+}
+
+void steps_kill(mproc_process_t *process)
+{
+    kill(mproc_process_pid(process), SIGKILL);
+}
+
+void steps_release(mproc_process_t *process)
+{
+    assert_int_equal(ptrace(PTRACE_DETACH, mproc_process_pid(process), NULL, NULL), 0);
 }
