@@ -155,8 +155,6 @@ apr_status_t queue_block_take(uint64_t *block, queue_t *queue, uint64_t size)
         return APR_ENOMEM;
     for (uint64_t at = shm_load64(&queue->blocks); at && !*block; at = shm_load64(&((table_t *)arena_at(at))->next))
         *block = take_free(arena_at(at), size);
-    if (*block)
-        return APR_SUCCESS;
     shm_u64_t *link = &queue->blocks;
     while (!*block) {
         const apr_status_t status = shm_load64(link) ? APR_SUCCESS : add_table(queue, link);
@@ -166,6 +164,7 @@ apr_status_t queue_block_take(uint64_t *block, queue_t *queue, uint64_t size)
         *block = take_any(table);
         link = &table->next;
     }
+    /* Also one that was large enough: between a look at that and taking it, others may have had it. */
     if (shm_load64(&queue_block_at(*block)->size) >= size)
         return APR_SUCCESS;
     const apr_status_t status = enlarge(queue, queue_block_at(*block), size);

@@ -90,8 +90,8 @@ spot_t *queue_line(void);
 apr_status_t queue_take_ring(transaction_t *transaction, uint64_t *offset, queue_t *queue, uint64_t length);
 void queue_lay_out_ring(ring_t *ring, const queue_t *queue, uint64_t length);
 
-/** Have a longer ring follow the one where is put: APR_SUCCESS: look again; APR_ENOMEM. */
-apr_status_t queue_grow(queue_t *queue);
+/** Have a longer ring follow one that was seen full, unless one does: APR_SUCCESS: look again; APR_ENOMEM. */
+apr_status_t queue_grow(queue_t *queue, ring_t *ring);
 
 /** A ring was seen closed, and all of it claimed: have what follows be got from; whether there is that by now. */
 int queue_advance(queue_t *queue, const ring_t *ring);

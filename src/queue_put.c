@@ -83,7 +83,7 @@ static apr_status_t make_room(visit_t *visit, uint32_t bell, sys_time_t *patienc
     const int can_grow = shm_load64(&queue->maxsize) == 0;
     /* Not for each getter that died: the ring would double each time. */
     if (can_grow && (is_full || queue_is_late(0, *patience)))
-        return queue_grow(queue);
+        return queue_grow(queue, ring);
     if (!is_full) {
         /* Somebody is just getting what is in the slot: it is as good as free. */
         if (queue_is_late(visit->deadline, *patience))
@@ -119,7 +119,7 @@ static apr_status_t put_or_wait(visit_t *visit, const queue_item_t *item)
         else if (queue_is_finished(queue))
             status = APR_EPIPE;
         else if (result == RING_OVER)
-            status = queue_grow(queue);
+            status = queue_grow(queue, visit->claim.ring);
         else
             status = make_room(visit, bell, &patience, &has_slept);
         if (status == APR_SUCCESS)

@@ -64,15 +64,13 @@ static apr_status_t prepare_next(queue_t *queue, ring_t *ring)
     return status;
 }
 
-apr_status_t queue_grow(queue_t *queue)
+apr_status_t queue_grow(queue_t *queue, ring_t *ring)
 {
-    const uint64_t before = shm_load64(&queue->put_ring);
     const robust_wait_t wait = {.self = member_self(), .deadline = SYS_NEVER};
     /* Whoever died here has left it so that all of this can be done once more. */
     robust_acquire(&queue->growth, &wait);
-    ring_t *ring = arena_at(before);
     apr_status_t status = APR_SUCCESS;
-    if (shm_load64(&queue->put_ring) == before && !(shm_load(&queue->flags) & QUEUE_FINISHED)) {
+    if (queue_ring(&queue->put_ring) == ring && !(shm_load(&queue->flags) & QUEUE_FINISHED)) {
         status = prepare_next(queue, ring);
         if (status == APR_SUCCESS) {
             ring_t *next = arena_at(shm_load64(&ring->next));

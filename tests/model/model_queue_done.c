@@ -3,7 +3,7 @@
  * What is done, in src/queue_done.c: whoever is killed when, each item that was got is left to somebody, done or lost,
  * and counted once; and who joins goes on when nothing is left, not before.
  */
-#include "model/queues.h"
+#include "model/no_spots.h"
 
 enum { RECORDS_AT = 3 };
 
@@ -112,28 +112,7 @@ static void make_joinable(uint64_t length)
     atomic_store(&the_queue()->lost, 0);
     for (int i = 0; i < MODEL_PROCESSES; i++)
         ends_of[i] = 0;
-    immortal = 0;
     has_one_before = 0;
-}
-
-/** An item is there, of the last process. */
-static void have_item(unsigned number)
-{
-    slot_t *slot = ring_slot(the_ring(0), number);
-    const uint32_t value = value_of(2, number);
-    const uint32_t content[2] = {value, value};
-    memcpy(slot->data, content, sizeof content);
-    atomic_store(&slot->sequence, 2 * number + 1);
-    atomic_store(&the_ring(0)->tail, (uint64_t)(number + 1) << RING_BITS);
-    atomic_store(&ledger[value], PUT);
-}
-
-/** It was claimed by a getter that died of it. */
-static void have_claim(unsigned number)
-{
-    have_item(number);
-    atomic_store(&the_ring(0)->head, (uint64_t)(number + 1) << RING_BITS);
-    atomic_store(&ledger[value_of(2, number)], GOT_BY + 2);
 }
 
 static void explore_joinable(const char *name, const body_t *who, int processes, unsigned kills)

@@ -3,13 +3,37 @@
  * How one ring follows another, in src/queue_ring.c: nothing is passed by, nobody sleeps at a ring that is done with,
  * and the end is the end of the last one.
  */
-#include "model/queues.h"
+#include "model/no_spots.h"
 
 static const body_t pair_of_some[] = {put_some, get_some};
 static const body_t pair[] = {put_some, get_all};
 static const body_t putters_of_some[] = {put_some, put_some, get_some};
 static const body_t getters_of_some[] = {put_some, get_some, get_some};
-static const body_t finished[] = {put_some, finish_it, get_all};
+/* Their ends do not count. */
+static void put_one_more(void)
+{
+    waits_point(1, 0);
+    begin_part(1);
+    put_value(value_of(0, 0), 0, SYS_NEVER);
+}
+
+static void finish_only(void)
+{
+    waits_point(1, 0);
+    begin_part(1);
+    queue_close_puts(the_queue());
+}
+
+static void get_to_the_end(void)
+{
+    do {
+        waits_point(1, 0);
+        begin_part(1);
+    } while (get_value(SYS_NEVER) == APR_SUCCESS);
+    shm_store(&ends_seen, 1);
+}
+
+static const body_t finished[] = {put_one_more, finish_only, get_to_the_end};
 
 static const body_t two_getters[] = {get_some, get_some};
 
@@ -38,15 +62,15 @@ static void make_grown(int is_next_full)
         return;
     set_index(&next->tail, 3, RING_CLOSED);
     atomic_store(&next->next, arena_offset(last));
-    for (unsigned i = 0; i < 2; i++) {
-        slot_t *slot = ring_slot(next, i);
+    for (unsigned i = 0; i < 4; i++) {
+        slot_t *slot = ring_slot(i < 2 ? next : last, i % 2);
         const uint32_t content[2] = {value_of(2, i), value_of(2, i)};
-        atomic_store(&slot->sequence, 2 * i + 1);
+        atomic_store(&slot->sequence, 2 * (i % 2) + 1);
         memcpy(slot->data, content, sizeof content);
         atomic_store(&ledger[content[0]], PUT);
     }
     atomic_store(&last->base, 3);
-    set_index(&last->tail, 3, 0);
+    set_index(&last->tail, 5, 0);
     set_index(&last->head, 3, 0);
     atomic_store(&queue->put_ring, arena_offset(last));
 }
@@ -55,7 +79,7 @@ int main(void)
 {
     make(1, 1);
     name_words();
-    set_counts(1, 1, 0);
+    set_counts(1, 3, 0);
     make_grown(1);
     explore("two rings to go on by", two_getters, 2, 0);
     make_grown(0);
@@ -72,10 +96,18 @@ int main(void)
     set_counts(1, 1, 2);
     explore("two putters", putters_of_some, 3, 0);
     make(1, 1);
+    have_item(0);
+    set_counts(1, 1, 1);
+    explore("two who grow it", putters_of_some, 3, 0);
+    make(1, 1);
+    have_item(0);
     has_ends = 1;
-    set_counts(2, 0, 0);
+    explore("finished", finished, 3, 0);
     if (model_is_deep()) {
-        explore("finished", finished, 3, 0);
+        make(1, 1);
+        have_item(0);
+        has_ends = 1;
+        explore("finished, and a death", finished, 3, 1);
         make(1, 1);
         set_counts(2, 1, 1);
         explore("two getters", getters_of_some, 3, 0);

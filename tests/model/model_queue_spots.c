@@ -2,8 +2,9 @@
 /*
  * What threads announce, in the spots of src/spots.c: who has died announces nothing, whoever has its spot after it.
  */
-#define QUEUES_HAVE_SPOTS
 #include "model/queues.h"
+
+#include "spots.c"
 
 static void note_nothing(uint64_t object)
 {

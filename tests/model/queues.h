@@ -110,7 +110,10 @@ static mproc_queue_t *the_handle(void)
     return (mproc_queue_t *)(void *)the_shared();
 }
 
-/* Each process's line, unless its body has another one; and what it was opened with, until that is closed by it or for it. */
+/*
+ * Each process's line, unless its body has another one; and whether what it has open is closed, by it or for it, and
+ * what that counts.
+ */
 static spot_t lines[MODEL_PROCESSES];
 static spot_t *own_line;
 static unsigned own_place; /* of that, where it is not always the same */
@@ -128,33 +131,6 @@ static unsigned value_of(int process, unsigned number)
     return (unsigned)process * ITEMS_MAX + number + 1;
 }
 
-#ifdef QUEUES_HAVE_SPOTS
-#define kept kept_spots
-#include "spots.c"
-#undef kept
-#else
-spot_t *spot_begin(uint64_t object)
-{
-    (void)object;
-    return NULL;
-}
-
-void spot_end(spot_t *spot)
-{
-    (void)spot;
-}
-
-spot_t *spot_keep(void)
-{
-    return &lines[member_self() - 1];
-}
-
-int spot_is_announced(uint64_t what, uint64_t position)
-{
-    return model_step((step_t){.kind = STEP_LOOK, .before = what, .after = position}) != 0;
-}
-#endif
-
 static uint64_t look(const view_t *view, int process, const step_t *step)
 {
     (void)process;
@@ -170,6 +146,13 @@ int shared_glance64(shared_t *shared, const shm_u64_t *word, uint64_t value)
     (void)shared;
     (void)word;
     (void)value;
+    return 0;
+}
+
+/* Nobody waits by way of the system. */
+int queue_watch_reset(const shared_t *shared)
+{
+    (void)shared;
     return 0;
 }
 
@@ -201,7 +184,7 @@ int call_share_kind(const mproc_call_t *call, size_t index)
 
 /* ---- Memory, and the journal: one step -------------------------------------------------------------------------- */
 
-/* In model_tag: has the arena's lock and writes what it has put together; came to the end; what it has got. */
+/* In model_tag: has the arena's lock and writes what it has put together; has joined; what it has got. */
 enum { TAG_COMMITS = 1 << TAG_BITS, TAG_CHANGES = 2 << TAG_BITS, TAG_JOINED = 4 << TAG_BITS, TAG_VALUE_SHIFT = 8 };
 
 int journal_begin(transaction_t *transaction)
@@ -276,6 +259,11 @@ static apr_status_t acquire_growth(robust_t *lock, const robust_wait_t *wait)
     return waits_acquire(&lock->word) ? MPROC_EOWNERDEAD : APR_SUCCESS;
 }
 
+static int try_growth(robust_t *lock, uint32_t self)
+{
+    return shm_replace(&lock->word, 0, self);
+}
+
 static apr_status_t release_growth(robust_t *lock)
 {
     shm_store(&lock->word, 0);
@@ -286,8 +274,10 @@ static apr_status_t release_growth(robust_t *lock)
 
 static void end_for(uint32_t ticket);
 
-/* Whether ends are counted, and more than slots is in use. */
+/* Who is not killed; whether ends are counted, and more than slots is in use. */
+static unsigned immortal; /* processes, as bits */
 static int has_ends;
+static int has_counted;
 static int has_blocks;
 static int is_growing;
 static int is_joinable;
@@ -357,6 +347,7 @@ static void copy(void *to, const void *from, size_t size)
 #define shared_watch watch_at
 #define robust_acquire acquire_growth
 #define robust_release release_growth
+#define robust_try try_growth
 
 #define begin begin_at_once
 #include "queue_fast.c"
@@ -615,7 +606,7 @@ static int is_constant(const volatile void *at)
     if (at == &arena->members_used || at == &queue->first_ring || at == &queue->head.object.serial ||
         at == &queue->maxsize || at == &queue->blocks || at == &queue->records)
         return 1;
-    if (!has_ends && (at == &queue->flags || at == &queue->ends))
+    if ((!has_ends && at == &queue->flags) || (!has_counted && at == &queue->ends))
         return 1;
     unsigned number;
     const slot_t *slot = slot_around(at, &number);
@@ -738,6 +729,8 @@ static void on_step(const view_t *before, view_t *after, int process, const step
     model_require(got == 0 || model_value(before, &ledger[got]) == GOT_BY + (uint64_t)process,
                   "a process has got %u, and has claimed another one", (unsigned)got);
     keep_ledger(before, after, process, step);
+    model_require(model_value(before, &the_queue()->get_ring) <= model_value(after, &the_queue()->get_ring),
+                  "a ring is got from again");
 }
 
 /** Whether an item is where it will be got. */
@@ -836,6 +829,7 @@ static void make(uint64_t length, int grown)
     is_growing = grown;
     take_memory = grown ? take_ring : NULL;
     is_joinable = 0;
+    immortal = 0;
     has_ends = 0;
     has_blocks = 0;
     queue->item_size = 2 * sizeof(uint32_t);
@@ -847,6 +841,26 @@ static void make(uint64_t length, int grown)
     atomic_store(&queue->get_ring, arena_offset(the_ring(0)));
     for (unsigned i = 0; i < RINGS; i++)
         lay_out_ring(i, i == 0 || grown ? length << i : 0);
+}
+
+/** An item is there, of the last process. */
+static void have_item(unsigned number)
+{
+    slot_t *slot = ring_slot(the_ring(0), number);
+    const uint32_t value = value_of(2, number);
+    const uint32_t content[2] = {value, value};
+    memcpy(slot->data, content, sizeof content);
+    atomic_store(&slot->sequence, 2 * number + 1);
+    atomic_store(&the_ring(0)->tail, (uint64_t)(number + 1) << RING_BITS);
+    atomic_store(&ledger[value], PUT);
+}
+
+/** It was claimed by a getter that died of it. */
+static void have_claim(unsigned number)
+{
+    have_item(number);
+    atomic_store(&the_ring(0)->head, (uint64_t)(number + 1) << RING_BITS);
+    atomic_store(&ledger[value_of(2, number)], GOT_BY + 2);
 }
 
 static void name_words(void)
@@ -868,7 +882,7 @@ static void name_words(void)
         model_name(&lines[i].position, 8, "line.position");
         model_name(&closed[i], 4, "closed");
     }
-    for (unsigned i = 1; i < VALUES; i++)
+    for (unsigned i = 0; i < VALUES; i++)
         model_name(&ledger[i], 4, "ledger");
     model_name(&ends_seen, 4, "ends_seen");
 }
@@ -884,11 +898,13 @@ static const model_t base_model = {.limit = 30000000,
                                    .check = check,
                                    .on_step = on_step};
 static model_t the_model;
-static unsigned immortal; /* processes, as bits */
 
 /** Who has an end is counted from the beginning. */
 static void open_ends(void)
 {
+    has_counted = 0;
+    for (int i = 0; i < waits_processes && has_ends; i++)
+        has_counted |= worth[i] != 0;
     if (!has_ends)
         return;
     uint64_t ends = 0;
