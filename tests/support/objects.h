@@ -18,9 +18,14 @@ typedef struct object_kind_t {
     apr_status_t (*wait)(void *object, apr_interval_time_t timeout);
     /** Get one that was given as `.share`. */
     void *(*given)(mproc_call_t *call, size_t index);
+    /** It has no name, and who waits does so at what it is an end of. */
+    int is_end;
 } object_kind_t;
 
-enum { OF_LOCK, OF_SEMAPHORE, OF_EVENT, OF_CONDITION, OF_BARRIER, OBJECT_KINDS };
+enum { OF_LOCK, OF_SEMAPHORE, OF_EVENT, OF_CONDITION, OF_BARRIER, OF_QUEUE, OF_PUTTER, OF_GETTER, OBJECT_KINDS };
+
+/** How many objects there are if there is one of each kind: a condition has a lock, and ends have a queue each. */
+enum { ALL_OBJECTS = OBJECT_KINDS + 3 };
 extern const object_kind_t object_kinds[OBJECT_KINDS];
 
 /** Make one, or fail the test. */
