@@ -11,12 +11,15 @@
 #include <time.h>
 #include <unistd.h>
 
+/** Where the processes run. */
+typedef enum place_t { APART, TOGETHER, ANYWHERE } place_t;
+
 /** What is to be played next. */
 typedef struct task_t {
     unsigned object;
     unsigned players;
     uint64_t count;
-    int is_together;
+    place_t place;
 } task_t;
 
 /** What the processes have in common; each part has cache lines of its own. */
@@ -28,9 +31,10 @@ typedef struct board_t {
     _Alignas(SYNC_LINE) double ends[SYNC_PLAYERS];
 } board_t;
 
-enum { OBJECTS_MAX = 16 };
+enum { OBJECTS_MAX = 40 };
 
 volatile uint64_t *sync_counter;
+const sync_object_t *sync_object;
 
 static board_t *board;
 static const sync_object_t *const *all;
@@ -58,11 +62,15 @@ static void learn_places(void)
     sched_getaffinity(0, sizeof allowed, &allowed);
 }
 
-/** Run on the first CPU, or on the one of this player's number. */
-static void take_place(int is_together)
+/** Run on the CPU of this player's number, on the first one, or on any. */
+static void take_place(place_t place)
 {
     const int cpus = CPU_COUNT(&allowed);
-    int left = is_together || cpus == 0 ? 0 : (int)player % cpus;
+    int left = place == TOGETHER || cpus == 0 ? 0 : (int)player % cpus;
+    if (place == ANYWHERE) {
+        sched_setaffinity(0, sizeof allowed, &allowed);
+        return;
+    }
     for (int i = 0; i < CPU_SETSIZE; i++) {
         cpu_set_t one;
         if (!CPU_ISSET(i, &allowed) || left-- > 0)
@@ -79,9 +87,9 @@ static void learn_places(void)
 {
 }
 
-static void take_place(int is_together)
+static void take_place(place_t place)
 {
-    (void)is_together;
+    (void)place;
 }
 #endif
 
@@ -103,8 +111,8 @@ static void meet(unsigned players)
 
 static int play(const task_t *task)
 {
-    const sync_object_t *object = all[task->object];
-    take_place(task->is_together);
+    const sync_object_t *object = sync_object = all[task->object];
+    take_place(task->place);
     meet(task->players);
     const int result = object->play(player, task->players, task->count);
     board->ends[player] = result == 0 ? now() : 0;
@@ -119,9 +127,11 @@ static void serve(void)
     for (unsigned i = 0; i < SYNC_PLAYERS; i++)
         if (i != player)
             close(to_players[i]);
-    for (unsigned i = 0; all[i]; i++)
+    for (unsigned i = 0; all[i]; i++) {
+        sync_object = all[i];
         if (is_usable[i] && all[i]->open_in_child && all[i]->open_in_child() != 0)
             return;
+    }
     while (read(to_players[player], &task, sizeof task) == (ssize_t)sizeof task)
         if (play(&task) != 0 || write(done_out, "", 1) != 1)
             return;
@@ -153,7 +163,7 @@ double sync_team_measure(const char *what, int count)
     if (sscanf(what, "%63[^:]:%u:%15s", name, &task.players, place) != 3 || task.players < 1 ||
         task.players > SYNC_PLAYERS)
         return 0;
-    task.is_together = strcmp(place, "together") == 0;
+    task.place = strcmp(place, "together") == 0 ? TOGETHER : strcmp(place, "anywhere") == 0 ? ANYWHERE : APART;
     while (all[task.object] && strcmp(all[task.object]->name, name) != 0)
         task.object++;
     if (!all[task.object] || !is_usable[task.object])
@@ -218,6 +228,7 @@ int sync_team_open(const sync_object_t *const *objects, int (*start)(void (*serv
     learn_places();
     for (unsigned i = 0; i < OBJECTS_MAX && all[i]; i++) {
         void *memory = map(SYNC_MEMORY);
+        sync_object = all[i];
         is_usable[i] = memory && all[i]->open(memory) == 0;
     }
     for (unsigned i = 0; i < SYNC_PLAYERS; i++)

@@ -4,7 +4,7 @@
  * @brief Processes that use one object of synchronisation together, a round at a time, and are timed together.
  *
  * The team of mproc is a family; that of the others is forked by hand. Apart from that all is the same for all objects:
- * the processes are there from the beginning and sleep in a pipe until there is a round for them, each is bound to a
+ * the processes are there from the beginning and sleep in a pipe until there is a round for them, each may be bound to a
  * CPU for the round, and none begins before all are there. A round's time is from then to the end of the last one.
  */
 #ifndef MPROC_BENCH_SYNC_TEAM_H
@@ -13,7 +13,7 @@
 #include <stdint.h>
 
 /** The most processes of a round. */
-enum { SYNC_PLAYERS = 4 };
+enum { SYNC_PLAYERS = 8 };
 
 /** The shared memory that an object gets; its parts should be so far apart that each has a cache line. */
 enum { SYNC_MEMORY = 4096, SYNC_LINE = 128 };
@@ -31,6 +31,9 @@ typedef struct sync_object_t {
     int is_counted;
 } sync_object_t;
 
+/** The one that is being opened or played with, for functions that several objects share. */
+extern const sync_object_t *sync_object;
+
 /** What locks guard. */
 extern volatile uint64_t *sync_counter;
 
@@ -45,7 +48,7 @@ int sync_team_fork(void (*serve)(void));
 
 /**
  * A helper's `measure`: "OBJECT:PLAYERS:PLACE" with the place "apart" (each process on a CPU of its own, as far as
- * there are CPUs) or "together" (all on one). The value is nanoseconds for each operation: if they are counted, of all
+ * there are CPUs), "together" (all on one) or "anywhere" (bound to none). The value is nanoseconds for each operation: if they are counted, of all
  * that all players did, else of one player's.
  */
 double sync_team_measure(const char *what, int count);

@@ -95,6 +95,11 @@ apr_status_t arena_reserve(uint64_t offset, uint64_t size)
     return sys_arena_commit(&memory, offset, size);
 }
 
+void arena_clear(uint64_t offset, uint64_t size)
+{
+    sys_arena_clear(&memory, offset, size);
+}
+
 void arena_return(uint64_t offset, uint64_t size)
 {
     sys_arena_release(&memory, offset, size);
@@ -172,19 +177,38 @@ static apr_status_t found(void)
 
 /* ---- Joining ----------------------------------------------------------------------------------------------------- */
 
+/*
+ * These look at how many spans are used after the word that they are about was looked at: others go on, and spans only
+ * become more.
+ */
+
+/** Whether it is the number of a span that is used, +1, or 0. */
+static int is_span(const arena_header_t *header, uint64_t number)
+{
+    return number <= shm_load64(&header->spans_used);
+}
+
+/** Whether a block can be at an offset, or it is 0. */
+static int is_block(const arena_header_t *header, uint64_t offset)
+{
+    const uint64_t end = header->first_span + (shm_load64(&header->spans_used) << ARENA_SPAN_BITS);
+    return offset == 0 || (offset >= header->first_span && offset < end && offset % (1 << ARENA_CLASS_BITS) == 0);
+}
+
 /** Whether an arena of this build says what can be true of it: who believes anything else reads beyond its tables. */
 static int is_plausible(const arena_header_t *header)
 {
     const plan_t where = plan(memory.size);
-    int result =
-        header->size == memory.size && header->spots_at == where.spots_at && header->spans_at == where.spans_at &&
-        header->spans_at < header->size && header->span_count == where.span_count &&
-        header->first_span == where.first_span && shm_load(&header->journal.count) <= JOURNAL_MAX &&
-        shm_load64(&header->spans_used) <= header->span_count &&
-        shm_load64(&header->members_used) <= ARENA_MEMBERS_MAX && shm_load64(&header->spots_used) <= ARENA_SPOTS_MAX;
+    int result = header->size == memory.size && header->spots_at == where.spots_at &&
+                 header->spans_at == where.spans_at && header->spans_at < header->size &&
+                 header->span_count == where.span_count && header->first_span == where.first_span &&
+                 shm_load(&header->journal.count) <= JOURNAL_MAX &&
+                 shm_load64(&header->spans_used) <= header->span_count &&
+                 shm_load64(&header->members_used) <= ARENA_MEMBERS_MAX &&
+                 shm_load64(&header->spots_used) <= ARENA_SPOTS_MAX && is_block(header, shm_load64(&header->left));
     for (size_t i = 0; i < ARENA_CLASSES; i++)
-        result = result && shm_load64(&header->with_room[0][i]) <= header->span_count &&
-                 shm_load64(&header->with_room[1][i]) <= header->span_count;
+        result = result && is_span(header, shm_load64(&header->with_room[0][i])) &&
+                 is_span(header, shm_load64(&header->with_room[1][i]));
     return result;
 }
 

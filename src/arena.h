@@ -129,6 +129,9 @@ void arena_forked(void);
 /** Have memory for a part of the arena: APR_ENOMEM if the system has none. Part of it may have some already. */
 apr_status_t arena_reserve(uint64_t offset, uint64_t size);
 
+/** Make a part of the arena zeros, which has memory, and which nobody else uses. */
+void arena_clear(uint64_t offset, uint64_t size);
+
 /** Give the memory of a part of the arena back to the system, if it takes it; its content is lost. */
 void arena_return(uint64_t offset, uint64_t size);
 

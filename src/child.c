@@ -5,6 +5,7 @@
 #include "call.h"
 #include "environment.h"
 #include "initialize.h"
+#include "local.h"
 #include "log.h"
 #include "process_object.h"
 #include "subprocess_object.h"
@@ -93,6 +94,7 @@ void child_run(sys_block_t *block)
         const int self = sys_getpid();
         atomic_store(&report->stage, BOOT_RUNNING);
         code = child_call_target(process_current(), &call, target);
+        local_end_target();
         call_close(&call);
         subprocess_end_all();
         children_end(1);

@@ -18,6 +18,9 @@ typedef enum handle_kind_t {
     HANDLE_CONN,
     HANDLE_LISTENER,
     HANDLE_SUBPROCESS,
+    HANDLE_LOCAL,
+    HANDLE_SHM,
+    HANDLE_LIST,
     HANDLE_FIRST_SHARED,
     HANDLE_LOCK = HANDLE_FIRST_SHARED, /* from here on they can be used as hazard.h says */
     HANDLE_SEMAPHORE,
@@ -26,7 +29,8 @@ typedef enum handle_kind_t {
     HANDLE_BARRIER,
     HANDLE_QUEUE,
     HANDLE_QUEUE_PUTTER,
-    HANDLE_QUEUE_GETTER
+    HANDLE_QUEUE_GETTER,
+    HANDLE_DATA
 } handle_kind_t;
 
 /** Called when an object is closed and no call uses it any more. */

@@ -12,9 +12,11 @@
 #include "handle.h"
 #include "hazard.h"
 #include "listener_object.h"
+#include "local.h"
 #include "log.h"
 #include "member.h"
 #include "process_object.h"
+#include "segment.h"
 #include "shared.h"
 #include "start_method.h"
 #include "subprocess_object.h"
@@ -61,6 +63,7 @@ static void become_forked(void)
     waiter_forked();
     arena_forked();
     hazard_forked();
+    local_forked();
 }
 
 static apr_status_t watch_forks(void)
@@ -223,6 +226,7 @@ apr_status_t mproc_terminate(void)
     children_end(1);
     conn_close_all();
     listener_close_all();
+    segment_close_all();
     subprocess_close_all();
     process_close_all();
     arena_leave(shared_close_all());

@@ -51,7 +51,7 @@ static apr_status_t acquire_slowly(lock_t *lock, shared_t *shared, apr_interval_
                                 .deadline = timeout == 0 ? 0 : process_deadline(timeout),
                                 .is_over = shared_is_closed,
                                 .context = shared};
-    spot_t *spot = timeout == 0 ? NULL : spot_begin(shared->offset);
+    spot_t *spot = timeout == 0 ? NULL : spot_begin(arena_offset(lock));
     atomic_fetch_add(&shared->closable.waiters, 1);
     const apr_status_t status = robust_acquire(&lock->robust, &wait);
     atomic_fetch_sub(&shared->closable.waiters, 1);

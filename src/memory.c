@@ -37,6 +37,12 @@ apr_status_t memory_take(transaction_t *transaction, uint64_t *part, uint64_t si
     return APR_SUCCESS;
 }
 
+uint64_t memory_last(const object_t *object)
+{
+    const uint64_t offset = shm_load64(object_word((object_t *)(uintptr_t)object, OBJECT_MEMORY_AT));
+    return offset ? offset + sizeof(part_t) : 0;
+}
+
 void memory_give(transaction_t *transaction, uint64_t part, object_t *object)
 {
     const uint64_t offset = part - sizeof(part_t);

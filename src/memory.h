@@ -23,6 +23,9 @@
  */
 apr_status_t memory_take(transaction_t *transaction, uint64_t *part, uint64_t size, object_t *object);
 
+/** The part that was taken last of those that an object has; 0: it has none. */
+uint64_t memory_last(const object_t *object);
+
 /** Give a part back. */
 void memory_give(transaction_t *transaction, uint64_t part, object_t *object);
 

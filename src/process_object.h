@@ -176,7 +176,7 @@ sys_handle_t thread_sentinel(const process_t *process);
 /** Take the exit code if it has ended; with the lock held. */
 apr_status_t thread_reap(process_t *process);
 
-/** Free what belongs to a thread that was reaped. */
+/** Wait for the very end of a thread that was reaped, and free what belongs to it; without the lock. */
 void thread_close(process_t *process);
 
 /* ---- process_wait.c ---------------------------------------------------------------------------------------------- */

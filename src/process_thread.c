@@ -5,6 +5,7 @@
 #include <apr_thread_proc.h>
 
 #include "call.h"
+#include "local.h"
 #include "process_object.h"
 
 /** The thread behind a process of the start method thread. */
@@ -40,6 +41,7 @@ static void *APR_THREAD_FUNC run(apr_thread_t *self, void *data)
     thread->exitcode = EXIT_NOT_STARTED;
     if (call_open(&call, boot_of(&process->block)) == APR_SUCCESS) {
         thread->exitcode = child_call_target(process, &call, process->target);
+        local_end_target();
         call_close(&call);
     } else {
         close_handles(boot_of(&process->block));
@@ -105,17 +107,19 @@ sys_handle_t thread_sentinel(const process_t *process)
 
 apr_status_t thread_reap(process_t *process)
 {
-    thread_t *thread = process->thread;
-    apr_status_t result;
+    const thread_t *thread = process->thread;
     /* The flag alone is not enough: the thread still has to set its event. */
     if (!atomic_load(&thread->has_ended) || sys_wait(thread->ended.sentinel, 0) != APR_SUCCESS)
         return APR_TIMEUP;
-    apr_thread_join(&result, thread->thread);
     process->end = sys_exit_of_code(thread->exitcode);
     return APR_SUCCESS;
 }
 
 void thread_close(process_t *process)
 {
-    free_thread(process->thread);
+    thread_t *thread = process->thread;
+    apr_status_t result;
+    /* Here, where nobody holds a lock: what the program has for the thread's own end may use the library. */
+    apr_thread_join(&result, thread->thread);
+    free_thread(thread);
 }

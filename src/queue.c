@@ -44,7 +44,7 @@ static void stir(void *at)
 {
     queue_t *queue = at;
     /* If it was the last one, those who put come to know without waiting. */
-    queue_is_finished(queue);
+    queue_note_end(queue);
     queue_wake_getters(queue);
     queue_wake_putters(queue, UINT_MAX);
     shm_add(&queue->joined, 1);
@@ -133,9 +133,9 @@ static apr_status_t furnish(transaction_t *transaction, void *at, const void *co
     if (status != APR_SUCCESS)
         return status;
     /* Nobody else has the queue yet. */
+    shm_store64(&queue->first_ring, ring);
     shm_store64(&queue->put_ring, ring);
     shm_store64(&queue->get_ring, ring);
-    shm_store64(&queue->first_ring, ring);
     return plan->is_joinable ? queue_take_records(transaction, queue) : status;
 }
 
@@ -248,14 +248,13 @@ int mproc_queue_is_full(mproc_queue_t *handle)
     return is_full;
 }
 
-/** There is nothing at the position that was looked at: whether there may be something now. */
-static int goes_on(queue_t *queue, const claim_t *claim, sys_time_t *patience)
+/** Nothing is there to be thrown away: whether to look again. */
+static int clear_on(queue_t *queue, const claim_t *claim, sys_time_t *patience)
 {
-    const ring_t *ring = claim->ring;
-    const uint64_t tail = shm_load64(&ring->tail);
+    const uint64_t tail = shm_load64(&claim->ring->tail);
     if (ring_position(tail) <= ring_position(claim->index))
-        return (tail & RING_CLOSED) && queue_advance(queue, ring);
-    /* Somebody is just putting it, or has died there; but whoever is stopped can keep this up for long. */
+        return (tail & RING_CLOSED) && queue_advance(queue, claim->ring);
+    /* Somebody is just putting it, or has died of it. */
     if (queue_is_late(0, *patience))
         return 0;
     queue_wait_for_claim(queue, claim, RING_PUTS, patience);
@@ -281,7 +280,7 @@ apr_status_t mproc_queue_clear(mproc_queue_t *handle, size_t *count)
         status = mproc_fail(APR_ENOMEM, "%s: no memory for another thread that uses queues", call);
     while (status == APR_SUCCESS && ring_position(shm_load64(&queue_ring(&queue->get_ring)->head)) < end) {
         const ring_result_t result = queue_try_get(queue, line, UINT64_MAX, &claim);
-        if (result == RING_OVER || (result == RING_NONE && !goes_on(queue, &claim, &patience)))
+        if (result == RING_OVER || (result == RING_NONE && !clear_on(queue, &claim, &patience)))
             break;
         if (result != RING_DONE)
             continue;

@@ -71,7 +71,7 @@ int queue_count_got(queue_t *queue, slot_t *slot, uint64_t position, queue_fate_
         return 1;
     if (!journal_begin(&transaction))
         return 0;
-    /* Later positions come after it: whoever is late finds it counted. */
+    /* Whoever mends may be late: then another one has, and what came to the slot since then is another item. */
     if (journal_get(&transaction, &slot->counted) < position + 1) {
         shm_u64_t *record = record_at(queue, member_own_place());
         if (fate == QUEUE_GOT && (uint32_t)(journal_get(&transaction, record) >> 32) != member_self()) {
@@ -91,20 +91,36 @@ int queue_count_got(queue_t *queue, slot_t *slot, uint64_t position, queue_fate_
     return 1;
 }
 
-/** What ended members had left is lost. */
-static void collect(queue_t *queue)
+/** What ended members had left is lost. How much the others have left. */
+static uint64_t collect(queue_t *queue)
 {
     transaction_t transaction;
+    uint64_t left = 0;
     const uint64_t end = shm_load64(&arena->members_used);
     for (unsigned place = 1; place < end; place++) {
         shm_u64_t *record = record_at(queue, place);
         const uint64_t before = shm_load64(record);
+        left += (uint32_t)before;
         if ((uint32_t)before == 0 || !member_has_ended((uint32_t)(before >> 32)) || !journal_begin(&transaction))
             continue;
+        left -= (uint32_t)before;
         if (journal_get(&transaction, record) == before)
             lose(&transaction, queue, record);
         journal_commit(&transaction);
     }
+    return left;
+}
+
+static int is_all_done(queue_t *queue)
+{
+    const uint64_t claimed = ring_position(shm_load64(&queue_ring(&queue->get_ring)->head));
+    const uint64_t left = collect(queue);
+    /* Who has claimed the others is about to record that, or was killed before it had. */
+    if (shm_load64(&queue->done) + left < claimed)
+        queue_mend_gets(queue);
+    /* In this order: of what is put in between, some could be done while something older is not. */
+    const uint64_t done = shm_load64(&queue->done);
+    return done >= ring_position(shm_load64(&queue_ring(&queue->put_ring)->tail));
 }
 
 /* ---- The calls --------------------------------------------------------------------------------------------------- */
@@ -147,19 +163,10 @@ apr_status_t mproc_queue_task_done(mproc_queue_t *handle)
     return status;
 }
 
-static int is_all_done(const queue_t *queue)
-{
-    return shm_load64(&queue->done) >= ring_position(shm_load64(&queue_ring(&queue->put_ring)->tail));
-}
-
 static apr_status_t wait_until_done(shared_t *shared, queue_t *queue, sys_time_t deadline)
 {
     for (;;) {
         const uint32_t bell = shm_load(&queue->joined);
-        collect(queue);
-        /* Perhaps nobody puts any more, who would come upon what dead getters have left. */
-        if (!is_all_done(queue))
-            queue_mend_gets(queue);
         if (is_all_done(queue))
             return APR_SUCCESS;
         if (deadline == 0)

@@ -4,30 +4,63 @@
 #include "member.h"
 #include "queue_object.h"
 
-void queue_close_puts(queue_t *queue)
+static int can_grow(const queue_t *queue)
 {
-    uint64_t ring;
+    return shm_load64(&queue->maxsize) == 0;
+}
+
+/** With the lock of one that can grow: whoever sees the flag knows that no other ring follows the one that is closed. */
+static void close_here(queue_t *queue)
+{
     if (!(shm_load(&queue->flags) & QUEUE_FINISHED))
         shm_set(&queue->flags, QUEUE_FINISHED);
-    /* Another one may be following just now: who makes it do so looks at the flag after that. */
-    do {
-        ring = shm_load64(&queue->put_ring);
-        shm_set64(&((ring_t *)arena_at(ring))->tail, RING_CLOSED);
-    } while (ring != shm_load64(&queue->put_ring));
+    shm_set64(&queue_ring(&queue->put_ring)->tail, RING_CLOSED);
+}
+
+void queue_close_puts(queue_t *queue)
+{
+    const robust_wait_t wait = {.self = member_self(), .deadline = SYS_NEVER};
+    if (can_grow(queue))
+        robust_acquire(&queue->growth, &wait);
+    close_here(queue);
+    if (can_grow(queue))
+        robust_release(&queue->growth);
     queue_wake_getters(queue);
     queue_wake_putters(queue, UINT32_MAX);
 }
 
-int queue_is_finished(queue_t *queue)
+/** Whether nothing more comes, and if so, whether everything says so already. */
+static int has_ended(const queue_t *queue, int *is_closed)
 {
     const uint32_t flags = shm_load(&queue->flags);
     const uint64_t ends = shm_load64(&queue->ends);
-    const int has_ended = ((flags & QUEUE_HAD_PUTTER) && (uint32_t)ends == 0) ||
-                          ((flags & QUEUE_HAD_GETTER) && ends >> 32 == 0) || (flags & QUEUE_FINISHED);
-    const ring_t *ring = queue_ring(&queue->put_ring);
-    if (has_ended && (!(flags & QUEUE_FINISHED) || !(shm_load64(&ring->tail) & RING_CLOSED)))
+    *is_closed = (flags & QUEUE_FINISHED) && (shm_load64(&queue_ring(&queue->put_ring)->tail) & RING_CLOSED);
+    return ((flags & QUEUE_HAD_PUTTER) && (uint32_t)ends == 0) || ((flags & QUEUE_HAD_GETTER) && ends >> 32 == 0) ||
+           (flags & QUEUE_FINISHED);
+}
+
+int queue_is_finished(queue_t *queue)
+{
+    int is_closed;
+    if (!has_ended(queue, &is_closed))
+        return 0;
+    if (!is_closed)
         queue_close_puts(queue);
-    return has_ended;
+    return 1;
+}
+
+void queue_note_end(queue_t *queue)
+{
+    int is_closed;
+    if (!has_ended(queue, &is_closed) || is_closed)
+        return;
+    /* Who has the lock of one that grows wants the family's, perhaps: it looks itself when it is done. */
+    if (!can_grow(queue)) {
+        close_here(queue);
+    } else if (robust_try(&queue->growth, member_self())) {
+        close_here(queue);
+        robust_release(&queue->growth);
+    }
 }
 
 apr_status_t mproc_queue_finish(mproc_queue_t *handle)

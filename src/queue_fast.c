@@ -9,14 +9,12 @@
 
 int queue_keeps_sleepers(const ring_t *ring, uint64_t position)
 {
-    enum { SMALL = 8, LONG_AGO = 1000 };
+    enum { SMALL = 8 };
     const uint64_t used = ring_position(shm_load64(&ring->tail)) - position;
-    if (ring->length <= SMALL || used <= ring->length / 2)
-        return 0;
-    return sys_now() - (sys_time_t)shm_load64(&ring->full_since) < LONG_AGO;
+    return ring->length > SMALL && used > ring->length / 2 && !shm_load64(&ring->is_urgent);
 }
 
-ring_result_t queue_try_put(queue_t *queue, spot_t *line, const queue_item_t *item, claim_t *claim)
+static inline ring_result_t try_put(queue_t *queue, spot_t *line, const queue_item_t *item, claim_t *claim)
 {
     ring_t *ring = queue_ring(&queue->put_ring);
     const ring_result_t result = ring_claim_put(ring, line, shm_read64(&queue->head.object.serial), claim);
@@ -35,7 +33,12 @@ ring_result_t queue_try_put(queue_t *queue, spot_t *line, const queue_item_t *it
     return result;
 }
 
-void queue_finish_get(queue_t *queue, const claim_t *claim)
+ring_result_t queue_try_put(queue_t *queue, spot_t *line, const queue_item_t *item, claim_t *claim)
+{
+    return try_put(queue, line, item, claim);
+}
+
+static inline void finish_get(queue_t *queue, const claim_t *claim)
 {
     const ring_t *ring = claim->ring;
     ring_free(ring, claim);
@@ -46,7 +49,12 @@ void queue_finish_get(queue_t *queue, const claim_t *claim)
     queue_wake_putters(queue, used <= ring->length / 2 ? UINT32_MAX : 1);
 }
 
-ring_result_t queue_try_get(queue_t *queue, spot_t *line, uint64_t capacity, claim_t *claim)
+void queue_finish_get(queue_t *queue, const claim_t *claim)
+{
+    finish_get(queue, claim);
+}
+
+static inline ring_result_t try_get(queue_t *queue, spot_t *line, uint64_t capacity, claim_t *claim)
 {
     for (;;) {
         ring_t *ring = claim->ring = queue_ring(&queue->get_ring);
@@ -61,6 +69,11 @@ ring_result_t queue_try_get(queue_t *queue, spot_t *line, uint64_t capacity, cla
             return RING_OVER;
         queue_finish_get(queue, claim);
     }
+}
+
+ring_result_t queue_try_get(queue_t *queue, spot_t *line, uint64_t capacity, claim_t *claim)
+{
+    return try_get(queue, line, capacity, claim);
 }
 
 /* ---- The quick way ----------------------------------------------------------------------------------------------- */
@@ -87,7 +100,7 @@ apr_status_t mproc_queue_put(mproc_queue_t *handle, const void *data, size_t siz
         return queue_put_handle(handle, data, size, timeout);
     const queue_item_t item = {.data = data, .size = size};
     const int is_done = size <= queue->room && (size == queue->item_size || queue->item_size == 0) &&
-                        (data || size == 0) && queue_try_put(queue, hazard->line, &item, &claim) == RING_DONE;
+                        (data || size == 0) && try_put(queue, hazard->line, &item, &claim) == RING_DONE;
     hazard_end(hazard);
     return is_done ? APR_SUCCESS : queue_put_handle(handle, data, size, timeout);
 }
@@ -103,14 +116,14 @@ apr_status_t mproc_queue_get(mproc_queue_t *handle, void *buffer, size_t capacit
     /* What is not in a slot is larger than its room. */
     const uint64_t most = capacity < queue->room ? capacity : queue->room;
     const int is_done = !shm_fixed(&queue->is_joinable) && (buffer || capacity == 0) &&
-                        queue_try_get(queue, hazard->line, most, &claim) == RING_DONE;
+                        try_get(queue, hazard->line, most, &claim) == RING_DONE;
     if (is_done) {
         const size_t length = (size_t)shm_read64(&claim.slot->size);
         if (length)
             memcpy(buffer, claim.slot->data, length);
         if (size)
             *size = length;
-        queue_finish_get(queue, &claim);
+        finish_get(queue, &claim);
     }
     hazard_end(hazard);
     return is_done ? APR_SUCCESS : queue_get_handle(handle, buffer, capacity, size, timeout);

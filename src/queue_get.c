@@ -54,8 +54,11 @@ static apr_status_t wait_for_item(visit_t *visit, uint32_t bell, sys_time_t *pat
         return APR_SUCCESS;
     if (queue_watch_reset(visit->shared))
         return APR_SUCCESS;
-    if (queue_is_finished(queue))
-        return shm_load64(&ring->tail) == (tail | RING_CLOSED) ? APR_EOF : APR_SUCCESS;
+    if (queue_is_finished(queue)) {
+        /* In this order: once it is finished, no other ring follows. */
+        const int is_last = queue_ring(&queue->put_ring) == ring;
+        return is_last && shm_load64(&ring->tail) == (tail | RING_CLOSED) ? APR_EOF : APR_SUCCESS;
+    }
     if (visit->deadline == 0)
         return APR_TIMEUP;
     if (shared_glance64(visit->shared, &visit->claim.slot->sequence, visit->claim.sequence))
@@ -148,10 +151,10 @@ static apr_status_t fail(apr_status_t status, const visit_t *visit, uint64_t siz
     case APR_EOF:
         return mproc_fail(status, "%s: the queue %s(%llu) is finished, and empty", call, name, serial);
     case MPROC_ETOOBIG:
-        return mproc_fail(status, "%s: the item has %llu bytes, there is room for %llu; it stays in %s(%llu)", call,
-                          (unsigned long long)size, (unsigned long long)visit->capacity, name, serial);
+        return mproc_fail(status, "%s: the item has %llu bytes, there is room for %llu; it stays in the queue %s(%llu)",
+                          call, (unsigned long long)size, (unsigned long long)visit->capacity, name, serial);
     case APR_ENOMEM:
-        return mproc_fail(status, "%s: no memory for an item of %llu bytes; it stays in %s(%llu)", call,
+        return mproc_fail(status, "%s: no memory for an item of %llu bytes; it stays in the queue %s(%llu)", call,
                           (unsigned long long)size, name, serial);
     case MPROC_EINIT:
         return mproc_fail(status, "%s: another thread has called mproc_terminate, or exit", call);

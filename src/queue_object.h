@@ -93,7 +93,7 @@ void queue_lay_out_ring(ring_t *ring, const queue_t *queue, uint64_t length);
 /** Have a longer ring follow the one where is put: APR_SUCCESS: look again; APR_ENOMEM. */
 apr_status_t queue_grow(queue_t *queue);
 
-/** Go on at the next ring to get, as this one is closed and empty: whether there is another one now. */
+/** A ring was seen closed, and all of it claimed: have what follows be got from; whether there is that by now. */
 int queue_advance(queue_t *queue, const ring_t *ring);
 
 /**
@@ -104,7 +104,7 @@ enum { QUEUE_FIRST_PATIENCE = 50 };
 void queue_wait_for_claim(queue_t *queue, const claim_t *claim, unsigned side, sys_time_t *patience);
 int queue_is_late(sys_time_t deadline, sys_time_t patience);
 
-/** Mend what dead getters have claimed and were not done with, wherever that is. */
+/** Mend what dead getters had claimed, wherever it is: of those where nobody puts any more, nobody would notice. */
 void queue_mend_gets(queue_t *queue);
 
 /** Whether a getter leaves the note that putters sleep, as there is not much room yet. See ring_claim_get(). */
@@ -134,6 +134,9 @@ apr_status_t queue_acquire(shared_t **shared, mproc_queue_t *handle, handle_kind
 
 /** Whether nothing more comes; if its ends are gone it is finished now. */
 int queue_is_finished(queue_t *queue);
+
+/** The same with the family's lock held, for which this may be too early: who waits finds out then. */
+void queue_note_end(queue_t *queue);
 
 /** Nothing more comes: tell everybody. */
 void queue_close_puts(queue_t *queue);

@@ -38,21 +38,33 @@ static void pass_on(queue_t *queue)
 /** The ring is full: sleep until that may be otherwise. */
 static apr_status_t sleep_until_room(const visit_t *visit, uint32_t bell, int has_slept)
 {
-    enum { FIRST = 1000 };
+    /* Longer than a tick of the usual clocks: an alarm before the next tick costs more than the sleep. */
+    enum { FIRST = 5000 };
     queue_t *queue = visit->queue;
     ring_t *ring = visit->claim.ring;
+    /*
+     * Who gets lets putters sleep until there is some room, but for a moment only: see queue_keeps_sleepers(). Those who
+     * sleep have the time by themselves, so that no getter has to ask for it. Said before the head is looked at, as a
+     * getter looks for it after its step there. If whoever has begun the sleeping dies before it says so, the next one
+     * that looks again does.
+     */
+    if (has_slept)
+        shm_store64(&ring->is_urgent, 1);
     const uint64_t head = shm_load64(&ring->head);
     if (ring_position(head) + ring->length > ring_position(visit->claim.index))
         return APR_SUCCESS;
     if (!(head & RING_SLEEPERS)) {
-        shm_store64(&ring->full_since, (uint64_t)sys_now());
         if (!shm_replace64(&ring->head, head, head | RING_SLEEPERS))
             return APR_SUCCESS;
+        /* Whoever takes that back says it again after its nap. */
+        if (!has_slept)
+            shm_store64(&ring->is_urgent, 0);
     }
-    /* Who gets lets putters sleep until there is some room, but for a moment only: see queue_keeps_sleepers(). */
-    const sys_time_t soon = sys_now() + FIRST;
-    if (!has_slept && soon < visit->deadline) {
-        const apr_status_t status = shared_park(visit->shared, &queue->emptied, bell, soon);
+    if (!has_slept) {
+        /* At the end of it one looks again: there may be room, little as it is, also if there is no more time. */
+        const sys_time_t soon = sys_now() + FIRST;
+        const sys_time_t first = soon < visit->deadline ? soon : visit->deadline;
+        const apr_status_t status = shared_park(visit->shared, &queue->emptied, bell, first);
         return status == APR_TIMEUP ? APR_SUCCESS : status;
     }
     /* Only the deaths of those who are counted are missed. */
@@ -144,9 +156,9 @@ static apr_status_t fail(apr_status_t status, const visit_t *visit, uint64_t siz
                               ? "nobody has a getter of it open any more"
                               : "nothing more can be put");
     case APR_ENOMEM:
-        return mproc_fail(status,
-                          "%s: the family's memory is full (%llu bytes), with an item of %llu bytes for %s(%llu)", call,
-                          (unsigned long long)arena->size, (unsigned long long)size, name, serial);
+        return mproc_fail(
+            status, "%s: the family's memory is full (%llu bytes), with an item of %llu bytes for the queue %s(%llu)",
+            call, (unsigned long long)arena->size, (unsigned long long)size, name, serial);
     case MPROC_EINIT:
         return mproc_fail(status, "%s: another thread has called mproc_terminate, or exit", call);
     default:

@@ -36,6 +36,7 @@ void queue_lay_out_ring(ring_t *ring, const queue_t *queue, uint64_t length)
     shm_write64(&ring->base, 0);
     shm_write64(&ring->tail, 0);
     shm_write64(&ring->head, 0);
+    shm_write64(&ring->is_urgent, 0);
     for (uint64_t i = 0; i < length; i++) {
         slot_t *slot = ring_slot(ring, i);
         shm_write64(&slot->sequence, 2 * i);
@@ -82,13 +83,12 @@ apr_status_t queue_grow(queue_t *queue)
             shm_write64(&next->tail, end << RING_BITS);
             shm_write64(&next->head, end << RING_BITS);
             shm_store64(&queue->put_ring, shm_load64(&ring->next));
-            /* Whoever finishes the queue closes the ring that it finds. */
-            if (shm_load(&queue->flags) & QUEUE_FINISHED)
-                shm_set64(&next->tail, RING_CLOSED);
             queue_wake_getters(queue);
         }
     }
     robust_release(&queue->growth);
+    /* An end may have gone meanwhile, see queue_note_end(). */
+    queue_is_finished(queue);
     return status;
 }
 
@@ -97,7 +97,7 @@ int queue_advance(queue_t *queue, const ring_t *ring)
     const uint64_t now = arena_offset(ring);
     if (now == shm_load64(&queue->put_ring))
         return 0;
-    /* Unless others have gone on from it: the one where they are may have items. */
+    /* Others may have gone on, even by more than one: what is got from by now may have items. */
     shm_replace64(&queue->get_ring, now, shm_load64(&ring->next));
     return 1;
 }
@@ -129,15 +129,18 @@ static void mend_get(queue_t *queue, const ring_t *ring, const claim_t *claim)
 
 void queue_mend_gets(queue_t *queue)
 {
-    for (uint64_t at = shm_load64(&queue->first_ring); at;) {
-        ring_t *ring = arena_at(at);
-        const uint64_t head = ring_position(shm_load64(&ring->head)) - shm_read64(&ring->base);
-        /* Of each slot, the last position that was got there. */
-        for (uint64_t i = head > ring->length ? head - ring->length : 0; i < head; i++) {
-            const claim_t claim = {.slot = ring_slot(ring, i), .position = i};
-            mend_get(queue, ring, &claim);
+    const ring_t *last = queue_ring(&queue->put_ring);
+    const ring_t *ring = queue_ring(&queue->first_ring);
+    for (;; ring = arena_at(shm_load64(&ring->next))) {
+        for (uint64_t i = 0; i < ring->length; i++) {
+            slot_t *slot = ring_slot(ring, i);
+            const uint64_t sequence = shm_load64(&slot->sequence) & ~RING_TOMBSTONE;
+            const claim_t claim = {.slot = slot, .position = sequence / 2};
+            if (sequence & 1)
+                mend_get(queue, ring, &claim);
         }
-        at = at == shm_load64(&queue->put_ring) ? 0 : shm_load64(&ring->next);
+        if (ring == last)
+            return;
     }
 }
 

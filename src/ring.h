@@ -45,7 +45,7 @@ typedef struct ring_t {
     uint64_t stride;      /* of a slot, in bytes */
     uint64_t mask;        /* where the length is a power of two: one less; else 0 */
     shm_u64_t next;       /* the ring that follows: an offset; 0: none */
-    shm_u64_t full_since; /* when the first of the putters that sleep found it full, as sys_now() */
+    shm_u64_t is_urgent;  /* a putter has slept for a while: it is not kept waiting until there is much room */
     uint64_t reserved[2];
 } ring_t;
 
@@ -178,7 +178,9 @@ static inline ring_result_t ring_claim_get(ring_t *ring, spot_t *line, uint64_t 
             bits = 0;
         ring_announce(line, ring_announced(serial, RING_GETS), position);
         if (shm_replace64(&ring->head, index, (position + 1) << RING_BITS | bits)) {
-            claim->index = (index & RING_SLEEPERS) && !bits ? index : index & ~RING_SLEEPERS;
+            /* Whoever has looked at the head before this step, and sleeps, may have become urgent since the look above. */
+            const int wakes = (index & RING_SLEEPERS) && (!bits || !keep_sleepers(ring, position + 1));
+            claim->index = wakes ? index : index & ~RING_SLEEPERS;
             return RING_DONE;
         }
     }

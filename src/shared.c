@@ -24,8 +24,9 @@ int shared_is_closed(const void *shared)
     return atomic_load(&((const shared_t *)shared)->closable.is_closed);
 }
 
-static const shared_kind_t *const kinds[] = {&lock_kind,    &semaphore_kind, &event_kind,        &condition_kind,
-                                             &barrier_kind, &queue_kind,     &queue_putter_kind, &queue_getter_kind};
+static const shared_kind_t *const kinds[] = {&lock_kind,         &semaphore_kind,    &event_kind,
+                                             &condition_kind,    &barrier_kind,      &queue_kind,
+                                             &queue_putter_kind, &queue_getter_kind, &data_kind};
 
 /** The kind of a handle; NULL if it is no shared object. */
 static const shared_kind_t *kind_of(const void *handle)
@@ -177,6 +178,15 @@ static apr_status_t fail_to_hold(apr_status_t status, const shared_kind_t *kind,
     }
 }
 
+static apr_status_t fail_to_create(apr_status_t status, const shared_plan_t *plan, const char *call)
+{
+    if (status != APR_ENOMEM || !plan->room)
+        return fail_to_hold(status, plan->kind, call);
+    return mproc_fail(status, "%s: no room for %llu bytes in the family's memory (of %llu bytes %llu are in use)", call,
+                      (unsigned long long)plan->room, (unsigned long long)arena->size,
+                      (unsigned long long)blocks_used());
+}
+
 apr_status_t shared_create(void **handle, const shared_plan_t *plan, const char *call)
 {
     shared_t *shared;
@@ -193,7 +203,7 @@ apr_status_t shared_create(void **handle, const shared_plan_t *plan, const char 
         return status;
     status = create(shared, plan);
     if (status != APR_SUCCESS)
-        status = fail_to_hold(status, plan->kind, call);
+        status = fail_to_create(status, plan, call);
     *handle = complete(shared, plan->pool, status);
     return status;
 }

@@ -60,6 +60,7 @@ extern const shared_kind_t barrier_kind;
 extern const shared_kind_t queue_kind;
 extern const shared_kind_t queue_putter_kind;
 extern const shared_kind_t queue_getter_kind;
+extern const shared_kind_t data_kind;
 
 /** The kind of an object in the arena; NULL if there is none at this place. */
 const shared_kind_t *shared_kind_at(uint64_t offset);
@@ -77,6 +78,7 @@ typedef struct shared_plan_t {
     uint64_t worth;       /* how much it counts there while it lives, see OBJECT_IS_COUNTED; 0: not at all */
     /** Take memory for it, in the transaction that makes it, see memory.h; NULL: it has none. */
     apr_status_t (*furnish)(transaction_t *transaction, void *at, const void *context);
+    uint64_t room; /* how many bytes the caller has asked for, to be told if there is no room for them; 0: it has not */
 } shared_plan_t;
 
 /** Make an object. The status has its text. */

@@ -177,6 +177,9 @@ apr_status_t sys_arena_find(sys_handle_t *handle, int pid, const void *beginning
 /** Have memory for a part, both in units of 64 KiB, for all processes: APR_ENOMEM. To do it again is harmless. */
 apr_status_t sys_arena_commit(const sys_arena_t *arena, uint64_t offset, uint64_t size);
 
+/** Make a part zeros, which has memory. What the system knows to be zeros is not touched, as it may be large. */
+void sys_arena_clear(const sys_arena_t *arena, uint64_t offset, uint64_t size);
+
 /** The memory of a part is not needed. What it holds from now on is anything, until it is written. */
 void sys_arena_release(const sys_arena_t *arena, uint64_t offset, uint64_t size);
 
@@ -188,6 +191,33 @@ void sys_arena_close(sys_arena_t *arena);
  * does not tell; a failure if it could not just now.
  */
 apr_status_t sys_pid_space(uint64_t *space);
+
+/* ---- segment: memory by a name, also for processes that are not of the family ------------------------------------ */
+
+typedef struct sys_segment_t {
+    unsigned char *data;
+    size_t size;
+    sys_handle_t handle;
+} sys_segment_t;
+
+/** Make a segment of zeros, whose memory is promised: APR_EEXIST, APR_ENOMEM. A name has no separators in it. */
+apr_status_t sys_segment_create(sys_segment_t *segment, const char *name, size_t size);
+
+/**
+ * Open a segment. APR_ENOENT; MPROC_ESTATE if it has no memory yet; APR_EACCES if it is another user's, unless
+ * `any_user`; APR_EFTYPE if it is something else.
+ */
+apr_status_t sys_segment_open(sys_segment_t *segment, const char *name, int any_user);
+
+/** Copy out of or into a segment, inside of its size: MPROC_ESIZE if somebody has made it smaller. */
+apr_status_t sys_segment_read(const sys_segment_t *segment, size_t offset, void *buffer, size_t size);
+apr_status_t sys_segment_write(const sys_segment_t *segment, size_t offset, const void *data, size_t size);
+
+/** Unmap and close; a closed segment again is harmless. */
+void sys_segment_close(sys_segment_t *segment);
+
+/** Remove a name: APR_ENOENT if there is none. Where names go by themselves it does nothing. */
+apr_status_t sys_segment_unlink(const char *name);
 
 /* ---- park: to wait at a word of shared memory -------------------------------------------------------------------- */
 
@@ -204,7 +234,10 @@ void sys_unpark(_Atomic uint32_t *word, unsigned count);
 
 /* ---- thread ------------------------------------------------------------------------------------------------------ */
 
-/** Have a function called when this thread ends: one in each thread, and another only after that call. */
+/**
+ * Have a function called when this thread ends, the last one first. What is registered by those that are called is
+ * called as well.
+ */
 apr_status_t sys_at_thread_exit(void (*function)(void *context), void *context);
 
 /** Whether sys_fence_all() is a full fence in every thread of this process, and not in this one alone. */

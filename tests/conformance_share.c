@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Shared objects between processes, under every start method: how they are passed, and what each death means. */
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -52,6 +53,14 @@ static mproc_barrier_t *make_barrier(unsigned parties, int ignore_deaths)
     return barrier;
 }
 
+static mproc_shared_t *make_shared(size_t size, int lock)
+{
+    mproc_shared_t *shared;
+    const mproc_shared_opts_t opts = {.lock = lock};
+    assert_success(mproc_shared_create(&shared, size, &opts));
+    return shared;
+}
+
 /** See that something has not taken longer than it may, on a machine under load. */
 static void expect_within(apr_time_t begin, int milliseconds)
 {
@@ -74,6 +83,7 @@ static void test_all_kinds(void **state)
     objects[OF_EVENT] = make_event();
     objects[OF_CONDITION] = make_condition(NULL);
     objects[OF_BARRIER] = make_barrier(2, 0);
+    objects[OF_SHARED] = make_shared(64, 1);
     for (int kind = OF_QUEUE; kind < OBJECT_KINDS; kind++)
         objects[kind] = make_object(&object_kinds[kind]);
     agent_t agent = start_agent(objects);
@@ -131,6 +141,22 @@ static void test_all_kinds(void **state)
         assert_success(mproc_barrier_wait(objects[OF_BARRIER], NULL, patience()));
         assert_int_equal(answer_of(&agent).status, APR_SUCCESS);
     }
+    /* The shared data, and their lock. */
+    int64_t *data = mproc_shared_data(objects[OF_SHARED]);
+    assert_int_equal(ask(&agent, DO_ACQUIRE, OF_SHARED, 0), APR_SUCCESS);
+    assert_failure(mproc_shared_acquire(objects[OF_SHARED], 0), APR_TIMEUP);
+    assert_failure(mproc_shared_release(objects[OF_SHARED]), APR_EACCES);
+    assert_int_equal(ask(&agent, DO_WRITE, OF_SHARED, 77), APR_SUCCESS);
+    assert_int_equal(*data, 77);
+    assert_int_equal(ask(&agent, DO_RELEASE, OF_SHARED, 0), APR_SUCCESS);
+    assert_success(mproc_shared_acquire(objects[OF_SHARED], 0));
+    tell(&agent, DO_ACQUIRE, OF_SHARED, MPROC_FOREVER);
+    *data = 78;
+    assert_false(has_answered(&agent, 50000));
+    assert_success(mproc_shared_release(objects[OF_SHARED]));
+    assert_int_equal(answer_of(&agent).status, APR_SUCCESS);
+    tell(&agent, DO_READ, OF_SHARED, 0);
+    assert_int_equal(answer_of(&agent).value, 78);
     dismiss(&agent);
     assert_int_equal(mproc_barrier_is_broken(objects[OF_BARRIER]), 0); /* it has ended in order */
     for (int i = 0; i < OBJECT_KINDS; i++)
@@ -149,6 +175,38 @@ static void test_nothing_is_left(void **state)
         test_all_kinds(NULL);
     expect_descriptors(before);
     assert_int_equal(count_lines("member "), 1);
+}
+
+/** Small data and large ones, both ways, and from one child to another; what was there is there. */
+static void test_data(void **state)
+{
+    static const size_t sizes[] = {8, 8128, 8129, 70000, 3000000};
+    (void)state;
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+        mproc_shared_t *shared = make_shared(sizes[i], 0);
+        int64_t *data = mproc_shared_data(shared);
+        *data = 11;
+        agent_t first = start_agent(OBJECTS(shared));
+        agent_t second = start_agent(NULL);
+        tell(&first, DO_READ, 0, 0);
+        const answer_t answer = answer_of(&first);
+        assert_int_equal(answer.value, 11);
+        assert_int_equal(answer.size, sizes[i]);
+        assert_int_equal(ask(&first, DO_ACQUIRE, 0, 0), MPROC_ESTATE); /* it has no lock */
+        const mproc_ref_t ref = ref_of(shared);
+        assert_int_equal(ask_to_open(&second, 0, OF_SHARED, &ref), APR_SUCCESS);
+        assert_int_equal(ask(&second, DO_WRITE, 0, 12), APR_SUCCESS);
+        assert_int_equal(*data, 12);
+        assert_success(mproc_shared_close(shared));
+        tell(&first, DO_READ, 0, 0);
+        assert_int_equal(answer_of(&first).value, 12);
+        dismiss(&first);
+        tell(&second, DO_READ, 0, 0);
+        assert_int_equal(answer_of(&second).value, 12);
+        assert_int_equal(ask(&second, DO_CLOSE, 0, 0), APR_SUCCESS);
+        expect_no_objects();
+        dismiss(&second);
+    }
 }
 
 /** By reference, to a child that was started before there was any object. */
@@ -538,11 +596,41 @@ static void test_inherited(void **state)
     assert_success(object_kinds[OF_CONDITION].close(objects[OF_CONDITION]));
     assert_int_equal(ask(&agent, DO_ACQUIRE, OF_CONDITION, 0), MPROC_EGONE);
     assert_success(mproc_semaphore_close(another));
+    /* Shared data that their creator closes are still the child's. */
+    assert_int_equal(ask(&agent, DO_WRITE, OF_SHARED, 5), APR_SUCCESS);
+    assert_int_equal(*(int64_t *)mproc_shared_data(objects[OF_SHARED]), 5);
+    assert_success(mproc_shared_close(objects[OF_SHARED]));
+    tell(&agent, DO_READ, OF_SHARED, 0);
+    assert_int_equal(answer_of(&agent).value, 5);
     dismiss(&agent);
     assert_success(mproc_lock_close(objects[OF_LOCK]));
     assert_success(mproc_barrier_close(objects[OF_BARRIER]));
     for (int kind = OF_QUEUE; kind < OBJECT_KINDS; kind++)
         assert_success(object_kinds[kind].close(objects[kind]));
+    expect_no_objects();
+}
+
+/** A forked child has what its creator has mapped, where that has it, also without a call. */
+static int write_by_pointer(mproc_call_t *call)
+{
+    unsigned char *const *bytes = mproc_call_data(call, sizeof *bytes);
+    memset(*bytes, 0x5a, 100000);
+    return 3;
+}
+
+static void test_inherited_pointer(void **state)
+{
+    mproc_process_opts_t opts = method_options();
+    (void)state;
+    need_fork();
+    mproc_shared_t *shared = make_shared(100000, 0);
+    unsigned char *bytes = mproc_shared_data(shared);
+    opts.data = &bytes;
+    opts.size = sizeof bytes;
+    assert_int_equal(finish(start(write_by_pointer, opts)), 3);
+    for (int i = 0; i < 100000; i++)
+        assert_int_equal(bytes[i], 0x5a);
+    assert_success(mproc_shared_close(shared));
     expect_no_objects();
 }
 
@@ -1219,11 +1307,135 @@ static void test_creator_killed(void **state)
     assert_int_equal(ask(&other, DO_SET, OF_EVENT, 0), APR_SUCCESS);
     assert_success(mproc_event_wait(opened[OF_EVENT], 0));
     assert_int_equal(ask(&other, DO_ACQUIRE, OF_CONDITION, 0), APR_SUCCESS);
+    assert_int_equal(ask(&other, DO_ACQUIRE, OF_SHARED, 0), MPROC_EOWNERDEAD);
     assert_int_equal(mproc_barrier_is_broken(opened[OF_BARRIER]), 1);
     for (int kind = 0; kind < OBJECT_KINDS; kind++)
         assert_success(object_kinds[kind].close(opened[kind]));
-    assert_int_equal(count_objects(), ALL_OBJECTS);
+    assert_int_equal(count_objects(), OBJECTS_OF_ALL_KINDS);
     dismiss(&other);
+    expect_no_objects();
+}
+
+/** Row: who has the lock of shared data is killed in the middle of a change. */
+static void test_data_owner_killed(void **state)
+{
+    (void)state;
+    begin_death();
+    for (size_t size = 16; size < 1000000; size *= 100) {
+        mproc_shared_t *shared = make_shared(size, 1);
+        agent_t owner = start_agent(OBJECTS(shared));
+        agent_t waiter = start_agent(OBJECTS(shared));
+        for (int i = 0; i < 3; i++)
+            assert_int_equal(ask(&owner, DO_ACQUIRE, 0, 0), APR_SUCCESS);
+        assert_int_equal(ask(&owner, DO_WRITE, 0, 5), APR_SUCCESS);
+        tell(&waiter, DO_ACQUIRE, 0, MPROC_FOREVER);
+        await_waiting(1);
+        const apr_time_t begin = apr_time_now();
+        kill_agent(&owner);
+        assert_int_equal(answer_of(&waiter).status, MPROC_EOWNERDEAD);
+        expect_within(begin, SOON);
+        join_killed(&owner);
+        assert_int_equal(*(int64_t *)mproc_shared_data(shared), 5); /* what it wrote is there */
+        assert_failure(mproc_shared_acquire(shared, 0), APR_TIMEUP);
+        assert_int_equal(ask(&waiter, DO_RELEASE, 0, 0), APR_SUCCESS);
+        assert_success(mproc_shared_acquire(shared, 0));
+        assert_success(mproc_shared_release(shared));
+        dismiss(&waiter);
+        assert_success(mproc_shared_close(shared));
+        expect_no_objects();
+    }
+}
+
+/** Row: the creator of large data is killed: they stay with the others, and their memory goes with the last. */
+static void test_data_creator_killed(void **state)
+{
+    mproc_family_info_t before, after;
+    (void)state;
+    begin_death();
+    agent_t creator = start_agent(NULL);
+    agent_t other = start_agent(NULL);
+    mproc_shared_t *opened;
+    const mproc_ref_t ref = ask_to_create(&creator, 0, OF_SHARED);
+    assert_int_equal(ask(&creator, DO_WRITE, 0, 9), APR_SUCCESS);
+    assert_int_equal(ask_to_open(&other, 0, OF_SHARED, &ref), APR_SUCCESS);
+    assert_success(mproc_family_info(&before));
+    kill_and_join(&creator);
+    assert_success(mproc_shared_open(&opened, &ref, NULL));
+    assert_int_equal(*(int64_t *)mproc_shared_data(opened), 9);
+    assert_success(mproc_family_info(&after));
+    assert_int_equal(after.objects, before.objects);
+    assert_int_equal(ask(&other, DO_CLOSE, 0, 0), APR_SUCCESS);
+    assert_int_equal(*(int64_t *)mproc_shared_data(opened), 9);
+    assert_success(mproc_shared_close(opened));
+    expect_no_objects();
+    assert_int_equal(ask_to_open(&other, 0, OF_SHARED, &ref), MPROC_EGONE);
+    dismiss(&other);
+}
+
+/** What those who make data tell. */
+typedef struct told_t {
+    _Atomic int started;
+    _Atomic int wrong;
+} told_t;
+
+/** Make large data and close them, for ever; each is zeros at first. */
+static int make_and_close(mproc_call_t *call)
+{
+    told_t *told = mproc_shared_data(mproc_call_shared(call, 0));
+    atomic_fetch_add(&told->started, 1);
+    for (unsigned i = 0;; i++) {
+        mproc_shared_t *shared[4] = {NULL};
+        for (unsigned k = 0; k < 4; k++) {
+            const size_t size = 1000 + (size_t)(i * 4 + k) % 37 * 9000;
+            const mproc_shared_opts_t opts = {.lock = (int)(k % 2)};
+            if (mproc_shared_create(&shared[k], size, &opts) != APR_SUCCESS) {
+                told->wrong = 1;
+                return 1;
+            }
+            unsigned char *bytes = mproc_shared_data(shared[k]);
+            for (size_t at = 0; at < size; at++)
+                if (bytes[at])
+                    told->wrong = 2;
+            memset(bytes, 0xb7, size);
+        }
+        for (unsigned k = 0; k < 4; k++)
+            mproc_shared_close(shared[k]);
+    }
+}
+
+/** Row: it is killed at any moment while it makes and closes large data: their memory is given back. */
+static void test_killed_while_making_data(void **state)
+{
+    enum { ROUNDS = 30 };
+    mproc_process_opts_t opts = method_options();
+    (void)state;
+    begin_death();
+    unsigned long long random = choose_seed();
+    mproc_shared_t *shared = make_shared(sizeof(told_t), 0);
+    told_t *told = mproc_shared_data(shared);
+    mproc_family_info_t before, after;
+    assert_success(mproc_family_info(&before));
+    opts.share[0] = shared;
+    for (int i = 0; i < ROUNDS / slowdown() + 1; i++) {
+        mproc_process_t *processes[2];
+        for (int k = 0; k < 2; k++)
+            processes[k] = start(make_and_close, opts);
+        for (const apr_time_t end = apr_time_now() + patience(); atomic_load(&told->started) < 2 * (i + 1);) {
+            assert_true(apr_time_now() < end);
+            apr_sleep(1000);
+        }
+        apr_sleep((apr_interval_time_t)(next_random(&random) % 20000));
+        for (int k = 0; k < 2; k++)
+            assert_success(mproc_process_kill(processes[k]));
+        for (int k = 0; k < 2; k++)
+            assert_int_equal(finish(processes[k]), -9);
+        assert_int_equal(atomic_load(&told->wrong), 0);
+        assert_success(mproc_family_info(&after));
+        if (after.used != before.used || after.objects != 1)
+            fail_msg("%llu bytes are in use, %llu at first:\n%s", (unsigned long long)after.used,
+                     (unsigned long long)before.used, dump_family());
+    }
+    assert_success(mproc_shared_close(shared));
     expect_no_objects();
 }
 
@@ -1391,13 +1603,15 @@ static void test_deadlocks(void **state)
     (void)state;
     begin_death();
     for (int size = 1; size <= 3; size++) {
-        mproc_lock_t *locks[5] = {NULL};
+        void *locks[5] = {NULL};
         agent_t agents[4];
         char line[200];
+        /* Those of shared data are locks as well, and were made before them. */
+        const int has_lock = size == 2;
         for (int i = 0; i < 4; i++)
-            locks[i] = make_lock(0);
+            locks[i] = has_lock ? (void *)make_shared(8, 1) : (void *)make_lock(0);
         for (int i = 0; i < 4; i++) {
-            agents[i] = start_agent((void *const *)locks);
+            agents[i] = start_agent(locks);
             assert_int_equal(ask(&agents[i], DO_ACQUIRE, i, 0), APR_SUCCESS);
         }
         /* One that waits, and is in no circle. */
@@ -1414,7 +1628,8 @@ static void test_deadlocks(void **state)
         assert_int_equal(count_lines("deadlock"), 1);
         for (int i = 0; i < size; i++) {
             snprintf(line, sizeof line, "  process %d waits for lock %llu, which process %d has\n",
-                     mproc_process_pid(agents[i].process), (unsigned long long)ref_of(locks[(i + 1) % size]).serial,
+                     mproc_process_pid(agents[i].process),
+                     (unsigned long long)ref_of(locks[(i + 1) % size]).serial - (unsigned)has_lock,
                      mproc_process_pid(agents[(i + 1) % size].process));
             if (!strstr(dump_family(), line))
                 fail_msg("there is no '%s' in\n%s", line, dump_family());
@@ -1423,7 +1638,7 @@ static void test_deadlocks(void **state)
             kill_and_join(&agents[i]);
         assert_int_equal(count_lines("deadlock"), 0);
         for (int i = 0; i < 4; i++)
-            assert_success(mproc_lock_close(locks[i]));
+            assert_success(object_kinds[has_lock ? OF_SHARED : OF_LOCK].close(locks[i]));
         expect_no_objects();
     }
 }
@@ -1433,6 +1648,7 @@ int main(int argc, char **argv)
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_all_kinds),
         cmocka_unit_test(test_nothing_is_left),
+        cmocka_unit_test(test_data),
         cmocka_unit_test(test_by_reference),
         cmocka_unit_test(test_made_by_child),
         cmocka_unit_test(test_siblings),
@@ -1445,6 +1661,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_failed_launch),
         cmocka_unit_test(test_run),
         cmocka_unit_test(test_inherited),
+        cmocka_unit_test(test_inherited_pointer),
         cmocka_unit_test(test_inherited_while_waiting),
         cmocka_unit_test(test_inherited_lock),
         cmocka_unit_test(test_owner_killed),
@@ -1470,6 +1687,9 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_party_killed_and_ignored),
         cmocka_unit_test(test_party_killed_that_has_closed),
         cmocka_unit_test(test_creator_killed),
+        cmocka_unit_test(test_data_owner_killed),
+        cmocka_unit_test(test_data_creator_killed),
+        cmocka_unit_test(test_killed_while_making_data),
         cmocka_unit_test(test_killed_while_starting),
         cmocka_unit_test(test_parent_killed),
         cmocka_unit_test(test_parent_of_waiter_killed),

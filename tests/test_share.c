@@ -112,14 +112,17 @@ static void test_nothing(void **state)
     assert_failure(mproc_event_create(NULL, NULL), APR_EINVAL);
     assert_failure(mproc_condition_create(NULL, NULL), APR_EINVAL);
     assert_failure(mproc_barrier_create(NULL, 1, NULL), APR_EINVAL);
+    assert_failure(mproc_shared_create(NULL, 1, NULL), APR_EINVAL);
     assert_failure(mproc_lock_open(NULL, &ref, NULL), APR_EINVAL);
     assert_failure(mproc_semaphore_open(NULL, &ref, NULL), APR_EINVAL);
     assert_failure(mproc_event_open(NULL, &ref, NULL), APR_EINVAL);
     assert_failure(mproc_condition_open(NULL, &ref, NULL), APR_EINVAL);
     assert_failure(mproc_barrier_open(NULL, &ref, NULL), APR_EINVAL);
+    assert_failure(mproc_shared_open(NULL, &ref, NULL), APR_EINVAL);
     assert_null(mproc_call_lock(NULL, 0));
     assert_int_equal(mproc_last_error()->status, APR_EINVAL);
     assert_null(mproc_call_barrier(NULL, 0));
+    assert_null(mproc_call_shared(NULL, 0));
 }
 
 static void test_closed(void **state)
@@ -324,6 +327,7 @@ typedef union later_opts_t {
     mproc_event_opts_t event;
     mproc_condition_opts_t condition;
     mproc_barrier_opts_t barrier;
+    mproc_shared_opts_t shared;
     char room[256];
 } later_opts_t;
 
@@ -336,6 +340,7 @@ static void test_options_of_another_program(void **state)
     mproc_event_t *event;
     mproc_condition_t *condition;
     mproc_barrier_t *barrier;
+    mproc_shared_t *shared;
     (void)state;
     memset(&opts, 0, sizeof opts);
     lock = none;
@@ -350,6 +355,8 @@ static void test_options_of_another_program(void **state)
     assert_null(condition);
     assert_failure(mproc_barrier_create_sized(&barrier, 1, &opts.barrier, sizeof opts.barrier + 8), MPROC_EBUILD);
     assert_null(barrier);
+    assert_failure(mproc_shared_create_sized(&shared, 1, &opts.shared, sizeof opts.shared + 8), MPROC_EBUILD);
+    assert_null(shared);
     /* An earlier one does not know the last of them: what stands behind is not read. */
     memset(&opts, 0xff, sizeof opts);
     opts.lock.recursive = 1;
@@ -357,6 +364,10 @@ static void test_options_of_another_program(void **state)
     assert_success(mproc_lock_acquire(lock, 0));
     assert_success(mproc_lock_acquire(lock, 0));
     assert_success(mproc_lock_close(lock));
+    memset(&opts, 0xff, sizeof opts);
+    assert_success(mproc_shared_create_sized(&shared, 1, &opts.shared, offsetof(mproc_shared_opts_t, name)));
+    assert_success(mproc_shared_acquire(shared, 0));
+    assert_success(mproc_shared_close(shared));
     assert_success(mproc_barrier_create_sized(&barrier, 1, &opts.barrier, 0));
     assert_success(mproc_barrier_close(barrier));
     expect_no_objects();
@@ -478,7 +489,7 @@ static void test_terminated_while_waiting(void **state)
             assert_int_equal(end_waiting(&threads[kind]), MPROC_ECLOSED);
             assert_failure(object_kinds[kind].open(&opened, &refs[kind], NULL), MPROC_EGONE);
         }
-        assert_int_equal(count_objects(), ALL_OBJECTS);
+        assert_int_equal(count_objects(), OBJECTS_OF_ALL_KINDS);
         for (int kind = 0; kind < OBJECT_KINDS; kind++)
             assert_success(object_kinds[kind].close(next[kind]));
         expect_no_objects();
@@ -715,7 +726,7 @@ static void test_threads(void **state)
         refs[i] = ref_of(objects[i]);
     }
     assert_int_equal(run_threads(8, open_and_close, refs), 0);
-    assert_int_equal(count_objects(), ALL_OBJECTS);
+    assert_int_equal(count_objects(), OBJECTS_OF_ALL_KINDS);
     for (int i = 0; i < OBJECT_KINDS; i++)
         assert_success(object_kinds[i].close(objects[i]));
     expect_no_objects();

@@ -22,6 +22,9 @@ typedef struct job_t {
     mproc_process_t *process;
     /* Our end of the pipe to it. */
     mproc_conn_t *conn;
+    /* For WORKER_VIA_SHM: where it gets its file from, and where it puts what is to be written. */
+    mproc_queue_t *files;
+    mproc_queue_t *results;
     /* What it has answered, or NULL. */
     char *answer;
     size_t answer_size;
@@ -60,6 +63,14 @@ static void watch_for(int number)
         signal(number, on_interrupt);
 }
 
+/* Each process has queues of its own: what lies in one is for it, and goes with it. */
+static apr_status_t make_queues(job_t *job)
+{
+    const mproc_queue_opts_t opts = {.maxsize = 1, .pool = job->pool};
+    apr_status_t status = mproc_queue_create(&job->files, &opts);
+    return status == APR_SUCCESS ? mproc_queue_create(&job->results, &opts) : status;
+}
+
 static apr_status_t start_process(job_t *job, const char **reason, const batch_options_t *options)
 {
     const mproc_arg_t args[] = {
@@ -70,6 +81,8 @@ static apr_status_t start_process(job_t *job, const char **reason, const batch_o
     mproc_conn_t *theirs;
     /* One end moves to the process. What is ours when the pool is destroyed is closed by that. */
     apr_status_t status = mproc_pipe(&job->conn, &theirs, &(mproc_conn_opts_t){.pool = job->pool});
+    if (status == APR_SUCCESS && options->settings.way == WORKER_VIA_SHM)
+        status = make_queues(job);
     if (status == APR_SUCCESS)
         status = mproc_process_start(&job->process, worker_run,
                                      &(mproc_process_opts_t){.start_method = options->method,
@@ -77,7 +90,8 @@ static apr_status_t start_process(job_t *job, const char **reason, const batch_o
                                                              .size = sizeof options->settings,
                                                              .args = args,
                                                              .arg_count = sizeof args / sizeof *args,
-                                                             .give = {theirs}});
+                                                             .give = {theirs},
+                                                             .share = {job->files, job->results}});
     if (status != APR_SUCCESS)
         *reason = apr_pstrdup(job->pool, mproc_last_error()->text);
     return status;
@@ -99,6 +113,31 @@ static void send_picture(job_t *job)
         mproc_conn_close(job->conn);
 }
 
+/* Read a picture to where its process finds it: it is not copied any more. One that gets none sees the queue's end. */
+static void put_picture(job_t *job)
+{
+    apr_file_t *file;
+    size_t size;
+    void *block = NULL;
+    apr_status_t status = buffer_open(&file, &size, &job->failure, job->item->input, job->pool);
+    if (status == APR_SUCCESS) {
+        status = mproc_queue_reserve(job->files, &block, size);
+        if (status != APR_SUCCESS)
+            job->failure = apr_pstrdup(job->pool, mproc_last_error()->text);
+    }
+    if (status == APR_SUCCESS)
+        status = buffer_fill(block, &size, &job->failure, file, job->pool);
+    if (status == APR_SUCCESS) {
+        status = mproc_queue_put_block(job->files, block, size, 0);
+        if (status != APR_SUCCESS)
+            job->failure = apr_pstrdup(job->pool, mproc_last_error()->text);
+    }
+    if (status != APR_SUCCESS) {
+        mproc_queue_free_block(job->files, block);
+        mproc_queue_finish(job->files);
+    }
+}
+
 /* Start a process for a picture. Returns 0 if there is no room for it as long as the others run. */
 static int start_job(batch_t *batch, const plan_item_t *item)
 {
@@ -115,6 +154,8 @@ static int start_job(batch_t *batch, const plan_item_t *item)
         batch->running++;
         if (batch->options->settings.way == WORKER_VIA_PIPE)
             send_picture(job);
+        else if (batch->options->settings.way == WORKER_VIA_SHM)
+            put_picture(job);
         return 1;
     }
     /* There may be too little memory, or too few descriptors. What works with these many will go on working. */
@@ -171,7 +212,7 @@ static const char *reason_for(const job_t *job, apr_status_t status, int exitcod
 }
 
 /* Write the picture that came with an answer. Returns NULL, or why that cannot be done. */
-static const char *save_picture(const job_t *job)
+static const char *save_answer(const job_t *job)
 {
     const size_t start = sizeof WORKER_DONE;
     const char *reason = NULL;
@@ -180,6 +221,32 @@ static const char *save_picture(const job_t *job)
     buffer_write(job->answer + start, job->answer_size - start, &reason, job->item->output, job->item->temporary,
                  job->pool);
     return reason;
+}
+
+/* Write the picture that was put before the answer. Returns NULL, or why that cannot be done. */
+static const char *save_block(const job_t *job)
+{
+    void *block;
+    size_t size;
+    const char *reason = NULL;
+    if (mproc_queue_get_block(job->results, &block, &size, 0) != APR_SUCCESS)
+        return apr_pstrdup(job->pool, mproc_last_error()->text);
+    buffer_write(block, size, &reason, job->item->output, job->item->temporary, job->pool);
+    mproc_queue_free_block(job->results, block);
+    return reason;
+}
+
+/* Write the picture, where its process has not done so. Returns NULL, or why that cannot be done. */
+static const char *save_picture(const job_t *job, worker_way_t way)
+{
+    switch (way) {
+    case WORKER_VIA_PIPE:
+        return save_answer(job);
+    case WORKER_VIA_SHM:
+        return save_block(job);
+    default:
+        return NULL;
+    }
 }
 
 /* Take note of a process that has answered, or never will, and forget it. */
@@ -193,8 +260,8 @@ static void conclude_job(batch_t *batch, int index)
     mproc_conn_close(job->conn);
     status = mproc_process_finish(job->process, &exitcode);
     reason = reason_for(job, status, exitcode);
-    if (!reason && batch->options->settings.way == WORKER_VIA_PIPE)
-        reason = save_picture(job);
+    if (!reason)
+        reason = save_picture(job, batch->options->settings.way);
     if (!reason) {
         progress_done(&batch->progress, job->item->input, job->item->output);
     } else {

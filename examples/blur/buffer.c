@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include <apr_file_info.h>
-#include <apr_file_io.h>
 #include <apr_lib.h>
 #include <apr_strings.h>
 
@@ -61,38 +60,41 @@ static apr_status_t check_file(apr_finfo_t *info, const char **reason, const cha
     return *reason ? APR_EGENERAL : APR_SUCCESS;
 }
 
-/* Read a file that has been opened, into memory for all of it. */
-static apr_status_t read_all(buffer_t *buffer, apr_file_t *file, size_t size)
+apr_status_t buffer_open(apr_file_t **file, size_t *size, const char **reason, const char *path, apr_pool_t *pool)
 {
-    apr_status_t status;
-    buffer->data = malloc(size);
-    if (!buffer->data)
-        return APR_ENOMEM;
-    status = apr_file_read_full(file, buffer->data, size, &buffer->size);
+    apr_finfo_t info;
+    apr_status_t status = check_file(&info, reason, path, pool);
+    if (status != APR_SUCCESS)
+        return status;
+    *size = (size_t)info.size;
+    status = apr_file_open(file, path, APR_FOPEN_READ | APR_FOPEN_BINARY, APR_FPROT_OS_DEFAULT, pool);
+    if (status != APR_SUCCESS)
+        *reason = describe(status, pool);
+    return status;
+}
+
+apr_status_t buffer_fill(void *memory, size_t *size, const char **reason, apr_file_t *file, apr_pool_t *pool)
+{
+    apr_status_t status = memory ? apr_file_read_full(file, memory, *size, size) : APR_ENOMEM;
+    apr_file_close(file);
     /* Somebody may have made it shorter meanwhile; whether it is a picture still, the decoder finds out. */
-    return APR_STATUS_IS_EOF(status) ? APR_SUCCESS : status;
+    if (status == APR_SUCCESS || APR_STATUS_IS_EOF(status))
+        return APR_SUCCESS;
+    *reason = describe(status, pool);
+    return status;
 }
 
 apr_status_t buffer_read(buffer_t *buffer, const char **reason, const char *path, apr_pool_t *pool)
 {
-    const apr_int32_t flags = APR_FOPEN_READ | APR_FOPEN_BINARY;
-    apr_finfo_t info;
     apr_file_t *file;
-    apr_status_t status = check_file(&info, reason, path, pool);
+    apr_status_t status = buffer_open(&file, &buffer->size, reason, path, pool);
     buffer->data = NULL;
-    buffer->size = 0;
-    if (status != APR_SUCCESS)
-        return status;
-
-    status = apr_file_open(&file, path, flags, APR_FPROT_OS_DEFAULT, pool);
     if (status == APR_SUCCESS) {
-        status = read_all(buffer, file, (size_t)info.size);
-        apr_file_close(file);
+        buffer->data = malloc(buffer->size);
+        status = buffer_fill(buffer->data, &buffer->size, reason, file, pool);
     }
-    if (status != APR_SUCCESS) {
-        *reason = describe(status, pool);
+    if (status != APR_SUCCESS)
         buffer_destroy(buffer);
-    }
     return status;
 }
 

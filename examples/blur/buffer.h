@@ -9,6 +9,7 @@
 #include <stddef.h>
 
 #include <apr_errno.h>
+#include <apr_file_io.h>
 #include <apr_pools.h>
 
 /** Bytes in memory. All zero is an empty one. */
@@ -37,6 +38,30 @@ apr_status_t buffer_append(buffer_t *buffer, const void *data, size_t size);
  * @return APR_SUCCESS or a status.
  */
 apr_status_t buffer_read(buffer_t *buffer, const char **reason, const char *path, apr_pool_t *pool);
+
+/**
+ * Open a file that is to be read to somewhere else than a buffer.
+ *
+ * @param file   The file, for buffer_fill(); it is closed with @p pool at the latest.
+ * @param size   How many bytes it has.
+ * @param reason As for buffer_read().
+ * @param path   As for buffer_read().
+ * @param pool   For the file.
+ * @return APR_SUCCESS or a status.
+ */
+apr_status_t buffer_open(apr_file_t **file, size_t *size, const char **reason, const char *path, apr_pool_t *pool);
+
+/**
+ * Read a file that buffer_open() has opened, and close it.
+ *
+ * @param memory Where to; NULL is refused, for want of memory.
+ * @param size   For how many bytes there is room; how many there were, which may be fewer by now.
+ * @param reason On failure: why, in words, from @p pool.
+ * @param file   The file.
+ * @param pool   For the call.
+ * @return APR_SUCCESS or a status.
+ */
+apr_status_t buffer_fill(void *memory, size_t *size, const char **reason, apr_file_t *file, apr_pool_t *pool);
 
 /**
  * Write a whole file. It appears complete or not at all.

@@ -38,8 +38,8 @@ static const apr_getopt_option_t option_table[] = {
 };
 
 static const char usage_text[] = "usage: mproc-blur PICTURES... -o FOLDER [-j N] [--radius R] [--rounds K]\n"
-                                 "                  [--method forkserver|fork|spawn|thread] [--via file|pipe]\n"
-                                 "                  [--quiet]\n"
+                                 "                  [--method forkserver|fork|spawn|thread]\n"
+                                 "                  [--via file|pipe|shm] [--quiet]\n"
                                  "       mproc-blur --help | --version\n";
 
 static const char help_text[] =
@@ -52,8 +52,9 @@ static const char help_text[] =
     "      --radius R       the standard deviation of the Gaussian, in pixels (default: 5)\n"
     "      --rounds K       how often each picture is blurred (default: 1)\n"
     "      --method M       how processes are started (default: the platform's)\n"
-    "      --via file|pipe  whether the processes read and write the files, or get and\n"
-    "                       return them through pipes (default: file)\n"
+    "      --via file|pipe|shm\n"
+    "                       whether the processes read and write the files, or get and\n"
+    "                       return them through pipes, or in shared memory (default: file)\n"
     "  -q, --quiet          tell failures only\n"
     "  -h, --help           show this\n"
     "      --version        show the version\n"
@@ -103,8 +104,15 @@ static int read_radius(double *radius, const char *text)
 
 static int read_way(worker_way_t *way, const char *text)
 {
-    *way = strcmp(text, "pipe") == 0 ? WORKER_VIA_PIPE : WORKER_VIA_FILE;
-    return *way == WORKER_VIA_PIPE || strcmp(text, "file") == 0;
+    static const char *const names[] = {
+        [WORKER_VIA_FILE] = "file", [WORKER_VIA_PIPE] = "pipe", [WORKER_VIA_SHM] = "shm"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        if (strcmp(text, names[i]) == 0) {
+            *way = (worker_way_t)i;
+            return 1;
+        }
+    }
+    return 0;
 }
 
 /* Take one option. Returns ALL_DONE or USAGE_ERROR. */
@@ -133,7 +141,8 @@ static int take_option(command_t *command, int option, const char *value)
             return wrong("--method", value, "this system does not have it");
         return status == APR_SUCCESS ? ALL_DONE : wrong("--method", value, "must be forkserver, fork, spawn or thread");
     case OPTION_VIA:
-        return read_way(&command->batch.settings.way, value) ? ALL_DONE : wrong("--via", value, "must be file or pipe");
+        return read_way(&command->batch.settings.way, value) ? ALL_DONE
+                                                             : wrong("--via", value, "must be file, pipe or shm");
     case 'q':
         command->batch.quiet = 1;
         return ALL_DONE;

@@ -62,6 +62,50 @@ static apr_status_t blur_message(mproc_conn_t *parent, const worker_settings_t *
     return status == APR_SUCCESS ? blur_picture(answer, reason, &picture, settings, pool) : status;
 }
 
+/* The file is decoded where the parent has read it to: it was never copied. */
+static apr_status_t decode_block(picture_t *picture, mproc_queue_t *files, const char **reason, apr_pool_t *pool)
+{
+    void *file;
+    size_t size;
+    apr_status_t status = mproc_queue_get_block(files, &file, &size, MPROC_FOREVER);
+    if (status != APR_SUCCESS) {
+        *reason = mproc_last_error()->text;
+        return status;
+    }
+    status = picture_decode(picture, reason, file, size, pool);
+    mproc_queue_free_block(files, file);
+    return status;
+}
+
+/* The encoder tells only at its end how much there is, so this is a copy. */
+static apr_status_t put_png(mproc_queue_t *results, const buffer_t *png, const char **reason)
+{
+    void *block;
+    apr_status_t status = mproc_queue_reserve(results, &block, png->size);
+    if (status == APR_SUCCESS) {
+        memcpy(block, png->data, png->size);
+        status = mproc_queue_put_block(results, block, png->size, MPROC_FOREVER);
+    }
+    if (status != APR_SUCCESS)
+        *reason = mproc_last_error()->text;
+    return status;
+}
+
+static apr_status_t blur_block(mproc_call_t *call, const worker_settings_t *settings, const char **reason,
+                               apr_pool_t *pool)
+{
+    buffer_t png = {NULL, 0};
+    picture_t picture;
+    apr_status_t status = decode_block(&picture, mproc_call_queue(call, 0), reason, pool);
+    if (status != APR_SUCCESS)
+        return status;
+    status = blur_picture(&png, reason, &picture, settings, pool);
+    if (status == APR_SUCCESS)
+        status = put_png(mproc_call_queue(call, 1), &png, reason);
+    buffer_destroy(&png);
+    return status;
+}
+
 static apr_status_t blur(mproc_call_t *call, mproc_conn_t *parent, buffer_t *answer, const char **reason,
                          apr_pool_t *pool)
 {
@@ -70,8 +114,14 @@ static apr_status_t blur(mproc_call_t *call, mproc_conn_t *parent, buffer_t *ans
         *reason = mproc_last_error()->text;
         return APR_EINVAL;
     }
-    return settings->way == WORKER_VIA_PIPE ? blur_message(parent, settings, answer, reason, pool)
-                                            : blur_file(call, settings, reason, pool);
+    switch (settings->way) {
+    case WORKER_VIA_PIPE:
+        return blur_message(parent, settings, answer, reason, pool);
+    case WORKER_VIA_SHM:
+        return blur_block(call, settings, reason, pool);
+    default:
+        return blur_file(call, settings, reason, pool);
+    }
 }
 
 /* Do the work, and answer. Returns a status that says whether all is well. */

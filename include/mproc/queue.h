@@ -111,7 +111,7 @@ static inline apr_status_t mproc_queue_create(mproc_queue_t **queue, const mproc
 }
 
 /**
- * Open a queue, or a putter, that another member of the family refers to.
+ * Open a queue, or an end of one, that another member of the family refers to.
  *
  * @param queue Where to store the handle; NULL on failure. It is another one each time; close each.
  * @param ref   The reference.
@@ -153,7 +153,8 @@ MPROC_API apr_status_t mproc_queue_open_getter(mproc_queue_t **getter, mproc_que
  * @param timeout How long to wait, in microseconds; 0 to try, MPROC_FOREVER to wait for good.
  * @return APR_SUCCESS; APR_TIMEUP: it is full; APR_EPIPE: it is finished, or nobody can get any more, also if that
  *         comes while this call waits; MPROC_ESIZE: the queue's items have another size; MPROC_ETOOBIG: larger than the
- *         family's memory; APR_ENOMEM: the family's memory is full, and that of this queue's items would not do.
+ *         family's memory; APR_ENOMEM: the family's memory is full, and this queue has none to spare that would do;
+ *         nothing is waited for then.
  * @remark Any thread.
  */
 MPROC_API apr_status_t mproc_queue_put(mproc_queue_t *queue, const void *data, size_t size,
@@ -226,7 +227,8 @@ MPROC_API apr_status_t mproc_queue_get_many(mproc_queue_t *queue, void *items, s
  * @param queue The queue, or a putter.
  * @param block Where to store its address, in this process: aligned for any type, with anything in it. NULL on failure.
  * @param size  Its size in bytes: as much as the item may take; 0: the size that all items of the queue have.
- * @return APR_SUCCESS; MPROC_ESIZE and MPROC_ETOOBIG as mproc_queue_put(); APR_ENOMEM: the family's memory is full.
+ * @return APR_SUCCESS; MPROC_ESIZE and MPROC_ETOOBIG as mproc_queue_put(); APR_ENOMEM: the family's memory is full;
+ *         nothing is waited for then.
  * @remark Any thread. Small items are not quicker by this: they are copied into the queue.
  */
 MPROC_API apr_status_t mproc_queue_reserve(mproc_queue_t *queue, void **block, size_t size);
@@ -245,8 +247,8 @@ MPROC_API apr_status_t mproc_queue_put_block(mproc_queue_t *queue, void *block, 
                                              apr_interval_time_t timeout);
 
 /**
- * Get the oldest item where it is, as a block. It is this process's alone until it is put somewhere or freed, and gone
- * if the process ends.
+ * Get the oldest item where it is, as a block. It is this process's alone until it is put into this queue again or
+ * freed, and gone if the process ends. Into another queue it is copied, as anything else.
  *
  * @param queue   The queue, or a getter.
  * @param block   Where to store its address, in this process: aligned for any type. NULL on failure.
@@ -356,7 +358,8 @@ MPROC_API int mproc_queue_is_full(mproc_queue_t *queue);
 MPROC_API apr_status_t mproc_queue_fileno(mproc_queue_t *queue, mproc_os_handle_t *handle);
 
 /**
- * Close a queue, or a putter. The queue goes on as long as somebody has it open; when nobody has, its items are gone.
+ * Close a queue, or an end of one. The queue goes on as long as somebody has it open; when nobody has, its items are
+ * gone.
  *
  * @param queue The queue; NULL is allowed and does nothing.
  * @return APR_SUCCESS; MPROC_ECLOSED if it was closed before, which does no harm.
@@ -365,7 +368,7 @@ MPROC_API apr_status_t mproc_queue_fileno(mproc_queue_t *queue, mproc_os_handle_
 MPROC_API apr_status_t mproc_queue_close(mproc_queue_t *queue);
 
 /**
- * Get a queue, or a putter, that was given as `.share`.
+ * Get a queue, or an end of one, that was given as `.share`.
  *
  * @param call  The target's call.
  * @param index Its place in `.share`, from 0.

@@ -4,9 +4,9 @@
  * @brief Objects that the processes of a family share: how one process names them to another.
  *
  * A family is a first process and all that descend from it by mproc, whatever their start methods. Locks, semaphores,
- * events, conditions, barriers and queues are shared by a family: every member that has one open uses the same. They
- * lie in memory that all members have, cost no descriptor and no name in the system, and stay as long as any member has
- * them open, whoever made them. What a member has open when it ends, or is killed, is released.
+ * events, conditions, barriers, queues and shared data are shared by a family: every member that has one open uses the
+ * same. They lie in memory that all members have, cost no descriptor and no name in the system, and stay as long as any
+ * member has them open, whoever made them. What a member has open when it ends, or is killed, is released.
  *
  * There are two ways to give one to another process:
  * - As `.share` of a process that is started: the child has it open before its target runs, and gets it by
@@ -19,15 +19,15 @@
  * long as somebody has the object open when it does so first. Programs that are not started by mproc (by exec, or
  * mproc_subprocess_start()) are no members. Every member can open references, also to objects that are younger than it.
  *
- * What objects guard must lie where the processes share it, in a file for instance: memory of one process, global
- * variables among it, is that process's alone.
+ * What objects guard must lie where the processes share it, in shared data (shared_data.h) or in a file for instance:
+ * memory of one process, global variables among it, is that process's alone.
  *
  * **Deaths.** Once a process was joined, its end has been noticed by all objects. Otherwise those who wait notice it,
- * for locks within 100 milliseconds. In families with more than some 20 members, or threads that wait, it can take
- * some seconds, if one of those who wait dies as well. For barriers, conditions and owned semaphores one of those who
- * wait asks about eight members every 100 milliseconds, or about a fortieth of them, so it is told of a death within
- * some four seconds in large families. Who is stopped (by SIGSTOP, or a debugger) lives, and keeps what it has; who
- * executes another program is still the same process.
+ * for locks, also those of shared data, within 100 milliseconds. In families with more than some 20 members, or threads
+ * that wait, it can take some seconds, if one of those who wait dies as well. For barriers, conditions and owned
+ * semaphores one of those who wait asks about eight members every 100 milliseconds, or about a fortieth of them, so it
+ * is told of a death within some four seconds in large families. Who is stopped (by SIGSTOP, or a debugger) lives, and
+ * keeps what it has; who executes another program is still the same process.
  *
  * A handle is recognised as closed or foreign and refused, never dereferenced. Every call that takes one returns
  * APR_EINVAL for NULL, and MPROC_ECLOSED for a handle that was closed or never was one of its kind. In a child by fork
@@ -64,8 +64,8 @@ typedef struct mproc_ref_t {
  * Make a reference to a shared object.
  *
  * @param ref    Where to store it; all zero on failure.
- * @param object The handle of a lock, a semaphore, an event, a condition, a barrier, a queue, or an end of a queue (and
- *               not a pointer to one).
+ * @param object The handle of a lock, a semaphore, an event, a condition, a barrier, a queue, an end of a queue, or of
+ *               shared data (and not a pointer to one).
  * @return APR_SUCCESS; APR_EINVAL; MPROC_ECLOSED.
  * @remark Any thread.
  */

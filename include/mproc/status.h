@@ -44,7 +44,9 @@ extern "C" {
     X(EGONE, "what was referred to exists no more")                                                                    \
     X(EOWNERDEAD, "the process that had the lock has ended, and it is the caller's now")                               \
     X(EFULL, "there is no room for another one")                                                                       \
-    X(EBROKENBARRIER, "the barrier is broken")
+    X(EBROKENBARRIER, "the barrier is broken")                                                                         \
+    X(ETYPE, "the value has another type than the caller expects")                                                     \
+    X(ECORRUPT, "what was found in shared memory is not what should be there")
 
 /** mproc's own statuses, to be compared with the `apr_status_t` that a call returned. */
 typedef enum mproc_status_t {

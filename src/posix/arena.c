@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdatomic.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -136,6 +137,44 @@ apr_status_t sys_arena_map(sys_arena_t *arena, sys_handle_t handle)
     unix_disown((int)handle);
     note((int)handle);
     return status;
+}
+
+/** The next byte from `offset` on that may be something else than zero, or `end`. */
+static uint64_t find_data(const sys_arena_t *arena, uint64_t offset, uint64_t end)
+{
+#if defined(MPROC_HAVE_SEEK_DATA)
+    /* What nobody has written to, or looked at, is a hole of the file, also if it has memory. */
+    const off_t found = is_own((int)arena->handle) ? lseek((int)arena->handle, (off_t)offset, SEEK_DATA) : (off_t)-2;
+    if (found == (off_t)-1 && errno == ENXIO)
+        return end;
+    if (found >= 0)
+        return (uint64_t)found < end ? (uint64_t)found : end;
+#endif
+    (void)arena;
+    return offset < end ? offset : end;
+}
+
+/** The next byte from `offset` on at which zeros begin, or `end`. */
+static uint64_t find_hole(const sys_arena_t *arena, uint64_t offset, uint64_t end)
+{
+#if defined(MPROC_HAVE_SEEK_DATA)
+    const off_t found = is_own((int)arena->handle) ? lseek((int)arena->handle, (off_t)offset, SEEK_HOLE) : (off_t)-1;
+    if (found > (off_t)offset && (uint64_t)found < end)
+        return (uint64_t)found;
+#endif
+    (void)arena;
+    (void)offset;
+    return end;
+}
+
+void sys_arena_clear(const sys_arena_t *arena, uint64_t offset, uint64_t size)
+{
+    const uint64_t end = offset + size;
+    while ((offset = find_data(arena, offset, end)) < end) {
+        const uint64_t hole = find_hole(arena, offset, end);
+        memset(arena->base + offset, 0, (size_t)(hole - offset));
+        offset = hole;
+    }
 }
 
 #if defined(MPROC_HAVE_FALLOCATE)

@@ -16,7 +16,7 @@
  * From this size on, memory is reserved first: where there is too little, that is a status, and not a SIGBUS while
  * filling it.
  */
-enum { RESERVE_FROM = 1 << 20 };
+enum { RESERVE_FROM = 1 << 20, RESERVE_STEP = 1 << 24 };
 
 /* Up to this size, a block for a forked child is private memory: fork is not noticeably slower for it. */
 enum { COPY_UP_TO = 1 << 16 };
@@ -64,12 +64,26 @@ int unix_open_nameless(void)
 #endif
 }
 
-/** Take the memory for a file: 0, or an errno value. Where the system cannot do that, it comes as it is filled. */
-static int reserve(int fd, size_t size)
+#if defined(MPROC_HAVE_POSIX_FALLOCATE)
+/** Take the memory in steps: one that a signal interrupts begins anew, and must come to its end between two signals. */
+static int allocate(int fd, size_t size)
+{
+    int error = 0;
+    for (size_t done = 0; done < size && error == 0; done += error ? 0 : RESERVE_STEP) {
+        const size_t left = size - done;
+        do {
+            error = posix_fallocate(fd, (off_t)done, (off_t)(left < RESERVE_STEP ? left : RESERVE_STEP));
+        } while (error == EINTR);
+    }
+    return error;
+}
+#endif
+
+int unix_reserve(int fd, size_t size)
 {
     static const char zeros[4096]; /* constants lie in the program's file, and spread what is used of it */
 #if defined(MPROC_HAVE_POSIX_FALLOCATE)
-    const int error = posix_fallocate(fd, 0, (off_t)size);
+    const int error = allocate(fd, size);
     if (error != EOPNOTSUPP && error != EINVAL && error != ENODEV)
         return error == ENOSPC ? ENOMEM : error;
 #endif
@@ -85,8 +99,7 @@ static int reserve(int fd, size_t size)
     return 0;
 }
 
-/** Give a file its size; going beyond RLIMIT_FSIZE would be a signal, not an error. */
-static int set_size(int fd, size_t size)
+int unix_set_size(int fd, size_t size)
 {
     struct rlimit limit;
     if (getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY &&
@@ -95,9 +108,10 @@ static int set_size(int fd, size_t size)
     /* Reserving more than there is would not fail: it would have the system kill processes until it fits. */
     if (size >= RESERVE_FROM && size > available_memory())
         return ENOMEM;
-    if (ftruncate(fd, (off_t)size) != 0)
-        return errno;
-    return size >= RESERVE_FROM ? reserve(fd, size) : 0;
+    while (ftruncate(fd, (off_t)size) != 0)
+        if (errno != EINTR)
+            return errno;
+    return 0;
 }
 
 static apr_status_t map(sys_block_t *block, int fd, size_t size)
@@ -147,7 +161,9 @@ apr_status_t sys_block_create(sys_block_t *block, size_t size, sys_block_kind_t 
     const int fd = unix_open_nameless();
     if (fd < 0)
         return errno;
-    apr_status_t status = set_size(fd, size);
+    apr_status_t status = unix_set_size(fd, size);
+    if (status == APR_SUCCESS && size >= RESERVE_FROM)
+        status = unix_reserve(fd, size);
     if (status == APR_SUCCESS)
         status = map(block, fd, size);
     if (status == APR_SUCCESS)

@@ -8,17 +8,23 @@
 typedef struct exit_t {
     void (*function)(void *context);
     void *context;
+    struct exit_t *next;
 } exit_t;
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static pthread_key_t key;
 static int is_made;
 
+/** The system has taken the value away, and would call again for what is registered meanwhile, but only some times. */
 static void call(void *value)
 {
-    exit_t *const exit = value;
-    exit->function(exit->context);
-    free(exit);
+    while (value) {
+        exit_t *const exit = value;
+        pthread_setspecific(key, exit->next);
+        exit->function(exit->context);
+        free(exit);
+        value = pthread_getspecific(key);
+    }
 }
 
 static void make_key(void)
@@ -41,7 +47,7 @@ apr_status_t sys_at_thread_exit(void (*function)(void *context), void *context)
     exit_t *made = malloc(sizeof *made);
     if (!made)
         return APR_ENOMEM;
-    *made = (exit_t){function, context};
+    *made = (exit_t){function, context, pthread_getspecific(key)};
     if (pthread_setspecific(key, made) == 0)
         return APR_SUCCESS;
     free(made);

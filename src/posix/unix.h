@@ -390,6 +390,15 @@ enum { UNIX_ALIGNMENT = 64 };
 /** Make a file without a name: its descriptor, or -1 and errno. */
 int unix_open_nameless(void);
 
+/**
+ * Give a file its size: 0, or an errno value. More than this process or the machine may have is refused: that would be
+ * a signal, or would have the system kill processes until it fits.
+ */
+int unix_set_size(int fd, size_t size);
+
+/** Take the memory for a file: 0, or an errno value. Where the system cannot do that, it comes as it is filled. */
+int unix_reserve(int fd, size_t size);
+
 /** Map a block that another process made. The descriptor stays the caller's, to be closed. */
 apr_status_t unix_block_map(sys_block_t *block, int fd);
 

@@ -184,6 +184,12 @@ apr_status_t sys_arena_commit(const sys_arena_t *arena, uint64_t offset, uint64_
     return memory_error();
 }
 
+void sys_arena_clear(const sys_arena_t *arena, uint64_t offset, uint64_t size)
+{
+    /* The system does not tell which pages of a section nobody has written to yet. */
+    memset(arena->base + offset, 0, (size_t)size);
+}
+
 void sys_arena_release(const sys_arena_t *arena, uint64_t offset, uint64_t size)
 {
     /*

@@ -12,37 +12,6 @@
 
 /* ---- Users ------------------------------------------------------------------------------------------------------- */
 
-/** A user's id, with room for the largest. */
-typedef union user_t {
-    TOKEN_USER user;
-    unsigned char bytes[sizeof(TOKEN_USER) + SECURITY_MAX_SID_SIZE];
-} user_t;
-
-static apr_status_t user_of(user_t *user, HANDLE process)
-{
-    HANDLE token;
-    DWORD size;
-    if (!OpenProcessToken(process, TOKEN_QUERY, &token))
-        return win32_error();
-    const apr_status_t status =
-        GetTokenInformation(token, TokenUser, user, sizeof *user, &size) ? APR_SUCCESS : win32_error();
-    win32_close(token);
-    return status;
-}
-
-int win32_is_own_user(DWORD pid)
-{
-    user_t own, other;
-    int is_same = 0;
-    HANDLE process = OpenProcess(PROCESS_QUERY_LIMITED_INFORMATION, FALSE, pid);
-    if (!process)
-        return 0;
-    if (user_of(&own, GetCurrentProcess()) == APR_SUCCESS && user_of(&other, process) == APR_SUCCESS)
-        is_same = EqualSid(own.user.User.Sid, other.user.User.Sid) != 0;
-    win32_close(process);
-    return is_same;
-}
-
 /** Write a user's id as text: S-1-, its authority, and its numbers. */
 static void write_user(wchar_t *text, size_t size, PSID sid)
 {
@@ -83,8 +52,8 @@ apr_status_t win32_pipe_new_path(wchar_t path[WIN32_PATH_SIZE])
 static apr_status_t write_own_prefix(wchar_t path[WIN32_PATH_SIZE])
 {
     wchar_t text[USER_TEXT];
-    user_t own;
-    const apr_status_t status = user_of(&own, GetCurrentProcess());
+    win32_user_t own;
+    const apr_status_t status = win32_user_of(&own, GetCurrentProcess());
     if (status != APR_SUCCESS)
         return status;
     write_user(text, sizeof text / sizeof *text, own.user.User.Sid);
@@ -165,8 +134,8 @@ static apr_status_t set_permissions(permissions_t *permissions, int any_user)
 {
     const DWORD clients = (FILE_GENERIC_READ | FILE_GENERIC_WRITE) & ~(DWORD)FILE_CREATE_PIPE_INSTANCE;
     ACL *list = &permissions->access.list;
-    user_t own;
-    const apr_status_t status = user_of(&own, GetCurrentProcess());
+    win32_user_t own;
+    const apr_status_t status = win32_user_of(&own, GetCurrentProcess());
     if (status != APR_SUCCESS)
         return status;
     permissions->attributes = (SECURITY_ATTRIBUTES){sizeof permissions->attributes, &permissions->descriptor, FALSE};

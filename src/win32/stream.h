@@ -189,7 +189,4 @@ DWORD win32_pipe_look(HANDLE pipe);
 /** Whether a pipe is marked. */
 int win32_mark_exists(const wchar_t *path);
 
-/** Whether a process runs as this process's user. */
-int win32_is_own_user(DWORD pid);
-
 #endif

@@ -13,6 +13,7 @@ typedef struct exit_t {
     void (*function)(void *context);
     void *context;
     DWORD thread;
+    struct exit_t *next;
 } exit_t;
 
 static INIT_ONCE once = INIT_ONCE_STATIC_INIT;
@@ -21,13 +22,22 @@ static BOOLEAN(NTAPI *is_process_ending)(void);
 
 static void NTAPI call(void *value)
 {
-    exit_t *const exit = value;
+    /* If another fiber is deleted, the one that runs has a value of its own. */
+    const void *const own = FlsGetValue(slot);
+    const int is_end = !own || own == value;
     /* With the process all other threads are gone, wherever they were: nothing waits for this one's end. */
-    if (!exit || (is_process_ending && is_process_ending()))
+    if (is_process_ending && is_process_ending())
         return;
-    if (exit->thread == GetCurrentThreadId())
-        exit->function(exit->context);
-    free(exit);
+    while (value) {
+        exit_t *const exit = value;
+        if (is_end)
+            FlsSetValue(slot, exit->next);
+        if (exit->thread == GetCurrentThreadId())
+            exit->function(exit->context);
+        /* With what was registered meanwhile. */
+        value = is_end ? FlsGetValue(slot) : exit->next;
+        free(exit);
+    }
 }
 
 static BOOL CALLBACK get_slot(INIT_ONCE *of, void *data, void **context)
@@ -52,7 +62,7 @@ apr_status_t sys_at_thread_exit(void (*function)(void *context), void *context)
     exit_t *made = malloc(sizeof *made);
     if (!made)
         return APR_ENOMEM;
-    *made = (exit_t){function, context, GetCurrentThreadId()};
+    *made = (exit_t){function, context, GetCurrentThreadId(), FlsGetValue(slot)};
     if (FlsSetValue(slot, made))
         return APR_SUCCESS;
     free(made);

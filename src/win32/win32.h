@@ -138,6 +138,20 @@ void win32_lot_forget(DWORD pid);
 /** Let go of what no thread uses. */
 void win32_lot_clear(void);
 
+/* ---- user.c ------------------------------------------------------------------------------------------------------ */
+
+/** A user's id, with room for the largest. */
+typedef union win32_user_t {
+    TOKEN_USER user;
+    unsigned char bytes[sizeof(TOKEN_USER) + SECURITY_MAX_SID_SIZE];
+} win32_user_t;
+
+/** Find out who runs a process. */
+apr_status_t win32_user_of(win32_user_t *user, HANDLE process);
+
+/** Whether a process runs as this process's user. */
+int win32_is_own_user(DWORD pid);
+
 /* ---- wait.c ------------------------------------------------------------------------------------------------------ */
 
 /** Wait until a handle is signalled: APR_SUCCESS, APR_TIMEUP, APR_EINTR if `stop` is, or a failure of the system. */

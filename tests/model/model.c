@@ -359,6 +359,12 @@ static void show_step(const step_t *step)
     case STEP_ADD:
         printf("add %#" PRIx64 " to %s", step->after, name);
         break;
+    case STEP_SET:
+        printf("set %#" PRIx64 " in %s", step->after, name);
+        break;
+    case STEP_UNSET:
+        printf("unset %#" PRIx64 " in %s", step->after, name);
+        break;
     case STEP_REPLACE:
         printf("replace %s: %#" PRIx64 " -> %#" PRIx64, name, step->before, step->after);
         break;
@@ -379,6 +385,9 @@ static void show_step(const step_t *step)
         break;
     case STEP_AWAIT:
         printf("await %s", name);
+        break;
+    case STEP_LOOK:
+        printf("look for %#" PRIx64 ", %#" PRIx64, step->before, step->after);
         break;
     case STEP_END:
         printf("end");
@@ -510,6 +519,10 @@ static void take_step(const view_t *before, int process, step_t step, uint64_t r
         view.words[step.word] = step.after;
     if (step.kind == STEP_ADD)
         view.words[step.word] = (uint32_t)(view.words[step.word] + step.after);
+    if (step.kind == STEP_SET)
+        view.words[step.word] |= step.after;
+    if (step.kind == STEP_UNSET)
+        view.words[step.word] &= ~step.after;
     if ((step.kind == STEP_ASK || step.kind == STEP_NOTICE) && step.after && result)
         view.words[step.word] = 1;
     for (int i = 0; i < model->processes && step.kind == STEP_UNPARK; i++)
@@ -578,9 +591,14 @@ static void try_step(const view_t *view, int process)
         if (model->is_ready(view, &step))
             take_step(view, process, step, value, 0);
         break;
+    case STEP_LOOK:
+        take_step(view, process, step, model->look(view, process, &step), 0);
+        break;
     case STEP_LOAD:
     case STEP_EXCHANGE:
     case STEP_ADD:
+    case STEP_SET:
+    case STEP_UNSET:
         take_step(view, process, step, value, 0);
         break;
     case STEP_REPLACE:
@@ -617,7 +635,7 @@ static void try_kill(const view_t *before, int process)
 static int is_mortal(const view_t *view, int process)
 {
     return view->status[process] <= PARKED && view->kills < model->kills && !(model->immortal >> process & 1) &&
-           nodes[view->node[process]].step.kind != STEP_END;
+           nodes[view->node[process]].step.kind != STEP_END && !(model->is_safe && model->is_safe(view, process));
 }
 
 static void expand_process(uint32_t state, int process)

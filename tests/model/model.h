@@ -29,6 +29,8 @@ typedef enum step_kind_t {
     STEP_STORE,
     STEP_EXCHANGE,
     STEP_ADD,
+    STEP_SET, /* bits */
+    STEP_UNSET,
     STEP_REPLACE,
     STEP_PARK,   /* while the word is `before`; `after`: how long */
     STEP_UNPARK, /* `after`: how many */
@@ -36,6 +38,7 @@ typedef enum step_kind_t {
     STEP_ASK,    /* whether process `before` is dead or has finished; if so it is noticed: the word becomes 1 */
     STEP_NOTICE, /* whether that is known: if somebody has noticed it; if not, others may have, so both are tried */
     STEP_AWAIT,  /* a word whose value is one that the test says; it has no part in what is tested */
+    STEP_LOOK,   /* at all at once: the test says what there is to be seen */
     STEP_END
 } step_kind_t;
 
@@ -83,6 +86,10 @@ typedef struct model_t {
      * Then nothing is lost if the others wait: what they do can as well be done later.
      */
     int (*is_private)(const view_t *view, int process, const step_t *step);
+    /** Whether a process is not killed where it is: what it does there stands for one step. NULL: no. */
+    int (*is_safe)(const view_t *view, int process);
+    /** What a process sees by STEP_LOOK. */
+    uint64_t (*look)(const view_t *view, int process, const step_t *step);
     /** Look at a new state. */
     void (*check)(const view_t *view);
     /** Look at a step that a process takes; it may change words that only the test knows. */

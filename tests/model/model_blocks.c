@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The allocator of src/blocks.c and the references of src/references.c: long random sequences, and in each of them a
- * death at every single step; then another process finishes what was begun, or dies of it as well and a third one does.
- * After that the arena is as it was before or after the transaction, and in order.
+ * The allocator of src/blocks.c, the references of src/references.c, and the memory that objects have besides their own
+ * block (src/memory.c): long random sequences, and in each of them a death at every single step; then another process
+ * finishes what was begun, or dies of it as well and a third one does. After that the arena is as it was before or
+ * after the transaction, and in order.
  */
 #include "model/kills.h"
 
@@ -225,7 +226,8 @@ static _Noreturn void fail(const char *format, ...)
 /** What a look at the whole arena finds. */
 typedef struct found_t {
     uint64_t digest; /* of all that is in use */
-    unsigned raw;    /* blocks in use that are no lists */
+    unsigned raw;    /* blocks in use that are no lists, and nobody's memory */
+    unsigned parts;  /* of objects' memory, those among them that are left */
     unsigned objects;
 } found_t;
 
@@ -238,7 +240,8 @@ static uint64_t mix(uint64_t a, uint64_t b)
 static unsigned char in_chain[SPANS];
 /* For each place where a block can begin: what it is, and how many entries refer to it. */
 enum { UNIT = 64, UNITS = SPANS * 65536 / UNIT };
-static enum { UNUSED, RAW, OBJECT, LIST } block_kinds[UNITS];
+static enum { UNUSED, RAW, OBJECT, LIST, PART } block_kinds[UNITS];
+static uint64_t owners[UNITS]; /* of parts: the object; 0: they are left */
 static unsigned holders[UNITS];
 
 static size_t unit_of(uint64_t offset)
@@ -362,6 +365,40 @@ static void check_lists(found_t *found, uint32_t ticket, uint64_t first, int is_
     }
 }
 
+/** The memory of an object; 0 as owner: what one has left, whose first part need not know that it is the first. */
+static void check_parts(found_t *found, uint64_t first, uint64_t owner)
+{
+    uint64_t previous = 0;
+    for (uint64_t offset = first; offset; offset = atomic_load(&part_at(offset)->next)) {
+        require(block_kinds[unit_of(offset)] == RAW, "a part of an object's memory is not in a block of its own");
+        block_kinds[unit_of(offset)] = PART;
+        owners[unit_of(offset)] = owner;
+        found->raw--;
+        found->parts++;
+        require(atomic_load(&part_at(offset)->previous) == previous || (!owner && offset == first),
+                "a part does not know the one before it");
+        found->digest += mix(offset, owner) * 7;
+        previous = offset;
+    }
+}
+
+static int has_memory(uint64_t offset)
+{
+    const object_t *object = arena_at(offset);
+    return (atomic_load(&object->holds) & OBJECT_HAS_MEMORY) != 0;
+}
+
+static void check_memory(found_t *found)
+{
+    for (size_t i = 0; i < UNITS; i++) {
+        const uint64_t offset = arena->first_span + i * UNIT;
+        if (block_kinds[i] == OBJECT && has_memory(offset))
+            check_parts(found, atomic_load(object_memory(arena_at(offset))), offset);
+    }
+    for (uint64_t offset = atomic_load(&arena->left); offset; offset = atomic_load(&part_at(offset)->other_chain))
+        check_parts(found, offset, 0);
+}
+
 static uint32_t ticket_of(unsigned number)
 {
     return (uint32_t)1 << PLACE_BITS | number;
@@ -390,7 +427,7 @@ static void count_keepers(found_t *found)
 /** Look at everything. */
 static found_t look_at_all(void)
 {
-    found_t found = {0, 0, 0};
+    found_t found = {.digest = 0};
     memset(block_kinds, 0, sizeof block_kinds);
     memset(holders, 0, sizeof holders);
     require(atomic_load(&arena->journal.count) == 0, "the journal is not empty");
@@ -401,6 +438,7 @@ static found_t look_at_all(void)
         check_lists(&found, ticket_of(i), atomic_load(&arena->members[i].full_lists), 1);
     }
     count_keepers(&found);
+    check_memory(&found);
     for (size_t i = 0; i < UNITS; i++)
         if (block_kinds[i] == OBJECT) {
             const object_t *object = arena_at(arena->first_span + i * UNIT);
@@ -413,14 +451,19 @@ static found_t look_at_all(void)
 
 /* ---- Operations -------------------------------------------------------------------------------------------------- */
 
-typedef enum work_t { TAKE, GIVE, CREATE, HOLD, DROP, RELEASE_ALL, WORKS } work_t;
+typedef enum work_t { TAKE, GIVE, CREATE, HOLD, DROP, RELEASE_ALL, TAKE_PART, GIVE_PART, CLEAN, WORKS } work_t;
+
+enum { PARTS_AT_FIRST = 2 };
 
 typedef struct operation_t {
     work_t work;
     uint64_t size;
     unsigned holder;
-    size_t which; /* of the blocks or references that there are */
-    int keeps;    /* an object that is made keeps that one */
+    size_t which;  /* of the blocks, references or parts that there are */
+    int keeps;     /* an object that is made keeps that one */
+    uint64_t kept; /* the object that the one which is dropped keeps */
+    int has_memory;
+    unsigned parts; /* that one has at first */
     int is_out_of_memory;
 } operation_t;
 
@@ -438,10 +481,21 @@ static size_t raw_count;
 static held_t held[THINGS_MAX];
 static size_t held_count;
 
+typedef struct noted_part_t {
+    uint64_t part;
+    uint64_t object;
+} noted_part_t;
+
+static noted_part_t parts[THINGS_MAX];
+static size_t part_count;
+static size_t left_count; /* of parts whose object is gone */
+
 /* What an operation has made. */
 static uint64_t made;
 static reference_t made_reference;
 static apr_status_t made_status;
+static uint64_t made_parts[PARTS_AT_FIRST];
+static size_t made_part_count;
 
 static void finish(transaction_t *transaction)
 {
@@ -462,13 +516,47 @@ static void keep(transaction_t *transaction, object_t *object, uint64_t kept)
     journal_put(transaction, &other->holds, journal_get(transaction, &other->holds) + 1);
 }
 
+/** Take a part of memory for an object. */
+static apr_status_t take_part(transaction_t *transaction, const operation_t *what, object_t *object)
+{
+    const apr_status_t status = memory_take(transaction, &made_parts[made_part_count], what->size, object);
+    if (status == APR_SUCCESS)
+        made_part_count++;
+    return status;
+}
+
+/** Make an object, as src/shared.c does it. */
+static apr_status_t create(transaction_t *transaction, const operation_t *what)
+{
+    const uint64_t size = (uint64_t)64 << what->size % 4;
+    apr_status_t status = blocks_take(transaction, &made, size, BLOCK_OBJECT);
+    if (status != APR_SUCCESS)
+        return status;
+    object_t *object = arena_at(made);
+    require(atomic_load(&object->serial) == 0, "the block for an object begins with something else than zero");
+    if (what->has_memory)
+        shm_store64(object_memory(object), 0); /* nobody else can see it */
+    journal_put(transaction, &object->serial, 1);
+    journal_put(transaction, &object->holds, (uint64_t)5 << 32 | (what->has_memory ? OBJECT_HAS_MEMORY : 0));
+    if (what->keeps)
+        keep(transaction, object, held[what->which].object);
+    for (unsigned i = 0; i < what->parts && status == APR_SUCCESS; i++)
+        status = take_part(transaction, what, object);
+    return status == APR_SUCCESS ? references_add(transaction, &made_reference, ticket_of(what->holder), made) : status;
+}
+
 static void operate(const operation_t *what)
 {
     transaction_t transaction;
     made_status = APR_SUCCESS;
+    made_part_count = 0;
     is_out_of_memory = what->is_out_of_memory;
     if (what->work == RELEASE_ALL) {
         references_release_all(ticket_of(what->holder), NULL);
+        return;
+    }
+    if (what->work == CLEAN) {
+        memory_clean();
         return;
     }
     journal_begin(&transaction);
@@ -480,16 +568,7 @@ static void operate(const operation_t *what)
         blocks_give(&transaction, raw[what->which]);
         break;
     case CREATE:
-        made_status = blocks_take(&transaction, &made, what->size, BLOCK_OBJECT);
-        if (made_status != APR_SUCCESS)
-            break;
-        object_t *object = arena_at(made);
-        require(atomic_load(&object->serial) == 0, "the block for an object begins with something else than zero");
-        journal_put(&transaction, &object->serial, 1);
-        journal_put(&transaction, &object->holds, (uint64_t)5 << 32);
-        if (what->keeps)
-            keep(&transaction, object, held[what->which].object);
-        made_status = references_add(&transaction, &made_reference, ticket_of(what->holder), made);
+        made_status = create(&transaction, what);
         break;
     case HOLD:
         made = held[what->which].object;
@@ -497,6 +576,12 @@ static void operate(const operation_t *what)
         break;
     case DROP:
         references_drop(&transaction, held[what->which].reference);
+        break;
+    case TAKE_PART:
+        made_status = take_part(&transaction, what, arena_at(held[what->which].object));
+        break;
+    case GIVE_PART:
+        memory_give(&transaction, parts[what->which].part, arena_at(parts[what->which].object));
         break;
     default:
         break;
@@ -515,6 +600,39 @@ static void check_marks(void)
 {
     for (size_t i = 0; i < raw_count; i++)
         require(block_kinds[unit_of(raw[i])] != RAW || *mark_of(raw[i]) == raw[i], "what was in a block is lost");
+    for (size_t i = 0; i < part_count; i++)
+        require(block_kinds[unit_of(parts[i].part - sizeof(part_t))] != PART ||
+                    *(uint64_t *)arena_at(parts[i].part) == parts[i].part,
+                "what was in an object's memory is lost");
+}
+
+static int is_alive(uint64_t object)
+{
+    for (size_t i = 0; i < held_count; i++)
+        if (held[i].object == object || kept_by(held[i].object) == object)
+            return 1;
+    return 0;
+}
+
+/** If an object is gone, its memory is left. */
+static void note_left(uint64_t object)
+{
+    if (is_alive(object))
+        return;
+    for (size_t i = part_count; i-- > 0;)
+        if (parts[i].object == object) {
+            parts[i] = parts[--part_count];
+            left_count++;
+        }
+}
+
+static void note_parts(const operation_t *what)
+{
+    for (size_t i = 0; i < made_part_count; i++) {
+        const uint64_t object = what->work == CREATE ? made : held[what->which].object;
+        parts[part_count++] = (noted_part_t){made_parts[i], object};
+        *(uint64_t *)arena_at(made_parts[i]) = made_parts[i];
+    }
 }
 
 /** Note what an operation has done. */
@@ -522,6 +640,8 @@ static void note(const operation_t *what)
 {
     if (made_status != APR_SUCCESS)
         return;
+    note_parts(what);
+    const uint64_t dropped = what->work == DROP ? held[what->which].object : 0;
     switch (what->work) {
     case TAKE:
         raw[raw_count++] = made;
@@ -536,11 +656,25 @@ static void note(const operation_t *what)
         break;
     case DROP:
         held[what->which] = held[--held_count];
+        note_left(dropped);
+        note_left(what->kept);
+        break;
+    case TAKE_PART:
+        break;
+    case GIVE_PART:
+        parts[what->which] = parts[--part_count];
+        break;
+    case CLEAN:
+        left_count = 0;
         break;
     default:
         for (size_t i = held_count; i-- > 0;)
             if (held[i].holder == what->holder)
                 held[i] = held[--held_count];
+        for (size_t i = part_count; i-- > 0;)
+            if (!is_alive(parts[i].object))
+                parts[i] = parts[--part_count];
+        left_count = 0;
         break;
     }
 }
@@ -561,6 +695,12 @@ static void compare_with_notes(void)
     for (size_t i = 0; i < raw_count; i++)
         require(block_kinds[unit_of(raw[i])] == RAW, "a block that was taken is not in use");
     check_marks();
+    require(found.parts == part_count + left_count, "there are %u parts of memory, and there should be %u", found.parts,
+            (unsigned)(part_count + left_count));
+    for (size_t i = 0; i < part_count; i++)
+        require(block_kinds[unit_of(parts[i].part - sizeof(part_t))] == PART &&
+                    owners[unit_of(parts[i].part - sizeof(part_t))] == parts[i].object,
+                "a part that was taken is not its object's");
     for (size_t i = 0; i < held_count; i++) {
         const uint64_t kept = kept_by(held[i].object);
         require(atomic_load((shm_u64_t *)arena_at(held[i].reference)) == held[i].object,
@@ -668,6 +808,7 @@ static void check_after_death(size_t done)
                 atomic_load(&arena->members[WORKER].full_lists) == 0 &&
                 member_ident(&arena->members[WORKER]).state == MEMBER_FREE,
             "what a dead member held is not released");
+    require(atomic_load(&arena->left) == 0, "memory of objects that are gone is not given back");
 }
 
 static void try_deaths(const operation_t *what)
@@ -708,29 +849,36 @@ static operation_t choose(int is_growing)
     what.size += next_random() % what.size;
     if (next_random() % 8 == 0)
         what.size = 8192 + next_random() % 200000;
-    what.work = choice < 25 ? TAKE : choice < 40 ? CREATE : HOLD;
+    what.work = choice < 22 ? TAKE : choice < 37 ? CREATE : choice < 50 ? TAKE_PART : HOLD;
     if (!is_growing)
-        what.work = choice < 30 ? GIVE : DROP;
+        what.work = choice < 25 ? GIVE : choice < 35 ? GIVE_PART : choice < 40 ? CLEAN : DROP;
     if (choice == 99 && next_random() % 4 == 0)
         what.work = RELEASE_ALL;
-    if (what.work == CREATE)
-        what.size = (uint64_t)64 << next_random() % 4;
-    if ((what.work == HOLD && held_count == 0) || raw_count == THINGS_MAX || held_count == THINGS_MAX)
+    if ((what.work == HOLD && held_count == 0) || raw_count == THINGS_MAX || held_count == THINGS_MAX ||
+        part_count + PARTS_AT_FIRST > THINGS_MAX)
         what.work = RELEASE_ALL;
+    if (what.work == GIVE_PART && part_count == 0)
+        what.work = DROP;
     if (what.work == DROP && held_count == 0)
         what.work = GIVE;
     if (what.work == GIVE && raw_count == 0)
         what.work = RELEASE_ALL;
-    what.which = (size_t)(next_random() % (what.work == GIVE ? raw_count : held_count + (held_count == 0)));
+    const size_t things = what.work == GIVE ? raw_count : what.work == GIVE_PART ? part_count : held_count;
+    what.which = (size_t)(next_random() % (things + (things == 0)));
+    if (what.work == TAKE_PART && (held_count == 0 || !has_memory(held[what.which].object)))
+        what.work = TAKE;
     /* What is kept keeps nothing itself. */
     what.keeps = what.work == CREATE && held_count > 0 && next_random() % 2 && !kept_by(held[what.which].object);
+    what.has_memory = what.work == CREATE && next_random() % 2;
+    what.parts = what.has_memory ? (unsigned)(next_random() % (PARTS_AT_FIRST + 1)) : 0;
+    what.kept = what.work == DROP ? kept_by(held[what.which].object) : 0;
     return what;
 }
 
 static void lay_out(void)
 {
     memset(memory, 0, sizeof memory);
-    raw_count = held_count = 0;
+    raw_count = held_count = part_count = left_count = 0;
     arena->size = sizeof memory;
     arena->spans_at = (sizeof *arena + ARENA_SPAN - 1) / ARENA_SPAN * ARENA_SPAN;
     arena->first_span = arena->spans_at + ARENA_SPAN;
@@ -759,8 +907,10 @@ static size_t count_kept(void)
 
 static void run_sequence(unsigned long number, unsigned long operations)
 {
-    static const char *const names[WORKS] = {"take", "give", "create", "hold", "drop", "release all"};
+    static const char *const names[WORKS] = {"take",        "give",        "create",      "hold", "drop",
+                                             "release all", "take a part", "give a part", "clean"};
     size_t most_held = 0;
+    size_t most_parts = 0;
     size_t failures = 0;
     size_t kept = 0;
     seed = number;
@@ -770,9 +920,9 @@ static void run_sequence(unsigned long number, unsigned long operations)
     for (operation = 0; operation < operations; operation++) {
         /* Mostly long waves, so that the arena fills up, and empties. */
         const operation_t what = choose(operation % 1000 < 600 ? next_random() % 10 != 0 : next_random() % 10 == 0);
-        snprintf(doing, sizeof doing, "%s, size %lu, holder %u, thing %lu%s%s", names[what.work],
+        snprintf(doing, sizeof doing, "%s, size %lu, holder %u, thing %lu%s%s%s", names[what.work],
                  (unsigned long)what.size, what.holder, (unsigned long)what.which, what.keeps ? ", kept" : "",
-                 what.is_out_of_memory ? ", without memory" : "");
+                 what.has_memory ? ", with memory" : "", what.is_out_of_memory ? ", without memory" : "");
         if (next_random() % 5 == 0)
             try_deaths(&what);
         operate(&what);
@@ -780,13 +930,15 @@ static void run_sequence(unsigned long number, unsigned long operations)
         note(&what);
         failures += made_status != APR_SUCCESS;
         most_held = held_count > most_held ? held_count : most_held;
+        most_parts = part_count + left_count > most_parts ? part_count + left_count : most_parts;
         compare_with_notes();
         const size_t now = count_kept();
         kept = now > kept ? now : kept;
     }
-    printf("blocks: seed %lu: %lu operations, %zu without room, up to %zu references, %zu deaths, %zu of who recovers, "
+    printf("blocks: seed %lu: %lu operations, %zu without room, up to %zu references and %zu parts of memory, %zu "
+           "deaths, %zu of who recovers, "
            "up to %zu words in a transaction, up to %zu free spans whose memory the system has not back\n",
-           number, operations, failures, most_held, deaths, second_deaths, largest, kept);
+           number, operations, failures, most_held, most_parts, deaths, second_deaths, largest, kept);
     fflush(stdout);
 }
 

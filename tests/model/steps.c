@@ -3,6 +3,10 @@
 
 steps_lock_t steps_lock;
 unsigned steps_written;
+void (*steps_before)(step_kind_t kind, const volatile void *at);
+void (*steps_after)(step_kind_t kind, const volatile void *at, uint64_t result);
+int (*steps_is_constant)(const volatile void *at);
+int steps_observes;
 
 /* What this process has seen of its own acquisition; it is computed anew whenever the body runs. */
 static uint32_t entry; /* the node of its first step, which stands for all that came before it */
@@ -14,6 +18,7 @@ void steps_reset(void)
     is_entered = 0;
     has_taken_from_dead = 0;
     steps_written = 0;
+    steps_observes = 0;
     model_tag = 0;
 }
 
@@ -53,6 +58,8 @@ static void watch(step_t step, uint64_t result, int is_lock)
 
 uint64_t shm_step(step_kind_t kind, const volatile void *at, size_t width, uint64_t before, uint64_t after)
 {
+    if (kind == STEP_LOAD && steps_is_constant && steps_is_constant(at))
+        return width == 4 ? *(const volatile uint32_t *)at : *(const volatile uint64_t *)at;
     const step_t step = {kind, model_word(at, width), before, after};
     const int is_lock = at == steps_lock.word;
     const int is_acquiring = (model_tag & TAG_ACQUIRES) != 0;
@@ -62,9 +69,12 @@ uint64_t shm_step(step_kind_t kind, const volatile void *at, size_t width, uint6
      */
     if (is_lock && kind == STEP_LOAD && is_acquiring && is_entered)
         model_point((uint64_t)entry << 1 | ((model_tag & TAG_WATCHES) != 0));
+    if (steps_before)
+        steps_before(kind, at);
     const uint64_t result = model_step(step);
-    steps_written +=
-        kind == STEP_STORE || kind == STEP_EXCHANGE || kind == STEP_ADD || (kind == STEP_REPLACE && result);
+    if (steps_after)
+        steps_after(kind, at, result);
+    steps_written += (kind >= STEP_STORE && kind < STEP_REPLACE) || (kind == STEP_REPLACE && result);
     if (is_acquiring && !is_entered) {
         entry = model_last();
         is_entered = 1;

@@ -22,6 +22,15 @@ typedef struct steps_lock_t {
 
 extern steps_lock_t steps_lock;
 
+/**
+ * For a model whose loops begin with certain steps: called before and after each; and whether a word never changes
+ * there, so that to read it is no step. NULL: there is nothing of that.
+ */
+extern void (*steps_before)(step_kind_t kind, const volatile void *at);
+extern void (*steps_after)(step_kind_t kind, const volatile void *at, uint64_t result);
+extern int steps_observes; /* by shm_observe64() */
+extern int (*steps_is_constant)(const volatile void *at);
+
 /** How often this process has written something. */
 extern unsigned steps_written;
 
@@ -96,6 +105,34 @@ static inline uint64_t shm_read64(const shm_u64_t *word)
 static inline void shm_write64(shm_u64_t *word, uint64_t value)
 {
     shm_step(STEP_STORE, word, 8, 0, value);
+}
+
+static inline uint64_t shm_observe64(const shm_u64_t *word)
+{
+    steps_observes = 1;
+    const uint64_t value = shm_step(STEP_LOAD, word, 8, 0, 0);
+    steps_observes = 0;
+    return value;
+}
+
+static inline void shm_publish64(shm_u64_t *word, uint64_t value)
+{
+    shm_step(STEP_STORE, word, 8, 0, value);
+}
+
+static inline uint32_t shm_set(shm_u32_t *word, uint32_t bits)
+{
+    return (uint32_t)shm_step(STEP_SET, word, 4, 0, bits);
+}
+
+static inline uint64_t shm_set64(shm_u64_t *word, uint64_t bits)
+{
+    return shm_step(STEP_SET, word, 8, 0, bits);
+}
+
+static inline uint64_t shm_unset64(shm_u64_t *word, uint64_t bits)
+{
+    return shm_step(STEP_UNSET, word, 8, 0, bits);
 }
 
 /** What time it is for the code under test: none passes, and deadlines are how long it sleeps. */

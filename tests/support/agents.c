@@ -31,16 +31,43 @@ static int obey(mproc_call_t *call);
 
 static apr_status_t acquire(int kind, void *object, apr_interval_time_t timeout)
 {
-    if (kind == OF_SEMAPHORE)
+    switch (kind) {
+    case OF_LOCK:
+        return mproc_lock_acquire(object, timeout);
+    case OF_SEMAPHORE:
         return mproc_semaphore_acquire(object, timeout);
-    return kind == OF_LOCK ? mproc_lock_acquire(object, timeout) : mproc_condition_acquire(object, timeout);
+    case OF_SHARED:
+        return mproc_shared_acquire(object, timeout);
+    default:
+        return mproc_condition_acquire(object, timeout);
+    }
 }
 
 static apr_status_t release(int kind, void *object)
 {
-    if (kind == OF_SEMAPHORE)
+    switch (kind) {
+    case OF_LOCK:
+        return mproc_lock_release(object);
+    case OF_SEMAPHORE:
         return mproc_semaphore_release(object);
-    return kind == OF_LOCK ? mproc_lock_release(object) : mproc_condition_release(object);
+    case OF_SHARED:
+        return mproc_shared_release(object);
+    default:
+        return mproc_condition_release(object);
+    }
+}
+
+/** Read or write the first bytes of shared data. */
+static apr_status_t access_data(int kind, void *object, order_t order, answer_t *answer, apr_interval_time_t value)
+{
+    int64_t *data = kind == OF_SHARED ? mproc_shared_data(object) : NULL;
+    if (!data)
+        return APR_EINVAL;
+    if (order == DO_WRITE)
+        *data = value;
+    answer->value = (int)*data;
+    answer->size = (uint64_t)mproc_shared_size(object);
+    return APR_SUCCESS;
 }
 
 static apr_status_t wait_at(int kind, void *object, apr_interval_time_t timeout)
@@ -93,6 +120,9 @@ static apr_status_t execute(holdings_t *own, const message_t *message, answer_t 
         return mproc_condition_notify(*object, (unsigned)message->timeout);
     case DO_REF:
         return mproc_ref(&answer->ref, *object);
+    case DO_READ:
+    case DO_WRITE:
+        return access_data(kind, *object, message->order, answer, message->timeout);
     case DO_BREED:
         return breed(own);
     case DO_KILL_BRED:
@@ -122,7 +152,7 @@ static int obey(mproc_call_t *call)
     message_t message;
     take_objects(&own, call);
     while (mproc_conn_recv_exactly(own.conn, &message, sizeof message, MPROC_FOREVER) == APR_SUCCESS) {
-        answer_t answer = {APR_SUCCESS, 0, {{0, 0}, 0, 0}};
+        answer_t answer = {.status = APR_SUCCESS};
         if (message.order == DO_RETURN)
             return message.number;
         if (message.order == DO_EXIT)

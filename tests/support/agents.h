@@ -17,12 +17,14 @@ typedef enum order_t {
     DO_CREATE,  /* make one of a kind: the answer has its reference */
     DO_OPEN,    /* open one of a kind by a reference */
     DO_CLOSE,
-    DO_ACQUIRE, /* a lock, a semaphore, the lock of a condition */
+    DO_ACQUIRE, /* a lock, a semaphore, the lock of a condition or of shared data */
     DO_RELEASE,
     DO_ABANDON,
     DO_WAIT, /* for an event, at a condition that was acquired, at a barrier */
     DO_SET,  /* an event */
     DO_NOTIFY,
+    DO_READ,  /* shared data: the answer has their first bytes, as a number, and their size */
+    DO_WRITE, /* the timeout is the number */
     DO_REF,   /* the answer has its reference */
     DO_BREED, /* start an agent with the same objects; its connection comes as the next message */
     DO_KILL_BRED,
@@ -39,6 +41,7 @@ typedef struct agent_t {
 typedef struct answer_t {
     apr_status_t status;
     int value;
+    uint64_t size;
     mproc_ref_t ref;
 } answer_t;
 

@@ -176,6 +176,51 @@ static void *given_barrier(mproc_call_t *call, size_t index)
     return mproc_call_barrier(call, index);
 }
 
+static void acquire_shared(void *context)
+{
+    waiting_thread_t *thread = context;
+    thread->status = mproc_shared_acquire(thread->object, 0);
+}
+
+/** With memory besides the object, and a lock, which a thread has that has ended: so all others wait. */
+static apr_status_t create_shared(void **object, const char *name, apr_pool_t *pool)
+{
+    mproc_shared_t *shared;
+    waiting_thread_t thread;
+    mproc_shared_opts_t opts = {.lock = 1, .name = name, .pool = pool};
+    const apr_status_t status = mproc_shared_create(&shared, 10000, &opts);
+    *object = shared;
+    if (status != APR_SUCCESS)
+        return status;
+    thread.object = shared;
+    begin_later(&thread.later, 0, acquire_shared, &thread);
+    end_later(&thread.later);
+    return thread.status;
+}
+
+static apr_status_t open_shared(void **object, const mproc_ref_t *ref, apr_pool_t *pool)
+{
+    mproc_shared_t *shared;
+    const apr_status_t status = mproc_shared_open(&shared, ref, pool);
+    *object = shared;
+    return status;
+}
+
+static apr_status_t close_shared(void *object)
+{
+    return mproc_shared_close(object);
+}
+
+static apr_status_t wait_for_shared(void *object, apr_interval_time_t timeout)
+{
+    return mproc_shared_acquire(object, timeout);
+}
+
+static void *given_shared(mproc_call_t *call, size_t index)
+{
+    return mproc_call_shared(call, index);
+}
+
 static apr_status_t create_queue(void **object, const char *name, apr_pool_t *pool)
 {
     mproc_queue_t *queue;
@@ -247,6 +292,7 @@ const object_kind_t object_kinds[OBJECT_KINDS] = {
     {"event", create_event, open_event, close_event, wait_for_event, given_event, 0},
     {"condition", create_condition, open_condition, close_condition, wait_for_condition, given_condition, 0},
     {"barrier", create_barrier, open_barrier, close_barrier, wait_for_barrier, given_barrier, 0},
+    {"shared area", create_shared, open_shared, close_shared, wait_for_shared, given_shared, 0},
     {"queue", create_queue, open_queue, close_queue, wait_for_item, given_queue, 0},
     {"queue", create_putter, open_queue, close_queue, wait_for_item, given_queue, 1},
     {"queue", create_getter, open_queue, close_queue, wait_for_item, given_queue, 1},

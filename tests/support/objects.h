@@ -22,10 +22,22 @@ typedef struct object_kind_t {
     int is_end;
 } object_kind_t;
 
-enum { OF_LOCK, OF_SEMAPHORE, OF_EVENT, OF_CONDITION, OF_BARRIER, OF_QUEUE, OF_PUTTER, OF_GETTER, OBJECT_KINDS };
+enum {
+    OF_LOCK,
+    OF_SEMAPHORE,
+    OF_EVENT,
+    OF_CONDITION,
+    OF_BARRIER,
+    OF_SHARED,
+    OF_QUEUE,
+    OF_PUTTER,
+    OF_GETTER,
+    OBJECT_KINDS
+};
 
-/** How many objects there are if there is one of each kind: a condition has a lock, and ends have a queue each. */
-enum { ALL_OBJECTS = OBJECT_KINDS + 3 };
+/** How many objects one of each kind is: a condition has a lock, and what is made of shared data; an end has a queue. */
+enum { OBJECTS_OF_ALL_KINDS = OBJECT_KINDS + 4 };
+
 extern const object_kind_t object_kinds[OBJECT_KINDS];
 
 /** Make one, or fail the test. */

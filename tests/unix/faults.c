@@ -179,10 +179,23 @@ WRAP(int, -1, stat, (const char *path, struct stat *found), (path, found), ENOME
 WRAP(int, -1, memfd_create, (const char *name, unsigned flags), (name, flags), EMFILE, ENFILE, ENOMEM)
 WRAP(int, -1, ftruncate, (int fd, off_t size), (fd, size), ENOMEM, EINTR)
 WRAP(int, -1, fallocate, (int fd, int mode, off_t offset, off_t size), (fd, mode, offset, size), ENOSPC, ENOMEM, EINTR)
+WRAP(int, -1, shm_open, (const char *name, int flags, mode_t mode), (name, flags, mode), EMFILE, ENFILE, ENOMEM)
+WRAP(ssize_t, -1, pread, (int fd, void *buffer, size_t size, off_t offset), (fd, buffer, size, offset), ENOMEM, EINTR)
+WRAP(ssize_t, -1, pwrite, (int fd, const void *buffer, size_t size, off_t offset), (fd, buffer, size, offset), ENOSPC,
+     ENOMEM, EINTR)
 WRAP(void *, MAP_FAILED, mmap, (void *at, size_t size, int access, int flags, int fd, off_t offset),
      (at, size, access, flags, fd, offset), ENOMEM, ENFILE)
 WRAP(int, -1, madvise, (void *at, size_t size, int advice), (at, size, advice), ENOMEM)
 WRAP(int, -1, flock, (int fd, int operation), (fd, operation), ENOLCK, EINTR)
+
+int __real_posix_fallocate(int fd, off_t offset, off_t size);
+int __wrap_posix_fallocate(int fd, off_t offset, off_t size);
+
+int __wrap_posix_fallocate(int fd, off_t offset, off_t size)
+{
+    static const int errors[] = {ENOSPC, ENOMEM, EINTR};
+    return fails("posix_fallocate", errors, 3) ? errno : __real_posix_fallocate(fd, offset, size);
+}
 
 int __real_open(const char *path, int flags, ...);
 int __wrap_open(const char *path, int flags, ...);

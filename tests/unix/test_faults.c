@@ -45,6 +45,8 @@ static struct {
     int reader;
     int fds[2];
     mproc_listener_t *listener;
+    mproc_shm_t *shm, *other_shm;
+    mproc_shareable_list_t *list, *other_list;
     const char *failed; /* the call that did, if one did */
     apr_status_t last;  /* what the attempt has returned */
     int failures;
@@ -1361,9 +1363,233 @@ static void test_pipeline(void **state)
     run_programs(&scenario, "pipe2");
 }
 
+/* ---- Values of threads ------------------------------------------------------------------------------------------- */
+
+enum { LOCALS = 20 };
+static int destroyed;
+
+static void count_destroyed(void *value)
+{
+    destroyed += value != NULL;
+}
+
+/** What a thread does while one of its calls fails. */
+typedef struct setting_t {
+    int number;
+    const char *failed;
+    apr_status_t status;
+    int is_wrong;
+} setting_t;
+
+/** Set as many values as there is memory for; where there is none the value is as before. */
+static void set_locals(void *context)
+{
+    setting_t *own = context;
+    mproc_local_t *locals[LOCALS] = {NULL};
+    int count = 0;
+    destroyed = 0;
+    fault_begin(own->number, 0);
+    for (int i = 0; i < LOCALS && own->status == APR_SUCCESS; i++) {
+        own->status = mproc_local_create(&locals[i], count_destroyed, NULL);
+        if (own->status == APR_SUCCESS)
+            own->status = mproc_local_set(locals[i], &locals[i]);
+        count += own->status == APR_SUCCESS;
+        own->is_wrong |= own->status != APR_SUCCESS && locals[i] && mproc_local_get(locals[i]);
+    }
+    own->failed = fault_end();
+    own->is_wrong |= own->status != APR_SUCCESS && own->status != APR_ENOMEM;
+    for (int i = 0; i < LOCALS; i++)
+        own->is_wrong |= mproc_local_close(locals[i]) != APR_SUCCESS;
+    own->is_wrong |= destroyed != count;
+}
+
+/** Each thread begins without a table, and needs more than one. */
+static void test_locals(void **state)
+{
+    long blocks = 0;
+    int failures = 0;
+    (void)state;
+    for (int number = 0; number == 0 || failures == number - 1; number++) {
+        setting_t setting = {.number = number};
+        later_t later;
+        begin_later(&later, 0, set_locals, &setting);
+        end_later(&later);
+        assert_int_equal(setting.is_wrong, 0);
+        assert_int_equal(setting.status, setting.failed ? APR_ENOMEM : APR_SUCCESS);
+        if (number == 0)
+            blocks = fault_blocks();
+        assert_int_equal(fault_blocks(), blocks);
+        failures += setting.failed != NULL;
+    }
+    assert_true(failures > LOCALS);
+}
+
+/* ---- Shared memory by name --------------------------------------------------------------------------------------- */
+
+static void begin_name(void)
+{
+    snprintf(the.name, sizeof the.name, "mproc-test-%d", mproc_getpid());
+    mproc_shm_unlink(the.name);
+}
+
+static apr_status_t attempt_shm_create(void)
+{
+    the.shm = (mproc_shm_t *)&the;
+    return mproc_shm_create(&the.shm, the.name, MIDDLE, NULL);
+}
+
+/** No name is left by one that could not be made. */
+static void failed_shm_create(apr_status_t status)
+{
+    assert_int_not_equal(status, APR_ENOSPC);
+    assert_null(the.shm);
+    assert_failure(mproc_shm_unlink(the.name), APR_ENOENT);
+}
+
+static void end_shm(void)
+{
+    *(char *)mproc_shm_data(the.shm) = 'x';
+    assert_success(mproc_shm_unlink(the.name));
+    assert_success(mproc_shm_close(the.shm));
+}
+
+static apr_status_t attempt_shm_create_new(void)
+{
+    the.shm = (mproc_shm_t *)&the;
+    return mproc_shm_create(&the.shm, NULL, MIDDLE, NULL);
+}
+
+static void end_shm_new(void)
+{
+    assert_success(mproc_shm_unlink(mproc_shm_name(the.shm)));
+    assert_success(mproc_shm_close(the.shm));
+}
+
+static void begin_shm(void)
+{
+    begin_name();
+    assert_success(mproc_shm_create(&the.shm, the.name, MIDDLE, NULL));
+}
+
+static apr_status_t attempt_shm_open(void)
+{
+    the.other_shm = (mproc_shm_t *)&the;
+    const apr_status_t status = mproc_shm_open(&the.other_shm, the.name, NULL);
+    assert_true((status == APR_SUCCESS) == (the.other_shm != NULL));
+    return status;
+}
+
+static void end_shm_open(void)
+{
+    assert_success(mproc_shm_close(the.other_shm));
+    end_shm();
+}
+
+static apr_status_t attempt_shm_copy(void)
+{
+    const apr_status_t status = mproc_shm_write(the.shm, 100, large, MIDDLE - 100);
+    return status == APR_SUCCESS ? mproc_shm_read(the.shm, 100, buffer, MIDDLE - 100) : status;
+}
+
+static void test_shm(void **state)
+{
+    static const scenario_t create = {begin_name, attempt_shm_create, failed_shm_create, end_shm, APR_SUCCESS};
+    static const scenario_t create_new = {begin_nothing, attempt_shm_create_new, NULL, end_shm_new, APR_SUCCESS};
+    static const scenario_t open = {begin_shm, attempt_shm_open, NULL, end_shm_open, APR_SUCCESS};
+    static const scenario_t copy = {begin_shm, attempt_shm_copy, NULL, end_shm, APR_SUCCESS};
+    (void)state;
+    run(&create, "posix_fallocate");
+    run(&create_new, "shm_open");
+    run(&open, "fstat");
+    run(&copy, "pwrite");
+}
+
+enum { LIST_ITEMS = 40 };
+
+static const mproc_item_t *make_items(void)
+{
+    static mproc_item_t items[LIST_ITEMS];
+    for (int i = 0; i < LIST_ITEMS; i++)
+        items[i] = i % 2 ? mproc_item_int(i) : mproc_item_with_room(mproc_item_str("a text"), 50);
+    return items;
+}
+
+static apr_status_t attempt_list_create(void)
+{
+    the.list = (mproc_shareable_list_t *)&the;
+    return mproc_shareable_list_create(&the.list, the.name, make_items(), LIST_ITEMS, NULL);
+}
+
+static void failed_list_create(apr_status_t status)
+{
+    assert_int_not_equal(status, APR_ENOSPC);
+    assert_null(the.list);
+    assert_failure(mproc_shm_unlink(the.name), APR_ENOENT);
+}
+
+static void end_list(void)
+{
+    int64_t number;
+    assert_success(mproc_shareable_list_get_int(the.list, 39, &number));
+    assert_int_equal(number, 39);
+    assert_success(mproc_shm_unlink(the.name));
+    assert_success(mproc_shareable_list_close(the.list));
+}
+
+static void begin_list(void)
+{
+    begin_name();
+    assert_success(attempt_list_create());
+}
+
+static apr_status_t attempt_list_open(void)
+{
+    the.other_list = (mproc_shareable_list_t *)&the;
+    const apr_status_t status = mproc_shareable_list_open(&the.other_list, the.name, NULL);
+    assert_true((status == APR_SUCCESS) == (the.other_list != NULL));
+    return status;
+}
+
+static void end_list_open(void)
+{
+    assert_success(mproc_shareable_list_close(the.other_list));
+    end_list();
+}
+
+/** Types change, and text is longer than is looked at at once. */
+static apr_status_t attempt_list_use(void)
+{
+    char text[64];
+    size_t found;
+    apr_status_t status = mproc_shareable_list_set(the.list, 0, mproc_item_int(5));
+    if (status == APR_SUCCESS)
+        status = mproc_shareable_list_set(the.list, 0, mproc_item_str("another text"));
+    if (status == APR_SUCCESS)
+        status = mproc_shareable_list_get_str(the.list, 0, text, sizeof text);
+    if (status == APR_SUCCESS)
+        assert_string_equal(text, "another text");
+    if (status == APR_SUCCESS)
+        status = mproc_shareable_list_index(the.list, mproc_item_int(3), &found);
+    if (status == APR_SUCCESS)
+        assert_int_equal(found, 3);
+    return status;
+}
+
+static void test_list(void **state)
+{
+    static const scenario_t create = {begin_name, attempt_list_create, failed_list_create, end_list, APR_SUCCESS};
+    static const scenario_t open = {begin_list, attempt_list_open, NULL, end_list_open, APR_SUCCESS};
+    static const scenario_t use = {begin_list, attempt_list_use, NULL, end_list, APR_SUCCESS};
+    (void)state;
+    run(&create, "pwrite");
+    run(&open, "malloc");
+    run(&use, "pread");
+}
+
 int main(int argc, char **argv)
 {
     static const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_locals),
         cmocka_unit_test(test_pipe),
         cmocka_unit_test(test_many_pipes),
         cmocka_unit_test(test_open),
@@ -1391,6 +1617,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_listen_at_taken),
         cmocka_unit_test(test_accept),
         cmocka_unit_test(test_connect),
+        cmocka_unit_test(test_shm),
+        cmocka_unit_test(test_list),
         cmocka_unit_test(test_close),
         cmocka_unit_test(test_read_ahead_by_another),
         cmocka_unit_test(test_closed_meanwhile),

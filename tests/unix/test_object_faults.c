@@ -258,6 +258,30 @@ static void test_create(void **state)
     }
 }
 
+/** The system does not take memory back, so that what was in it is there when it is used again: not to be seen. */
+static void test_memory_kept(void **state)
+{
+    enum { SIZE = 200000, MOST = 10 };
+    int is_met = 0;
+    (void)state;
+    for (int number = 1; number < MOST; number++) {
+        mproc_shared_t *shared;
+        assert_success(mproc_shared_create(&shared, SIZE, NULL));
+        memset(mproc_shared_data(shared), 0xcc, SIZE);
+        fault_begin(number, 0);
+        mproc_shared_close(shared);
+        const char *failed = fault_end();
+        is_met |= failed && strcmp(failed, "madvise") == 0;
+        assert_success(mproc_shared_create(&shared, SIZE, NULL));
+        const unsigned char *bytes = mproc_shared_data(shared);
+        for (int i = 0; i < SIZE; i++)
+            assert_int_equal(bytes[i], 0);
+        assert_success(mproc_shared_close(shared));
+        expect_no_objects();
+    }
+    assert_true(is_met);
+}
+
 /** So many large ones that memory comes from the system for them, and goes back. */
 static apr_status_t attempt_many(void *context)
 {
@@ -624,6 +648,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_join_by_fork),
         cmocka_unit_test(test_join_in_child),
         cmocka_unit_test(test_create),
+        cmocka_unit_test(test_memory_kept),
         cmocka_unit_test(test_create_many),
         cmocka_unit_test(test_open),
         cmocka_unit_test(test_pass_by_message),

@@ -425,13 +425,123 @@ static void test_clients(void **state)
     assert_success(mproc_listener_close(listener));
 }
 
+/* ---- Shared memory by name --------------------------------------------------------------------------------------- */
+
+/** Make a list, open it, and remove it. */
+static int be_maker(mproc_call_t *call)
+{
+    mproc_shareable_list_t *list, *other;
+    const mproc_item_t items[] = {mproc_item_str("text"), mproc_item_int(5)};
+    const char *name = mproc_call_string(call, 0);
+    if (steps_begin() != 0)
+        return 1;
+    if (mproc_shareable_list_create(&list, name, items, 2, NULL) != APR_SUCCESS ||
+        mproc_shareable_list_open(&other, name, NULL) != APR_SUCCESS)
+        return 2;
+    if (mproc_shareable_list_close(list) != APR_SUCCESS || mproc_shareable_list_close(other) != APR_SUCCESS)
+        return 3;
+    return mproc_shm_unlink(name) == APR_SUCCESS ? 0 : 4;
+}
+
+/** What a maker leaves is nothing, a name without memory, an empty list, or the list; and can be removed. */
+static void test_makers_of_lists(void **state)
+{
+    enum { NOTHING, NAME, EMPTY, LIST, RESULTS };
+    int counts[RESULTS] = {0};
+    int is_killed = 1;
+    (void)state;
+    need_steps();
+    const char *name = name_of(mproc_getpid());
+    const mproc_arg_t arg = mproc_arg_string(NULL, name);
+    const mproc_process_opts_t opts = {.start_method = MPROC_FORK, .args = &arg, .arg_count = 1};
+    mproc_shm_unlink(name);
+    const int descriptors = count_descriptors();
+    for (int count = 0; is_killed; count++) {
+        mproc_shareable_list_t *list;
+        int64_t number;
+        mproc_process_t *process = start(be_maker, opts);
+        is_killed = steps_go(process, count, NULL, NULL);
+        assert_int_equal(finish(process), is_killed ? -SIGKILL : 0);
+        const apr_status_t status = mproc_shareable_list_open(&list, name, NULL);
+        if (status == APR_SUCCESS) {
+            const size_t length = mproc_shareable_list_length(list);
+            assert_true(length == 0 || length == 2);
+            if (length == 2)
+                assert_success(mproc_shareable_list_get_int(list, 1, &number));
+            assert_success(mproc_shareable_list_close(list));
+            counts[length == 2 ? LIST : EMPTY]++;
+        } else {
+            assert_failure(status, status == MPROC_ESTATE ? MPROC_ESTATE : APR_ENOENT);
+            counts[status == MPROC_ESTATE ? NAME : NOTHING]++;
+        }
+        assert_int_equal(mproc_shm_unlink(name), status == APR_ENOENT ? APR_ENOENT : APR_SUCCESS);
+        assert_int_equal(count_descriptors(), descriptors);
+    }
+    for (int i = 0; i < RESULTS; i++)
+        assert_true(counts[i] > 0);
+}
+
+static const char first_text[] = "the first text";
+
+static int be_setter(mproc_call_t *call)
+{
+    mproc_shareable_list_t *list;
+    if (steps_begin() != 0)
+        return 1;
+    if (mproc_shareable_list_open(&list, mproc_call_string(call, 0), NULL) != APR_SUCCESS)
+        return 2;
+    return mproc_shareable_list_set(list, 0, mproc_item_int(7)) == APR_SUCCESS &&
+                   mproc_shareable_list_set(list, 1, mproc_item_int(7)) == APR_SUCCESS &&
+                   mproc_shareable_list_close(list) == APR_SUCCESS
+               ? 0
+               : 3;
+}
+
+/** A value is the one before or the new one, or said to be none; and one of the same type is never none. */
+static void test_setters(void **state)
+{
+    const mproc_item_t items[] = {mproc_item_str(first_text), mproc_item_int(5)};
+    int befores = 0, corrupt = 0, news = 0, is_killed = 1;
+    mproc_shareable_list_t *list;
+    (void)state;
+    need_steps();
+    const char *name = name_of(mproc_getpid());
+    const mproc_arg_t arg = mproc_arg_string(NULL, name);
+    const mproc_process_opts_t opts = {.start_method = MPROC_FORK, .args = &arg, .arg_count = 1};
+    mproc_shm_unlink(name);
+    assert_success(mproc_shareable_list_create(&list, name, items, 2, NULL));
+    for (int count = 0; is_killed; count++) {
+        mproc_item_t item;
+        char text[64];
+        int64_t number;
+        mproc_process_t *process = start(be_setter, opts);
+        is_killed = steps_go(process, count, NULL, NULL);
+        assert_int_equal(finish(process), is_killed ? -SIGKILL : 0);
+        const apr_status_t status = mproc_shareable_list_get(list, 0, &item, text, sizeof text);
+        if (status != APR_SUCCESS)
+            assert_failure(status, MPROC_ECORRUPT);
+        else if (item.type == MPROC_ITEM_STR)
+            assert_string_equal(text, first_text);
+        else
+            assert_true(item.type == MPROC_ITEM_INT && item.integer == 7);
+        corrupt += status != APR_SUCCESS;
+        befores += status == APR_SUCCESS && item.type == MPROC_ITEM_STR;
+        news += status == APR_SUCCESS && item.type == MPROC_ITEM_INT;
+        assert_success(mproc_shareable_list_get_int(list, 1, &number));
+        assert_true(number == 5 || number == 7);
+        for (size_t i = 0; i < 2; i++)
+            assert_success(mproc_shareable_list_set(list, i, items[i]));
+    }
+    assert_true(befores > 0 && corrupt > 0 && news > 0);
+    assert_success(mproc_shm_unlink(name));
+    assert_success(mproc_shareable_list_close(list));
+}
+
 int main(int argc, char **argv)
 {
     static const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_senders),
-        cmocka_unit_test(test_receivers),
-        cmocka_unit_test(test_listeners),
-        cmocka_unit_test(test_clients),
+        cmocka_unit_test(test_senders), cmocka_unit_test(test_receivers),       cmocka_unit_test(test_listeners),
+        cmocka_unit_test(test_clients), cmocka_unit_test(test_makers_of_lists), cmocka_unit_test(test_setters),
     };
     return harness_main(argc, argv, tests, sizeof tests / sizeof tests[0]);
 }
