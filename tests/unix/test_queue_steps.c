@@ -401,7 +401,7 @@ static void go_through(const char *what, void (*run)(int scene, long count, int 
     void *shared = mmap(NULL, sizeof *told, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     assert_ptr_not_equal(shared, MAP_FAILED);
     told = shared;
-    const long most = (long)setting("MPROC_TEST_STEPS", 50 / slowdown() + 5);
+    const long most = (long)setting("MPROC_TEST_STEPS", 12 / slowdown() + 4);
     for (int scene = from; scene < to; scene++) {
         const long length = length_of(scene);
         const long stride = most && length > most ? length / most : 1;
