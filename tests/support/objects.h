@@ -35,7 +35,7 @@ enum {
     OBJECT_KINDS
 };
 
-/** How many objects one of each kind is: a condition has a lock, what is made of shared data too; an end has a queue. */
+/** How many objects one of each kind is: a condition has a lock, and so has shared data; an end has a queue. */
 enum { OBJECTS_OF_ALL_KINDS = OBJECT_KINDS + 4 };
 
 extern const object_kind_t object_kinds[OBJECT_KINDS];
