@@ -4,8 +4,8 @@
  * @brief Processes that use one object of synchronisation together, a round at a time, and are timed together.
  *
  * The team of mproc is a family; that of the others is forked by hand. Apart from that all is the same for all objects:
- * the processes are there from the beginning and sleep in a pipe until there is a round for them, each may be bound to a
- * CPU for the round, and none begins before all are there. A round's time is from then to the end of the last one.
+ * the processes are there from the beginning and sleep in a pipe until there is a round for them, each may be bound to
+ * a CPU for the round, and none begins before all are there. A round's time is from then to the end of the last one.
  */
 #ifndef MPROC_BENCH_SYNC_TEAM_H
 #define MPROC_BENCH_SYNC_TEAM_H
@@ -48,8 +48,8 @@ int sync_team_fork(void (*serve)(void));
 
 /**
  * A helper's `measure`: "OBJECT:PLAYERS:PLACE" with the place "apart" (each process on a CPU of its own, as far as
- * there are CPUs), "together" (all on one) or "anywhere" (bound to none). The value is nanoseconds for each operation: if they are counted, of all
- * that all players did, else of one player's.
+ * there are CPUs), "together" (all on one) or "anywhere" (bound to none). The value is nanoseconds for each operation:
+ * if they are counted, of all that all players did, else of one player's.
  */
 double sync_team_measure(const char *what, int count);
 

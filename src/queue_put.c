@@ -43,10 +43,10 @@ static apr_status_t sleep_until_room(const visit_t *visit, uint32_t bell, int ha
     queue_t *queue = visit->queue;
     ring_t *ring = visit->claim.ring;
     /*
-     * Who gets lets putters sleep until there is some room, but for a moment only: see queue_keeps_sleepers(). Those who
-     * sleep have the time by themselves, so that no getter has to ask for it. Said before the head is looked at, as a
-     * getter looks for it after its step there. If whoever has begun the sleeping dies before it says so, the next one
-     * that looks again does.
+     * Who gets lets putters sleep until there is some room, but for a moment only: see queue_keeps_sleepers(). Those
+     * who sleep have the time by themselves, so that no getter has to ask for it. Said before the head is looked at, as
+     * a getter looks for it after its step there. If whoever has begun the sleeping dies before it says so, the next
+     * one that looks again does.
      */
     if (has_slept)
         shm_store64(&ring->is_urgent, 1);

@@ -178,7 +178,7 @@ static inline ring_result_t ring_claim_get(ring_t *ring, spot_t *line, uint64_t 
             bits = 0;
         ring_announce(line, ring_announced(serial, RING_GETS), position);
         if (shm_replace64(&ring->head, index, (position + 1) << RING_BITS | bits)) {
-            /* Whoever has looked at the head before this step, and sleeps, may have become urgent since the look above. */
+            /* Whoever has looked at the head before this step, and sleeps, may be urgent since the look above. */
             const int wakes = (index & RING_SLEEPERS) && (!bits || !keep_sleepers(ring, position + 1));
             claim->index = wakes ? index : index & ~RING_SLEEPERS;
             return RING_DONE;

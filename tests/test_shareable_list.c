@@ -364,12 +364,13 @@ static void test_inherited_by_fork(void **state)
     if (!has_fork())
         skip_because("there is no fork here");
     mproc_shareable_list_t *list = make(NULL, &one, 1);
+    assert_success(mproc_shm_unlink(mproc_shareable_list_name(list)));
     opts.start_method = MPROC_FORK;
     opts.data = &list;
     opts.size = sizeof list;
     assert_int_equal(finish(start(use_creators_list, opts)), 0);
     expect_item(list, 0, one);
-    remove_it(list);
+    assert_success(mproc_shareable_list_close(list));
 }
 
 static void test_bad_arguments(void **state)

@@ -371,6 +371,24 @@ static void test_closed_with_pool(void **state)
     apr_pool_destroy(pool);
 }
 
+/** The end of the library closes what is open, and leaves the name. */
+static void test_closed_by_terminate(void **state)
+{
+    char name[64];
+    mproc_shm_t *shm = make(make_name(name, ""), 10);
+    const mproc_item_t item = mproc_item_int(1);
+    mproc_shareable_list_t *list;
+    (void)state;
+    assert_success(mproc_shareable_list_create(&list, NULL, &item, 1, NULL));
+    assert_success(mproc_shm_unlink(mproc_shareable_list_name(list)));
+    assert_success(mproc_terminate());
+    refuse_everywhere(shm, MPROC_ECLOSED);
+    assert_failure(mproc_shm_close(shm), MPROC_ECLOSED);
+    assert_failure(mproc_shareable_list_close(list), MPROC_ECLOSED);
+    assert_failure(mproc_shm_open(&shm, name, NULL), MPROC_EINIT);
+    assert_success(mproc_shm_unlink(name));
+}
+
 /* ---- Other processes --------------------------------------------------------------------------------------------- */
 
 static void test_strangers(void **state)
@@ -566,23 +584,15 @@ static void test_threads(void **state)
 int main(int argc, char **argv)
 {
     static const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_bad_handles),
-        cmocka_unit_test(test_bad_names),
-        cmocka_unit_test(test_good_names),
-        cmocka_unit_test(test_bad_arguments),
-        cmocka_unit_test(test_too_large),
-        cmocka_unit_test(test_two_handles),
-        cmocka_unit_test(test_new_names),
-        cmocka_unit_test(test_exists),
-        cmocka_unit_test(test_min_size),
-        cmocka_unit_test(test_unlink),
-        cmocka_unit_test(test_closed_with_pool),
-        cmocka_unit_test(test_strangers),
-        cmocka_unit_test(test_opener_killed),
-        cmocka_unit_test(test_maker_ends),
-        cmocka_unit_test(test_makers_killed),
-        cmocka_unit_test(test_inherited_by_fork),
-        cmocka_unit_test(test_child),
+        cmocka_unit_test(test_bad_handles),       cmocka_unit_test(test_bad_names),
+        cmocka_unit_test(test_good_names),        cmocka_unit_test(test_bad_arguments),
+        cmocka_unit_test(test_too_large),         cmocka_unit_test(test_two_handles),
+        cmocka_unit_test(test_new_names),         cmocka_unit_test(test_exists),
+        cmocka_unit_test(test_min_size),          cmocka_unit_test(test_unlink),
+        cmocka_unit_test(test_closed_with_pool),  cmocka_unit_test(test_closed_by_terminate),
+        cmocka_unit_test(test_strangers),         cmocka_unit_test(test_opener_killed),
+        cmocka_unit_test(test_maker_ends),        cmocka_unit_test(test_makers_killed),
+        cmocka_unit_test(test_inherited_by_fork), cmocka_unit_test(test_child),
         cmocka_unit_test(test_threads),
     };
     return harness_main(argc, argv, tests, sizeof tests / sizeof tests[0]);
