@@ -322,6 +322,19 @@ int blocks_can_be_object(uint64_t offset)
            inside >> (ARENA_CLASS_BITS + use.class) < use.touched;
 }
 
+int blocks_can_be_raw(uint64_t offset)
+{
+    uint64_t index;
+    const use_t use = look(offset, &index);
+    if (use.kind == SPAN_LARGE)
+        return offset == span_offset(index);
+    if (use.kind != SPAN_SMALL || use.purpose != BLOCK_RAW)
+        return 0;
+    const uint64_t inside = offset - span_offset(index);
+    return (inside & (((uint64_t)1 << (ARENA_CLASS_BITS + use.class)) - 1)) == 0 &&
+           inside >> (ARENA_CLASS_BITS + use.class) < use.touched;
+}
+
 int blocks_are_there(uint64_t offset, uint64_t size)
 {
     const uint64_t end = span_offset(shm_load64(&arena->spans_used));

@@ -34,6 +34,9 @@ void blocks_give(transaction_t *transaction, uint64_t offset);
 /** Whether an object can begin at an offset, whoever says so. */
 int blocks_can_be_object(uint64_t offset);
 
+/** The same for a block that is no object. */
+int blocks_can_be_raw(uint64_t offset);
+
 /** The next place after `offset` where an object can begin; 0: there is none. To start with, 0. */
 uint64_t blocks_next_object(uint64_t offset);
 

@@ -68,7 +68,10 @@ void memory_clean(void)
     transaction_t transaction;
     while (shm_load64(&arena->left) && journal_begin(&transaction)) {
         const uint64_t first = journal_get(&transaction, &arena->left);
-        if (first) {
+        /* What is damaged is left alone. */
+        if (first && !blocks_can_be_raw(first)) {
+            journal_put(&transaction, &arena->left, 0);
+        } else if (first) {
             const uint64_t next = journal_get(&transaction, &part_at(first)->next);
             const uint64_t other = journal_get(&transaction, &part_at(first)->other_chain);
             if (next)

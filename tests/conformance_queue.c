@@ -638,7 +638,7 @@ static void test_done_by_nobody(void **state)
     }
 }
 
-/** Row: the creator of a queue is killed: nothing changes for those who have it. Here a child of this process makes it. */
+/** Row: the creator of a queue is killed: nothing changes for those who have it. Here a child makes it. */
 static int make_and_put(mproc_call_t *call)
 {
     mproc_queue_t *queue;

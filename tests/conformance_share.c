@@ -84,6 +84,8 @@ static void test_all_kinds(void **state)
     objects[OF_CONDITION] = make_condition(NULL);
     objects[OF_BARRIER] = make_barrier(2, 0);
     objects[OF_SHARED] = make_shared(64, 1);
+    for (int kind = OF_QUEUE; kind < OBJECT_KINDS; kind++)
+        objects[kind] = make_object(&object_kinds[kind]);
     agent_t agent = start_agent(objects);
     for (int i = 0; i < OBJECT_KINDS; i++) {
         const mproc_ref_t ours = ref_of(objects[i]);
@@ -127,6 +129,12 @@ static void test_all_kinds(void **state)
     assert_success(mproc_condition_release(objects[OF_CONDITION]));
     assert_int_equal(answer_of(&agent).status, APR_SUCCESS);
     assert_int_equal(ask(&agent, DO_RELEASE, OF_CONDITION, 0), APR_SUCCESS);
+    /* A queue, from both sides, and one of which the child has the one end, and its creator too. */
+    tell(&agent, DO_WAIT, OF_QUEUE, MPROC_FOREVER);
+    assert_success(mproc_queue_put(objects[OF_QUEUE], "item", 4, 0));
+    assert_int_equal(answer_of(&agent).status, APR_SUCCESS);
+    for (int kind = OF_PUTTER; kind <= OF_GETTER; kind++)
+        assert_int_equal(ask(&agent, DO_WAIT, kind, 1000), APR_TIMEUP);
     /* The barrier. */
     for (int i = 0; i < 20; i++) {
         tell(&agent, DO_WAIT, OF_BARRIER, MPROC_FOREVER);
@@ -409,7 +417,7 @@ static int check_given(mproc_call_t *call)
     for (size_t i = 0; i < MPROC_SHARE_MAX; i++)
         for (size_t kind = 0; kind < OBJECT_KINDS; kind++) {
             const void *object = object_kinds[kind].given(call, i);
-            if ((object != NULL) != (kind == i % OBJECT_KINDS))
+            if ((object != NULL) != (object_kinds[kind].given == object_kinds[i % OBJECT_KINDS].given))
                 return 1;
             if (!object && mproc_last_error()->status != APR_EINVAL)
                 return 2;
@@ -597,6 +605,8 @@ static void test_inherited(void **state)
     dismiss(&agent);
     assert_success(mproc_lock_close(objects[OF_LOCK]));
     assert_success(mproc_barrier_close(objects[OF_BARRIER]));
+    for (int kind = OF_QUEUE; kind < OBJECT_KINDS; kind++)
+        assert_success(object_kinds[kind].close(objects[kind]));
     expect_no_objects();
 }
 

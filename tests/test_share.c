@@ -82,7 +82,7 @@ static void test_wrong_kind(void **state)
         const mproc_ref_t ref = ref_of(object);
         for (const object_kind_t *other = object_kinds; other < object_kinds + OBJECT_KINDS; other++) {
             void *opened = &opened;
-            if (other == kind)
+            if (other->open == kind->open)
                 continue;
             assert_failure(other->open(&opened, &ref, NULL), APR_EINVAL);
             assert_null(opened);
@@ -303,6 +303,8 @@ static void test_names(void **state)
         enum { NAMES = sizeof names / sizeof names[0] };
         void *objects[NAMES];
         char line[100];
+        if (kind->is_end)
+            continue;
         for (int i = 0; i < NAMES; i++)
             assert_success(kind->create(&objects[i], names[i], NULL));
         snprintf(line, sizeof line, "%s %llu %s: ", kind->noun, (unsigned long long)ref_of(objects[0]).serial, longest);

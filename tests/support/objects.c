@@ -221,13 +221,81 @@ static void *given_shared(mproc_call_t *call, size_t index)
     return mproc_call_shared(call, index);
 }
 
+static apr_status_t create_queue(void **object, const char *name, apr_pool_t *pool)
+{
+    mproc_queue_t *queue;
+    mproc_queue_opts_t opts = {.name = name, .pool = pool};
+    const apr_status_t status = mproc_queue_create(&queue, &opts);
+    *object = queue;
+    return status;
+}
+
+/** Make an end of a queue which nobody has open otherwise; of one that is full, if it is to put by. */
+static apr_status_t create_end(void **object, apr_pool_t *pool, int is_putter)
+{
+    mproc_queue_t *queue, *end = NULL;
+    mproc_queue_opts_t opts = {.maxsize = 1};
+    *object = NULL;
+    apr_status_t status = mproc_queue_create(&queue, &opts);
+    if (status != APR_SUCCESS)
+        return status;
+    if (is_putter)
+        status = mproc_queue_put(queue, "", 1, 0);
+    if (status == APR_SUCCESS)
+        status = is_putter ? mproc_queue_open_putter(&end, queue, pool) : mproc_queue_open_getter(&end, queue, pool);
+    /* What is told of a failure stays. */
+    const apr_status_t closed = mproc_queue_close(queue);
+    *object = end;
+    return status == APR_SUCCESS ? closed : status;
+}
+
+static apr_status_t create_putter(void **object, const char *name, apr_pool_t *pool)
+{
+    (void)name;
+    return create_end(object, pool, 1);
+}
+
+static apr_status_t create_getter(void **object, const char *name, apr_pool_t *pool)
+{
+    (void)name;
+    return create_end(object, pool, 0);
+}
+
+static apr_status_t open_queue(void **object, const mproc_ref_t *ref, apr_pool_t *pool)
+{
+    mproc_queue_t *queue;
+    const apr_status_t status = mproc_queue_open(&queue, ref, pool);
+    *object = queue;
+    return status;
+}
+
+static apr_status_t close_queue(void *object)
+{
+    return mproc_queue_close(object);
+}
+
+static apr_status_t wait_for_item(void *object, apr_interval_time_t timeout)
+{
+    char item[8] = "";
+    const apr_status_t status = mproc_queue_get(object, item, sizeof item, NULL, timeout);
+    return status == MPROC_EDIRECTION ? mproc_queue_put(object, item, sizeof item, timeout) : status;
+}
+
+static void *given_queue(mproc_call_t *call, size_t index)
+{
+    return mproc_call_queue(call, index);
+}
+
 const object_kind_t object_kinds[OBJECT_KINDS] = {
-    {"lock", create_lock, open_lock, close_lock, wait_for_lock, given_lock},
-    {"semaphore", create_semaphore, open_semaphore, close_semaphore, wait_for_semaphore, given_semaphore},
-    {"event", create_event, open_event, close_event, wait_for_event, given_event},
-    {"condition", create_condition, open_condition, close_condition, wait_for_condition, given_condition},
-    {"barrier", create_barrier, open_barrier, close_barrier, wait_for_barrier, given_barrier},
-    {"shared area", create_shared, open_shared, close_shared, wait_for_shared, given_shared},
+    {"lock", create_lock, open_lock, close_lock, wait_for_lock, given_lock, 0},
+    {"semaphore", create_semaphore, open_semaphore, close_semaphore, wait_for_semaphore, given_semaphore, 0},
+    {"event", create_event, open_event, close_event, wait_for_event, given_event, 0},
+    {"condition", create_condition, open_condition, close_condition, wait_for_condition, given_condition, 0},
+    {"barrier", create_barrier, open_barrier, close_barrier, wait_for_barrier, given_barrier, 0},
+    {"shared area", create_shared, open_shared, close_shared, wait_for_shared, given_shared, 0},
+    {"queue", create_queue, open_queue, close_queue, wait_for_item, given_queue, 0},
+    {"queue", create_putter, open_queue, close_queue, wait_for_item, given_queue, 1},
+    {"queue", create_getter, open_queue, close_queue, wait_for_item, given_queue, 1},
 };
 
 void *make_object(const object_kind_t *kind)

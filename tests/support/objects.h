@@ -18,12 +18,25 @@ typedef struct object_kind_t {
     apr_status_t (*wait)(void *object, apr_interval_time_t timeout);
     /** Get one that was given as `.share`. */
     void *(*given)(mproc_call_t *call, size_t index);
+    /** It has no name, and who waits does so at what it is an end of. */
+    int is_end;
 } object_kind_t;
 
-enum { OF_LOCK, OF_SEMAPHORE, OF_EVENT, OF_CONDITION, OF_BARRIER, OF_SHARED, OBJECT_KINDS };
+enum {
+    OF_LOCK,
+    OF_SEMAPHORE,
+    OF_EVENT,
+    OF_CONDITION,
+    OF_BARRIER,
+    OF_SHARED,
+    OF_QUEUE,
+    OF_PUTTER,
+    OF_GETTER,
+    OBJECT_KINDS
+};
 
-/** How many objects one of each kind is: a condition has a lock, and so has what is made of shared data. */
-enum { OBJECTS_OF_ALL_KINDS = OBJECT_KINDS + 2 };
+/** How many objects one of each kind is: a condition has a lock, and so has shared data; an end has a queue. */
+enum { OBJECTS_OF_ALL_KINDS = OBJECT_KINDS + 4 };
 
 extern const object_kind_t object_kinds[OBJECT_KINDS];
 
