@@ -9,7 +9,7 @@ static int can_grow(const queue_t *queue)
     return shm_load64(&queue->maxsize) == 0;
 }
 
-/** With the lock of one that can grow: whoever sees the flag knows that no other ring follows the one that is closed. */
+/** With the lock of one that can grow: whoever sees the flag knows that no ring follows the one that is closed. */
 static void close_here(queue_t *queue)
 {
     if (!(shm_load(&queue->flags) & QUEUE_FINISHED))

@@ -40,12 +40,12 @@ typedef struct ring_t {
     unsigned char apart_from_tail[120];
     shm_u64_t head; /* the next position to get, and a bit below */
     unsigned char apart_from_head[120];
-    shm_u64_t base;       /* its first position */
-    uint64_t length;      /* in slots */
-    uint64_t stride;      /* of a slot, in bytes */
-    uint64_t mask;        /* where the length is a power of two: one less; else 0 */
-    shm_u64_t next;       /* the ring that follows: an offset; 0: none */
-    shm_u64_t is_urgent;  /* a putter has slept for a while: it is not kept waiting until there is much room */
+    shm_u64_t base;      /* its first position */
+    uint64_t length;     /* in slots */
+    uint64_t stride;     /* of a slot, in bytes */
+    uint64_t mask;       /* where the length is a power of two: one less; else 0 */
+    shm_u64_t next;      /* the ring that follows: an offset; 0: none */
+    shm_u64_t is_urgent; /* a putter has slept for a while: it is not kept waiting until there is much room */
     uint64_t reserved[2];
 } ring_t;
 
