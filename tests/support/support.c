@@ -61,6 +61,12 @@ int finish(mproc_process_t *process)
     return exitcode;
 }
 
+void expect_waited(apr_time_t begin, apr_interval_time_t timeout)
+{
+    const apr_interval_time_t taken = apr_time_now() - begin;
+    assert_true(taken >= timeout - 1000 && taken < timeout + MPROC_SECONDS(2) * slowdown());
+}
+
 apr_pool_t *test_pool(void)
 {
     static apr_pool_t *pool;

@@ -29,6 +29,9 @@ mproc_process_t *start(mproc_target_t target, mproc_process_opts_t opts);
 /** Join a process within a generous time, close it, and return its exit code. */
 int finish(mproc_process_t *process);
 
+/** See that a call that began then has waited for its timeout, in microseconds, and not for much longer. */
+void expect_waited(apr_time_t begin, apr_interval_time_t timeout);
+
 /** A pool for a test's files; never destroyed. */
 apr_pool_t *test_pool(void);
 
