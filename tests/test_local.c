@@ -495,7 +495,7 @@ static int trade_on(int number, void *context)
 /** Threads come, set values and go while others close: each value is destroyed once. */
 static void test_storm(void **state)
 {
-    int rounds = 2000 / slowdown();
+    int rounds = 500 / slowdown();
     (void)state;
     for (int i = 0; i < SHARED; i++)
         market.locals[i] = make_local(free_counted);
