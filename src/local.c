@@ -72,8 +72,10 @@ static size_t hash(const void *key)
 /** The entry of a key, or NULL. */
 static entry_t *find(const table_t *table, const void *key)
 {
-    for (size_t i = hash(key), end = i + table->room; i < end; i++) {
-        entry_t *entry = &table->entries[i & (table->room - 1)];
+    const size_t first = hash(key);
+    for (size_t i = 0; i < table->room; i++) {
+        /* The sum may wrap around, where there are 32 bits. */
+        entry_t *entry = &table->entries[(first + i) & (table->room - 1)];
         const void *found = atomic_load_explicit(&entry->key, memory_order_relaxed);
         if (found == key)
             return entry;
