@@ -174,7 +174,10 @@ apr_status_t sys_arena_map(sys_arena_t *arena, sys_handle_t handle);
  */
 apr_status_t sys_arena_find(sys_handle_t *handle, int pid, const void *beginning, size_t size);
 
-/** Have memory for a part, both in units of 64 KiB, for all processes: APR_ENOMEM. To do it again is harmless. */
+/**
+ * Have memory for a part, both in units of 64 KiB, for all processes. To do it again is harmless. APR_ENOMEM: what a
+ * part of more than one unit held may be lost.
+ */
 apr_status_t sys_arena_commit(const sys_arena_t *arena, uint64_t offset, uint64_t size);
 
 /** Make a part zeros, which has memory. What the system knows to be zeros is not touched, as it may be large. */
