@@ -10,8 +10,8 @@
 /* Of a slot of none, bool, int or float, and what the others are multiples of; of an offset; of a format. */
 enum { UNIT = 8, NUMBER = 8, FORMAT = 8 };
 
-/* What is copied at once where a slot may be large. */
-enum { PIECE = 256 };
+/* What is copied at once where a slot may be large: each is a call of the system. */
+enum { PIECE = 4096 };
 
 /* What an item is read as; the last one is none of Python's: the item is being written. */
 enum { AS_IT_IS = 0, AS_TEXT = 1, AS_BYTES = 2, AS_NONE = 3, AS_NOTHING = 0xff };

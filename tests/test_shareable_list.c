@@ -81,8 +81,9 @@ static size_t all_items(mproc_item_t items[32])
     items[count++] = mproc_item_bytes("\0\xff\0x", 4);
     items[count++] = mproc_item_bytes(many, 5000);
     items[count++] = mproc_item_bytes(many, 255);
-    items[count++] = mproc_item_bytes(many, 256);
-    items[count++] = mproc_item_bytes(many, 257);
+    items[count++] = mproc_item_bytes(many, 4095);
+    items[count++] = mproc_item_bytes(many, 4096);
+    items[count++] = mproc_item_bytes(many, 4097);
     return count;
 }
 
@@ -237,7 +238,7 @@ static void test_find(void **state)
     enum { COUNT = sizeof items / sizeof items[0] };
     static const size_t counts[COUNT] = {2, 1, 1, 1, 1, 2, 1, 0, 1, 2, 2};
     static const size_t firsts[COUNT] = {0, 1, 2, 3, 4, 0, 6, 0, 8, 9, 9};
-    static char many[1000];
+    static char many[9000];
     size_t found;
     (void)state;
     mproc_shareable_list_t *list = make(NULL, items, COUNT);
@@ -258,7 +259,7 @@ static void test_find(void **state)
     const mproc_item_t long_one = mproc_item_bytes(many, sizeof many);
     list = make(NULL, &long_one, 1);
     assert_success(mproc_shareable_list_index(list, long_one, &found));
-    many[999] = 'n';
+    many[8999] = 'n';
     assert_failure(mproc_shareable_list_index(list, long_one, &found), APR_ENOENT);
     remove_it(list);
 }
