@@ -368,6 +368,35 @@ static void test_list_shrinks(void **state)
     assert_success(mproc_shareable_list_close(list));
 }
 
+/** It takes no memory to claim a lot of items, nor to see that they are not there. */
+static int open_claim(const char *name)
+{
+    mproc_shareable_list_t *list;
+    struct rusage before, after;
+    getrusage(RUSAGE_SELF, &before);
+    const apr_status_t status = mproc_shareable_list_open(&list, name, NULL);
+    getrusage(RUSAGE_SELF, &after);
+    return status != MPROC_ECORRUPT ? 1 : after.ru_maxrss / 10 > before.ru_maxrss ? 2 : 0;
+}
+
+static void test_claims_many(void **state)
+{
+    const uint64_t claims[][2] = {{50000000, 0}, {50000000, 8}};
+    char name[64];
+    (void)state;
+    for (size_t i = 0; i < sizeof claims / sizeof claims[0]; i++) {
+        make_object(make_name(name, ""), (off_t)1 << 30, 0600);
+        const int fd = open_object(name, O_RDWR, 0);
+        void *words = mmap(NULL, sizeof claims[i], PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+        assert_true(words != MAP_FAILED);
+        memcpy(words, claims[i], sizeof claims[i]);
+        munmap(words, sizeof claims[i]);
+        close(fd);
+        assert_int_equal(in_child(open_claim, name), 0);
+        assert_success(mproc_shm_unlink(name));
+    }
+}
+
 /** A program that makes a segment smaller and larger all the time. */
 static int resize_for_ever(const char *name)
 {
@@ -420,15 +449,11 @@ static void test_shrinks_all_the_time(void **state)
 int main(int argc, char **argv)
 {
     static const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_without_memory),
-        cmocka_unit_test(test_other_things),
-        cmocka_unit_test(test_traces),
-        cmocka_unit_test(test_other_users),
-        cmocka_unit_test(test_limits),
-        cmocka_unit_test(test_address_space),
-        cmocka_unit_test(test_shrinks),
-        cmocka_unit_test(test_list_shrinks),
-        cmocka_unit_test(test_shrinks_all_the_time),
+        cmocka_unit_test(test_without_memory), cmocka_unit_test(test_other_things),
+        cmocka_unit_test(test_traces),         cmocka_unit_test(test_other_users),
+        cmocka_unit_test(test_limits),         cmocka_unit_test(test_address_space),
+        cmocka_unit_test(test_shrinks),        cmocka_unit_test(test_list_shrinks),
+        cmocka_unit_test(test_claims_many),    cmocka_unit_test(test_shrinks_all_the_time),
     };
     return harness_main(argc, argv, tests, sizeof tests / sizeof tests[0]);
 }
