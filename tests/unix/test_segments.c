@@ -206,6 +206,50 @@ static void test_other_users(void **state)
     assert_success(mproc_shm_unlink(name));
 }
 
+/* ---- Descriptors ------------------------------------------------------------------------------------------------- */
+
+/** Programs close what they do not know, and open others under the same numbers: those are left alone. */
+static int lose_descriptor(const char *name)
+{
+    enum { MOST = 64 };
+    static char bytes[8192];
+    mproc_shm_t *shm;
+    struct stat file;
+    FILE *own = tmpfile();
+    if (!own || fwrite(bytes, 1, sizeof bytes, own) != sizeof bytes || fflush(own) != 0)
+        return 1;
+    if (mproc_shm_open(&shm, name, NULL) != APR_SUCCESS)
+        return 2;
+    for (int fd = 3; fd < MOST; fd++)
+        if (fd != fileno(own))
+            close(fd);
+    if (mproc_shm_read(shm, 0, bytes, 4) != APR_EBADF || mproc_shm_write(shm, 0, "lost", 4) != APR_EBADF)
+        return 3;
+    for (int fd = 3; fd < MOST; fd++)
+        if (fd != fileno(own) && dup2(fileno(own), fd) != fd)
+            return 4;
+    if (mproc_shm_read(shm, 0, bytes, 4) != APR_EBADF || mproc_shm_write(shm, 0, "lost", 4) != APR_EBADF)
+        return 5;
+    if (memcmp(mproc_shm_data(shm), "here", 4) != 0 || mproc_shm_close(shm) != APR_SUCCESS)
+        return 6;
+    for (int fd = 3; fd < MOST; fd++)
+        if (fstat(fd, &file) != 0)
+            return 7;
+    return pread(fileno(own), bytes, 4, 0) == 4 && memcmp(bytes, "\0\0\0", 4) == 0 ? 0 : 8;
+}
+
+static void test_without_descriptor(void **state)
+{
+    char name[64];
+    mproc_shm_t *shm;
+    (void)state;
+    assert_success(mproc_shm_create(&shm, make_name(name, ""), 4096, NULL));
+    memcpy(mproc_shm_data(shm), "here", 4);
+    assert_int_equal(in_child(lose_descriptor, name), 0);
+    assert_success(mproc_shm_unlink(name));
+    assert_success(mproc_shm_close(shm));
+}
+
 /* ---- Limits ------------------------------------------------------------------------------------------------------ */
 
 /** To go beyond the limit of files would be a signal. */
@@ -449,11 +493,17 @@ static void test_shrinks_all_the_time(void **state)
 int main(int argc, char **argv)
 {
     static const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_without_memory), cmocka_unit_test(test_other_things),
-        cmocka_unit_test(test_traces),         cmocka_unit_test(test_other_users),
-        cmocka_unit_test(test_limits),         cmocka_unit_test(test_address_space),
-        cmocka_unit_test(test_shrinks),        cmocka_unit_test(test_list_shrinks),
-        cmocka_unit_test(test_claims_many),    cmocka_unit_test(test_shrinks_all_the_time),
+        cmocka_unit_test(test_without_memory),
+        cmocka_unit_test(test_other_things),
+        cmocka_unit_test(test_traces),
+        cmocka_unit_test(test_other_users),
+        cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_address_space),
+        cmocka_unit_test(test_without_descriptor),
+        cmocka_unit_test(test_shrinks),
+        cmocka_unit_test(test_list_shrinks),
+        cmocka_unit_test(test_claims_many),
+        cmocka_unit_test(test_shrinks_all_the_time),
     };
     return harness_main(argc, argv, tests, sizeof tests / sizeof tests[0]);
 }
