@@ -195,23 +195,19 @@ int journal_begin(transaction_t *transaction)
     return 1;
 }
 
-static size_t find_change(const transaction_t *transaction, const shm_u64_t *word)
-{
-    size_t i = 0;
-    while (i < transaction->count && transaction->entries[i].offset != arena_offset(word))
-        i++;
-    return i;
-}
-
 uint64_t journal_get(const transaction_t *transaction, const shm_u64_t *word)
 {
-    const size_t i = find_change(transaction, word);
-    return i < transaction->count ? transaction->entries[i].value : shm_load64(word);
+    for (size_t i = 0; i < transaction->count; i++)
+        if (transaction->entries[i].offset == arena_offset(word))
+            return transaction->entries[i].value;
+    return shm_load64(word);
 }
 
 void journal_put(transaction_t *transaction, shm_u64_t *word, uint64_t value)
 {
-    const size_t i = find_change(transaction, word);
+    size_t i = 0;
+    while (i < transaction->count && transaction->entries[i].offset != arena_offset(word))
+        i++;
     transaction->entries[i] = (change_t){arena_offset(word), value};
     transaction->count += i == transaction->count;
 }

@@ -432,7 +432,7 @@ static void end_all(void)
 static void check_queue(int queue)
 {
     size_t lost = 0;
-    long begun = 0, put = 0, got = 0, missing = 0, doubtful = 0;
+    long put = 0, got = 0, missing = 0, doubtful = 0;
     must(mproc_queue_close(shared[0][queue]), "close the last putter");
     while (get_some(&own_life, queue, MPROC_SECONDS(20) * slowdown()) == APR_SUCCESS) {}
     if (mproc_last_error()->status != APR_EOF)
@@ -441,7 +441,6 @@ static void check_queue(int queue)
         fault("its size", queue, (long long)mproc_queue_size(shared[2][queue]));
     for (uint32_t i = 0; i < MOST_ITEMS && i < atomic_load(&board->next[queue]); i++) {
         const int item = atomic_load(&board->items[queue][i]);
-        begun += (item & BEGUN) != 0;
         put += (item & PUT) != 0;
         got += (item & GOT) != 0;
         missing += (item & PUT) && !(item & GOT);
