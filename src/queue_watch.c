@@ -35,8 +35,12 @@ static void sleep_until_filled(shared_t *shared, queue_t *queue)
     if (!(tail & RING_SLEEPERS) && !shm_replace64(&ring->tail, tail, tail | RING_SLEEPERS))
         return;
     shared_watch(shared, &queue->filled, bell, SYS_NEVER);
-    /* The wake may have been meant for one who gets. */
-    shm_unpark(&queue->filled, 1);
+    /*
+     * The wake may have been meant for one who gets. Where nothing is left, this thread sleeps again and has the next
+     * one who puts wake somebody, unless it ends. Woken in vain, others of its kind would pass that on in a circle.
+     */
+    if (queue_size(queue) > 0 || shared_is_closed(shared))
+        shm_unpark(&queue->filled, 1);
 }
 
 static void *APR_THREAD_FUNC run(apr_thread_t *self, void *context)
@@ -51,6 +55,9 @@ static void *APR_THREAD_FUNC run(apr_thread_t *self, void *context)
         }
         atomic_store(&watch->is_set, 1);
         sys_event_set(&watch->ready);
+        /* Whoever has taken that back in between has reset the event before it was set, and nobody does it again. */
+        if (!atomic_load(&watch->is_set))
+            sys_event_reset(&watch->ready);
         sys_wait(watch->emptied.sentinel, SYS_NEVER);
         sys_event_reset(&watch->emptied);
     }
