@@ -87,16 +87,20 @@ typedef struct claim_t {
 
 typedef enum ring_result_t { RING_DONE, RING_NONE, RING_OVER, RING_TOO_BIG } ring_result_t;
 
+/**
+ * Announce a claim. Whoever sees that the one before is not announced any more must see that it was finished, too: so
+ * these are stores that nothing before them comes after.
+ */
 static inline void ring_announce(spot_t *line, uint64_t what, uint64_t position)
 {
-    shm_write64(&line->position, position);
-    shm_write64(&line->announced, what);
+    shm_publish64(&line->position, position);
+    shm_publish64(&line->announced, what);
 }
 
 /** Nothing comes of what was announced: a later owner of that position could be taken for alive. */
 static inline void ring_announce_nothing(spot_t *line)
 {
-    shm_write64(&line->announced, 0);
+    shm_publish64(&line->announced, 0);
 }
 
 /**
