@@ -114,6 +114,12 @@ static apr_status_t claim_item(visit_t *visit)
     return status;
 }
 
+/** The size of the item that was claimed, or was too big. */
+static uint64_t size_of_item(const visit_t *visit, apr_status_t status)
+{
+    return status == APR_SUCCESS ? shm_read64(&visit->claim.slot->size) : visit->claim.size;
+}
+
 /**
  * Take over the item that was claimed: copy it to `memory`, unless that is NULL; what was in a block
  * stays there then, and the block is told.
@@ -206,7 +212,7 @@ apr_status_t queue_get_handle(mproc_queue_t *handle, void *buffer, size_t capaci
     visit.capacity = capacity;
     status = claim_item(&visit);
     if (status == APR_SUCCESS || status == MPROC_ETOOBIG)
-        length = shm_read64(&visit.claim.slot->size);
+        length = size_of_item(&visit, status);
     if (status == APR_SUCCESS)
         status = take_item(&visit, buffer ? buffer : &block, &block);
     return end(status, &visit, size, length, call);
@@ -236,7 +242,7 @@ apr_status_t mproc_queue_get_alloc(mproc_queue_t *handle, void **data, size_t *s
         visit.capacity = room;
         status = memory ? claim_item(&visit) : APR_ENOMEM;
         if (status == APR_SUCCESS || status == MPROC_ETOOBIG)
-            length = room = shm_read64(&visit.claim.slot->size);
+            length = room = size_of_item(&visit, status);
     } while (status == MPROC_ETOOBIG);
     if (status == APR_SUCCESS)
         status = take_item(&visit, memory, &block);
@@ -305,8 +311,9 @@ apr_status_t mproc_queue_get_block(mproc_queue_t *handle, void **block, size_t *
         length = shm_read64(&visit.claim.slot->size);
         const int is_in_slot = shm_read64(&visit.claim.slot->block) == 0;
         status = take_item(&visit, is_in_slot ? queue_block_memory(spare) : NULL, &taken);
-        *block = queue_block_memory(is_in_slot ? spare : taken);
-        if (is_in_slot)
+        if (status == APR_SUCCESS)
+            *block = queue_block_memory(is_in_slot ? spare : taken);
+        if (status == APR_SUCCESS && is_in_slot)
             spare = 0;
     }
     if (spare)

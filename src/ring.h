@@ -83,6 +83,7 @@ typedef struct claim_t {
     uint64_t position; /* from the ring's first */
     uint64_t index;    /* the index as it was: the ring's tail or head */
     uint64_t sequence; /* of the slot, as it was */
+    uint64_t size;     /* of the item, if it is too big: by now the slot may be another one's */
 } claim_t;
 
 typedef enum ring_result_t { RING_DONE, RING_NONE, RING_OVER, RING_TOO_BIG } ring_result_t;
@@ -170,11 +171,13 @@ static inline ring_result_t ring_claim_get(ring_t *ring, spot_t *line, uint64_t 
         }
         if (ahead > 0)
             continue;
-        if (!(claim->sequence & RING_TOMBSTONE) && shm_observe64(&claim->slot->size) > capacity) {
+        const uint64_t size = claim->sequence & RING_TOMBSTONE ? 0 : shm_observe64(&claim->slot->size);
+        if (size > capacity) {
             /* Unless that was the size of what came later. */
             if (ring_position(shm_observe64(&ring->head)) != position)
                 continue;
             ring_announce_nothing(line);
+            claim->size = size;
             return RING_TOO_BIG;
         }
         uint64_t bits = index & RING_SLEEPERS;
