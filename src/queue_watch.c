@@ -107,8 +107,10 @@ static apr_status_t begin(watch_t **made, shared_t *shared)
         status = sys_event_create(&watch->ready);
     if (status == APR_SUCCESS)
         status = sys_event_create(&watch->emptied);
+    sys_hold_signals();
     if (status == APR_SUCCESS)
         status = apr_thread_create(&watch->thread, NULL, run, watch, watch->pool);
+    sys_let_signals();
     if (status != APR_SUCCESS)
         free_watch(watch);
     return status;

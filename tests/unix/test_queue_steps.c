@@ -548,6 +548,37 @@ static void test_idle_watches(void **state)
     expect_no_objects();
 }
 
+static volatile sig_atomic_t handled;
+
+static void handle(int signal)
+{
+    (void)signal;
+    handled = 1;
+}
+
+/** What a program has blocked in its threads does not reach it by the thread that watches a queue. */
+static void test_signal_while_watched(void **state)
+{
+    const struct sigaction action = {.sa_handler = handle};
+    mproc_queue_t *queue;
+    mproc_os_handle_t descriptor;
+    sigset_t set;
+    (void)state;
+    assert_success(mproc_queue_create(&queue, NULL));
+    assert_success(mproc_queue_fileno(queue, &descriptor));
+    assert_int_equal(sigaction(SIGUSR1, &action, NULL), 0);
+    sigemptyset(&set);
+    sigaddset(&set, SIGUSR1);
+    assert_int_equal(pthread_sigmask(SIG_BLOCK, &set, NULL), 0);
+    assert_int_equal(kill(getpid(), SIGUSR1), 0);
+    apr_sleep(100000);
+    assert_false(handled);
+    assert_int_equal(pthread_sigmask(SIG_UNBLOCK, &set, NULL), 0);
+    assert_true(handled);
+    assert_success(mproc_queue_close(queue));
+    expect_no_objects();
+}
+
 int main(int argc, char **argv)
 {
     static const struct CMUnitTest tests[] = {
@@ -555,7 +586,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_killed_with_blocks),  cmocka_unit_test(test_killed_otherwise),
         cmocka_unit_test(test_stopped_putting),     cmocka_unit_test(test_stopped_getting),
         cmocka_unit_test(test_stopped_with_blocks), cmocka_unit_test(test_stopped_clearing),
-        cmocka_unit_test(test_idle_watches),
+        cmocka_unit_test(test_idle_watches),        cmocka_unit_test(test_signal_while_watched),
     };
     return harness_main(argc, argv, tests, sizeof tests / sizeof tests[0]);
 }
