@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "queue_blocks.h"
 
+#include <stddef.h>
+
 #include "blocks.h"
 #include "member.h"
 #include "memory.h"
@@ -9,8 +11,9 @@ enum { BLOCKS = 64, TABLE_SIZE = 2048, PART_HEADER = 64 };
 
 /** Some of a queue's blocks. */
 typedef struct table_t {
-    shm_u64_t next; /* the next table: an offset; 0: none */
-    shm_u64_t free; /* a bit for each block that may be nobody's, and has memory: a hint */
+    shm_u64_t queue; /* whose it is: an offset */
+    shm_u64_t next;  /* the next table: an offset; 0: none */
+    shm_u64_t free;  /* a bit for each block that may be nobody's, and has memory: a hint */
     queue_block_t blocks[BLOCKS];
 } table_t;
 
@@ -90,6 +93,7 @@ static apr_status_t enlarge(queue_t *queue, queue_block_t *block, uint64_t size)
         return MPROC_EINIT;
     status = memory_take(&transaction, &part, round_up(size), &queue->head.object);
     if (status == APR_SUCCESS) {
+        shm_write64(memory_note(part), arena_offset(block));
         journal_put(&transaction, &block->part, part);
         journal_put(&transaction, &block->size, round_up(size));
         journal_commit(&transaction);
@@ -111,6 +115,7 @@ static apr_status_t add_table(queue_t *queue, uint64_t newest)
         status = memory_take(&transaction, &part, TABLE_SIZE - PART_HEADER, &queue->head.object);
         if (status == APR_SUCCESS) {
             shm_clear(arena_at(part), sizeof(table_t));
+            shm_write64(&table_at(part)->queue, arena_offset(queue));
             journal_put(&transaction, &table_at(part)->next, newest);
             journal_put(&transaction, &queue->blocks, part);
         }
@@ -236,15 +241,14 @@ apr_status_t queue_block_take(uint64_t *block, queue_t *queue, uint64_t size)
 
 uint64_t queue_block_find(const queue_t *queue, const void *memory)
 {
-    for (uint64_t at = shm_load64(&queue->blocks); at;) {
-        const table_t *table = table_at(at);
-        for (unsigned i = 0; i < BLOCKS; i++) {
-            const queue_block_t *block = &table->blocks[i];
-            const uint64_t part = shm_load64(&block->part);
-            if (part && arena_at(part) == memory && shm_load64(&block->owner) == member_self())
-                return arena_offset(block);
-        }
-        at = shm_load64(&table->next);
-    }
-    return 0;
+    const uint64_t part = memory_part_at(memory);
+    /* What is no block's memory has anything there; and whose it is, is asked of the block. */
+    const uint64_t block = part ? shm_load64(memory_note(part)) : 0;
+    const uint64_t first = (block & ~(uint64_t)(TABLE_SIZE - 1)) + PART_HEADER + offsetof(table_t, blocks);
+    if (block < first || (block - first) / sizeof(queue_block_t) >= BLOCKS ||
+        (block - first) % sizeof(queue_block_t) != 0 || !blocks_can_be_raw(block & ~(uint64_t)(TABLE_SIZE - 1)) ||
+        shm_load64(&table_of(block)->queue) != arena_offset(queue))
+        return 0;
+    const int is_own = shm_load64(&queue_block_at(block)->owner) == member_self();
+    return is_own && shm_load64(&queue_block_at(block)->part) == part ? block : 0;
 }
