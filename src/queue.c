@@ -52,8 +52,8 @@ static void stir(void *at)
 }
 
 /**
- * Whoever describes it may look at what is another object by now, or none: so is what that says of others. Each place is
- * looked at once, after it was checked; the head first, which no tail is before.
+ * Whoever describes it may look at what is another object by now, or none: so is what that says of others. Each place
+ * is looked at once, after it was checked; the head first, which no tail is before.
  */
 static uint64_t size_of_any(const queue_t *queue)
 {
@@ -201,13 +201,17 @@ apr_status_t mproc_queue_create_sized(mproc_queue_t **handle, const mproc_queue_
 
 apr_status_t mproc_queue_open(mproc_queue_t **handle, const mproc_ref_t *ref, apr_pool_t *pool)
 {
-    static const shared_kind_t *const kinds[] = {&queue_kind, &queue_putter_kind, &queue_getter_kind};
+    /* The last one is what the text says if it is none of them. */
+    static const shared_kind_t *const kinds[] = {&queue_putter_kind, &queue_getter_kind, &queue_kind};
     void *opened = NULL;
     apr_status_t status = APR_EINVAL;
     for (size_t i = 0; i < sizeof kinds / sizeof kinds[0] && status == APR_EINVAL; i++)
         status = shared_open(handle ? &opened : NULL, kinds[i], ref, pool, "mproc_queue_open");
     if (handle)
         *handle = opened;
+    /* That it is none of those before is no failure. */
+    if (status == APR_SUCCESS)
+        mproc_forget_error();
     return status;
 }
 

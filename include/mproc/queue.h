@@ -51,7 +51,8 @@
  * has ended does not tell whether somebody was killed: its exit code does.
  *
  * What share.h says of handles holds for every call. Here too, a handle of the other direction is refused with
- * MPROC_EDIRECTION.
+ * MPROC_EDIRECTION; and a thread that puts, gets or clears for the first time takes a little of the family's memory,
+ * for which that call returns APR_ENOMEM if there is none.
  */
 #ifndef MPROC_QUEUE_H
 #define MPROC_QUEUE_H
