@@ -21,17 +21,21 @@ typedef struct visit_t {
     claim_t claim; /* what was looked at last */
 } visit_t;
 
-/** Whoever was woken, and has got, wakes the next one, or has it be woken. */
-static void pass_on(queue_t *queue)
+void queue_pass_on_item(queue_t *queue)
 {
-    ring_t *ring = queue_ring(&queue->put_ring);
     for (;;) {
+        ring_t *ring = queue_ring(&queue->put_ring);
         const uint64_t tail = shm_load64(&ring->tail);
         const uint64_t head = ring_position(shm_load64(&queue_ring(&queue->get_ring)->head));
-        if (ring_position(tail) > head || (tail & RING_CLOSED)) {
+        if (ring_position(tail) > head) {
             shm_unpark(&queue->filled, 1);
             return;
         }
+        /* Whoever has closed it wakes all when it is known what follows. */
+        if ((tail & RING_CLOSED) && queue_ring(&queue->put_ring) == ring)
+            return;
+        if (tail & RING_CLOSED)
+            continue;
         if ((tail & RING_SLEEPERS) || shm_replace64(&ring->tail, tail, tail | RING_SLEEPERS))
             return;
     }
@@ -84,7 +88,7 @@ static apr_status_t claim_or_wait(visit_t *visit)
         apr_status_t status = APR_SUCCESS;
         if (result == RING_DONE || result == RING_TOO_BIG) {
             if (has_slept)
-                pass_on(queue);
+                queue_pass_on_item(queue);
             return result == RING_DONE ? APR_SUCCESS : MPROC_ETOOBIG;
         }
         if (result == RING_OVER)

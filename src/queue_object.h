@@ -155,6 +155,9 @@ int queue_watch_reset(const shared_t *shared);
 /** Whether there is something to get; if not that is said. */
 int queue_watch_look(const shared_t *shared);
 
+/** Whoever was woken, and has got or wants nothing, wakes the next one who waits for an item, or has it be woken. */
+void queue_pass_on_item(queue_t *queue);
+
 /** How many items there are, at one moment. */
 uint64_t queue_size(const queue_t *queue);
 

@@ -35,12 +35,8 @@ static void sleep_until_filled(shared_t *shared, queue_t *queue)
     if (!(tail & RING_SLEEPERS) && !shm_replace64(&ring->tail, tail, tail | RING_SLEEPERS))
         return;
     shared_watch(shared, &queue->filled, bell, SYS_NEVER);
-    /*
-     * The wake may have been meant for one who gets. Where nothing is left, this thread sleeps again and has the next
-     * one who puts wake somebody, unless it ends. Woken in vain, others of its kind would pass that on in a circle.
-     */
-    if (queue_size(queue) > 0 || shared_is_closed(shared))
-        shm_unpark(&queue->filled, 1);
+    /* The wake may have been meant for one who gets. Passed on for nothing, it would go round among those who watch. */
+    queue_pass_on_item(queue);
 }
 
 static void *APR_THREAD_FUNC run(apr_thread_t *self, void *context)

@@ -390,13 +390,11 @@ static void copy(void *to, const void *from, size_t size)
 #undef begin
 #undef shared_glance64
 #define visit_t getting_t
-#define pass_on pass_on_item
 #define fail fail_to_get
 #define begin begin_to_get
 #define end end_to_get
 #include "queue_get.c"
 #undef visit_t
-#undef pass_on
 #undef fail
 #undef begin
 #undef end
