@@ -14,7 +14,7 @@
  * Whoever finds the ring empty or full and goes to sleep sets a bit at the other side's index, so that the claiming
  * step there, which must read that word anyway, tells whether somebody is to be woken.
  *
- * Positions count for ever. A ring that has become too small is closed, and followed by another one (queue_grow.c).
+ * Positions count for ever. A ring that has become too small is closed, and followed by another one (queue_ring.c).
  */
 #ifndef MPROC_RING_H
 #define MPROC_RING_H
