@@ -211,6 +211,9 @@ static apr_status_t wait_for_any(set_t *set, mproc_wait_t *items, apr_interval_t
         status = sys_wait_any(set->system, set->count + 1, &ready, deadline);
         if (status == APR_SUCCESS)
             ready -= drop_late_ones(set, items) + (wake->is_ready != 0);
+        /* However often something comes that others get first. */
+        if (status == APR_SUCCESS && ready == 0 && !wake->is_ready && sys_now() >= deadline)
+            status = APR_TIMEUP;
     } while (status == APR_SUCCESS && ready == 0);
     if (status == APR_TIMEUP && unable != APR_SUCCESS)
         return mproc_fail(unable, "%s: there is nothing left to wait by", set->call);
