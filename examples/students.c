@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Two students, each with a name that every function finds and none is told: it
- * is the thread's. They are threads of one program with
- * MPROC_START_METHOD=thread, and processes with any other.
+ * Two students, each with a name that every function finds and none is told: it is the thread's. They are threads of
+ * one program with MPROC_START_METHOD=thread, and processes with any other.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,8 +18,7 @@ static int fail(const char *what)
     return 1;
 }
 
-/* This is called for each value when its thread ends, so nobody has to remember
- * it. */
+/* This is called for each value when its thread ends, so nobody has to remember it. */
 static void destroy_name(void *name)
 {
     printf("goodbye, %s\n", (const char *)name);
@@ -50,8 +48,7 @@ static void greet(void)
 /* This runs twice at the same time. */
 static int attend(mproc_call_t *call)
 {
-    /* A thread uses what main has made. In a process of its own that is not
-   * there, unless it is a copy by fork. */
+    /* A thread uses what main has made. In a process of its own that is not there, unless it is a copy by fork. */
     if (!student && mproc_local_create(&student, destroy_name, NULL) != APR_SUCCESS)
         return fail("create");
     const char *name = mproc_call_string(call, 0);

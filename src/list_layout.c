@@ -10,8 +10,8 @@
 /* Of a slot of none, bool, int or float, and what the others are multiples of; of an offset; of a format. */
 enum { UNIT = 8, NUMBER = 8, FORMAT = 8 };
 
-/* What is copied at once where a slot may be large. */
-enum { PIECE = 256 };
+/* What is copied at once where a slot may be large: each is a call of the system. */
+enum { PIECE = 4096 };
 
 /* What an item is read as; the last one is none of Python's: the item is being written. */
 enum { AS_IT_IS = 0, AS_TEXT = 1, AS_BYTES = 2, AS_NONE = 3, AS_NOTHING = 0xff };
@@ -150,37 +150,62 @@ void list_forget(list_layout_t *layout)
     layout->slots = NULL;
 }
 
-/**
- * Find where the slots lie, from the words in front of them, which become just that: whether all can be in a segment.
- */
-static int place_slots(list_layout_t *layout)
+/** Find where a slot ends, from the word that says so or how large it is; the word in front says where it begins. */
+static int place_slot(uint64_t *word, int has_sizes, size_t size)
 {
-    const size_t size = layout->segment->memory.size;
+    const uint64_t begins = word[-1];
+    /* What is not in order wraps around, and is too much. */
+    const uint64_t length = has_sizes ? *word : *word - begins;
+    if (length == 0 || length > size - begins)
+        return 0;
+    *word = begins + length;
+    return 1;
+}
+
+/** Find where what lies, now that it is known how the slots lie: whether all can be in the segment. */
+static int place_all(list_layout_t *layout, int has_sizes)
+{
     const size_t count = layout->count;
-    uint64_t *slots = layout->slots;
-    /* The first slot begins at 0, and no slot has a size of 0: so this is Python 3.8's layout, of sizes. */
-    const int has_sizes = count > 0 && slots[0] != 0;
-    const uint64_t beginning = (uint64_t)NUMBER * (1 + count + !has_sizes);
-    uint64_t end = 0;
-    if (count == 0)
-        slots[0] = 0;
-    for (size_t i = 0; i <= count; i++) {
-        const uint64_t begins = has_sizes || i == 0 ? end : slots[i];
-        const uint64_t length = has_sizes && i < count ? slots[i] : 0;
-        if (begins < end || begins > size || length > size - begins)
-            return 0;
-        slots[i] = begins + beginning;
-        end = begins + length;
-    }
-    layout->formats = slots[count];
+    for (size_t i = 0; i <= count; i++)
+        layout->slots[i] += (uint64_t)NUMBER * (1 + count + !has_sizes);
+    layout->formats = layout->slots[count];
     layout->codes = layout->formats + (uint64_t)count * FORMAT;
-    return count == 0 || layout->codes + count <= size;
+    return count == 0 || layout->codes + count <= layout->segment->memory.size;
+}
+
+static apr_status_t fail_to_place(const list_layout_t *layout, const char *call)
+{
+    return mproc_fail(MPROC_ECORRUPT, "%s: the slots of the list '%s' of %zu items are not all in its %zu bytes", call,
+                      layout->segment->name, layout->count, layout->segment->memory.size);
+}
+
+/** Read how the slots lie. A large segment may be empty, and say that it has as many items as it has room for. */
+static apr_status_t read_slots(list_layout_t *layout, int has_sizes, const char *call)
+{
+    enum { AT_ONCE = 8192 };
+    const segment_t *segment = layout->segment;
+    const size_t words_at = (has_sizes ? 1 : 2) * NUMBER; /* without where the first one begins, which is 0 */
+    size_t done = 0;
+    layout->slots[0] = 0;
+    while (done < layout->count) {
+        const size_t left = layout->count - done;
+        const size_t end = done + (left < AT_ONCE ? left : AT_ONCE);
+        const apr_status_t status =
+            segment_read(segment, words_at + done * NUMBER, &layout->slots[done + 1], (end - done) * NUMBER, call);
+        if (status != APR_SUCCESS)
+            return status;
+        while (done < end)
+            if (!place_slot(&layout->slots[++done], has_sizes, segment->memory.size))
+                return fail_to_place(layout, call);
+    }
+    return place_all(layout, has_sizes) ? APR_SUCCESS : fail_to_place(layout, call);
 }
 
 apr_status_t list_examine(list_layout_t *layout, const segment_t *segment, const char *call)
 {
     const size_t size = segment->memory.size;
     uint64_t count = 0;
+    uint64_t first = 0;
     *layout = (list_layout_t){.segment = segment};
     apr_status_t status = APR_SUCCESS;
     if (size >= NUMBER)
@@ -193,15 +218,11 @@ apr_status_t list_examine(list_layout_t *layout, const segment_t *segment, const
     status = allocate(layout, segment, (size_t)count, call);
     if (status != APR_SUCCESS)
         return status;
-    /* Without its last word, which Python 3.8 does not have, it is all inside. */
-    layout->slots[count] = 0;
     if (count > 0)
-        status = segment_read(segment, NUMBER, layout->slots, (size_t)count * NUMBER, call);
-    if (status == APR_SUCCESS && count > 0 && layout->slots[0] == 0)
-        status = segment_read(segment, NUMBER + (size_t)count * NUMBER, &layout->slots[count], NUMBER, call);
-    if (status == APR_SUCCESS && !place_slots(layout))
-        status = mproc_fail(MPROC_ECORRUPT, "%s: the slots of the list '%s' of %zu items are not all in its %zu bytes",
-                            call, segment->name, layout->count, size);
+        status = segment_read(segment, NUMBER, &first, NUMBER, call);
+    /* The first slot begins at 0, and no slot has a size of 0: so this is Python 3.8's layout, of sizes. */
+    if (status == APR_SUCCESS)
+        status = read_slots(layout, first != 0, call);
     if (status != APR_SUCCESS)
         list_forget(layout);
     return status;
@@ -255,7 +276,7 @@ apr_status_t list_fill(list_layout_t *layout, const segment_t *segment, const mp
     for (size_t i = 0; i < count; i++)
         layout->slots[i + 1] = layout->slots[i] + slot_size(&items[i]);
     memcpy(copy + NUMBER, layout->slots, (count + 1) * NUMBER);
-    place_slots(layout);
+    place_all(layout, 0);
     compose(copy, layout, items);
     /* With its number of items, which comes last, it is a list, and not an empty one. */
     status = segment_write(segment, NUMBER, copy + NUMBER, size - NUMBER, call);

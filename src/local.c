@@ -37,6 +37,8 @@ typedef struct entry_t {
 typedef struct table_t {
     struct table_t *next; /* of all that there ever were: threads come and go, and take over those of others */
     int is_taken;         /* by a thread that lives */
+    /* The local of which its thread is just setting a value; a count of uses would outlive that thread in a fork. */
+    _Atomic(const void *) setting;
     entry_t *entries;
     size_t room; /* of them; a power of two, or 0 */
     size_t used; /* those that have, or had, a key */
@@ -72,8 +74,10 @@ static size_t hash(const void *key)
 /** The entry of a key, or NULL. */
 static entry_t *find(const table_t *table, const void *key)
 {
-    for (size_t i = hash(key), end = i + table->room; i < end; i++) {
-        entry_t *entry = &table->entries[i & (table->room - 1)];
+    const size_t first = hash(key);
+    for (size_t i = 0; i < table->room; i++) {
+        /* The sum may wrap around, where there are 32 bits. */
+        entry_t *entry = &table->entries[(first + i) & (table->room - 1)];
         const void *found = atomic_load_explicit(&entry->key, memory_order_relaxed);
         if (found == key)
             return entry;
@@ -242,10 +246,14 @@ static void destroy_in(const table_t *table, const local_t *local)
         make_call(&call, value);
 }
 
-/** The handle is closed, and nobody sets a value any more. */
+/** The handle is closed, so nobody begins to set a value any more. */
 static void destroy(void *object)
 {
     local_t *local = object;
+    /* Those who are setting one are soon done, and then it is destroyed here. */
+    for (const table_t *table = atomic_load(&all); table; table = table->next)
+        while (atomic_load(&table->setting) == local->handle)
+            apr_thread_yield();
     for (const table_t *table = atomic_load(&all); table; table = table->next)
         destroy_in(table, local);
     for (;;) {
@@ -271,6 +279,7 @@ void local_forked(void)
         table->entries = NULL;
         table->room = table->used = 0;
         table->is_taken = 0;
+        atomic_store(&table->setting, NULL);
     }
     if (calls) {
         calls = inner;
@@ -324,12 +333,10 @@ static apr_status_t begin_thread(void)
     return status;
 }
 
-/** Add a value to this thread's. */
+/** Add a value to this thread's, which has a table. */
 static apr_status_t add(const void *key, local_t *local, void *value)
 {
-    apr_status_t status = begin_thread();
-    if (status == APR_SUCCESS)
-        status = make_room(mine);
+    const apr_status_t status = make_room(mine);
     if (status != APR_SUCCESS)
         return status;
     process_lock();
@@ -379,27 +386,48 @@ apr_status_t mproc_local_create(mproc_local_t **handle, void (*destructor)(void 
     return APR_SUCCESS;
 }
 
+/** Whether a handle is that of a local that is open. */
+static int is_open(const void *handle)
+{
+    handle_slot_t *slot;
+    uintptr_t generation;
+    return handle_find(&slot, &generation, handle, HANDLE_LOCAL) == APR_SUCCESS &&
+           handle_is_open(atomic_load(&slot->word), generation);
+}
+
+/** Set this thread's value of a local that stays meanwhile. */
+static apr_status_t set(const void *key, local_t *local, void *value)
+{
+    entry_t *entry = find(mine, key);
+    if (!entry)
+        return value ? add(key, local, value) : APR_SUCCESS;
+    entry->lineage = lineage;
+    atomic_store(&entry->value, value);
+    return APR_SUCCESS;
+}
+
 apr_status_t mproc_local_set(mproc_local_t *handle, void *value)
 {
     static const char call[] = "mproc_local_set";
-    void *object;
-    if (handle_acquire(&object, handle, HANDLE_LOCAL) != APR_SUCCESS)
+    if (!is_open(handle))
         return refuse(handle, call);
-    entry_t *entry = mine ? find(mine, handle) : NULL;
-    apr_status_t status = APR_SUCCESS;
-    if (entry) {
-        entry->lineage = lineage;
-        atomic_store(&entry->value, value);
-    } else if (value) {
-        status = add(handle, object, value);
+    apr_status_t status = value ? begin_thread() : APR_SUCCESS;
+    if (mine && status == APR_SUCCESS) {
+        /* Before it is looked whether the local is open: whoever closes it looks for this after it was closed. */
+        atomic_store(&mine->setting, handle);
+        void *local = handle_peek(handle, HANDLE_LOCAL);
+        if (local)
+            status = set(handle, local, value);
+        atomic_store_explicit(&mine->setting, NULL, memory_order_release);
+        if (!local)
+            return refuse(handle, call);
     }
-    handle_release(handle);
     return status == APR_SUCCESS ? status : mproc_fail(status, "%s: no memory for another value", call);
 }
 
 void *mproc_local_get(mproc_local_t *handle)
 {
-    if (!handle_peek(handle, HANDLE_LOCAL)) {
+    if (!is_open(handle)) {
         refuse(handle, "mproc_local_get");
         return NULL;
     }
@@ -410,16 +438,7 @@ void *mproc_local_get(mproc_local_t *handle)
 
 apr_status_t mproc_local_close(mproc_local_t *handle)
 {
-    static const char call[] = "mproc_local_close";
-    void *object;
-    if (!handle)
+    if (!handle || handle_close(handle, HANDLE_LOCAL) == APR_SUCCESS)
         return APR_SUCCESS;
-    if (handle_acquire(&object, handle, HANDLE_LOCAL) != APR_SUCCESS)
-        return refuse(handle, call);
-    const apr_status_t status = handle_close(handle, HANDLE_LOCAL);
-    /* Those who are setting a value are soon done, and then it is destroyed here. */
-    while (status == APR_SUCCESS && handle_uses(handle) > 1)
-        apr_thread_yield();
-    handle_release(handle);
-    return status == APR_SUCCESS ? status : refuse(handle, call);
+    return refuse(handle, "mproc_local_close");
 }

@@ -138,10 +138,8 @@ static apr_status_t furnish(transaction_t *transaction, void *at, const void *co
     apr_status_t status = queue_take_ring(transaction, &ring, queue, plan->length);
     if (status != APR_SUCCESS)
         return status;
-    /* Nobody else has the queue yet. */
+    /* It is put to and got from when it is laid out. */
     shm_store64(&queue->first_ring, ring);
-    shm_store64(&queue->put_ring, ring);
-    shm_store64(&queue->get_ring, ring);
     return plan->is_joinable ? queue_take_records(transaction, queue) : status;
 }
 
@@ -191,9 +189,12 @@ apr_status_t mproc_queue_create_sized(mproc_queue_t **handle, const mproc_queue_
         return status;
     /* Not before now: it may take long, and nobody has seen the queue yet. */
     queue_t *queue = queue_behind(shared);
-    queue_lay_out_ring(queue_ring(&queue->put_ring), queue, plan.length);
+    queue_lay_out_ring(queue_ring(&queue->first_ring), queue, plan.length);
     if (plan.is_joinable)
         queue_lay_out_records(queue);
+    const uint64_t ring = shm_load64(&queue->first_ring);
+    shm_store64(&queue->get_ring, ring);
+    shm_store64(&queue->put_ring, ring);
     shared_release(shared);
     *handle = made;
     return status;

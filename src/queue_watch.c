@@ -17,7 +17,7 @@ typedef struct watch_t {
     shared_t *shared;
     sys_event_t ready;   /* there may be something */
     sys_event_t emptied; /* and now there is nothing: the thread is to wait for it anew */
-    _Atomic int is_set;  /* `ready` */
+    _Atomic int is_set;  /* `ready`; both change together, with process_lock() */
     _Atomic int is_over;
     apr_allocator_t *allocator;
     apr_pool_t *pool;
@@ -49,11 +49,10 @@ static void *APR_THREAD_FUNC run(apr_thread_t *self, void *context)
             sleep_until_filled(watch->shared, queue);
             continue;
         }
+        process_lock();
         atomic_store(&watch->is_set, 1);
         sys_event_set(&watch->ready);
-        /* Whoever has taken that back in between has reset the event before it was set, and nobody does it again. */
-        if (!atomic_load(&watch->is_set))
-            sys_event_reset(&watch->ready);
+        process_unlock();
         sys_wait(watch->emptied.sentinel, SYS_NEVER);
         sys_event_reset(&watch->emptied);
     }
@@ -115,12 +114,16 @@ static apr_status_t begin(watch_t **made, shared_t *shared)
 int queue_watch_reset(const shared_t *shared)
 {
     watch_t *watch = atomic_load(&shared->watch);
-    int is_set = 1;
-    if (!watch || !atomic_compare_exchange_strong(&watch->is_set, &is_set, 0))
+    if (!watch || !atomic_load(&watch->is_set))
         return 0;
-    sys_event_reset(&watch->ready);
-    sys_event_set(&watch->emptied);
-    return 1;
+    process_lock();
+    const int was_set = atomic_exchange(&watch->is_set, 0);
+    if (was_set)
+        sys_event_reset(&watch->ready);
+    process_unlock();
+    if (was_set)
+        sys_event_set(&watch->emptied);
+    return was_set;
 }
 
 int queue_watch_look(const shared_t *shared)

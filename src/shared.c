@@ -182,9 +182,9 @@ static apr_status_t fail_to_create(apr_status_t status, const shared_plan_t *pla
 {
     if (status != APR_ENOMEM || !plan->room)
         return fail_to_hold(status, plan->kind, call);
-    return mproc_fail(status, "%s: no room for %llu bytes in the family's memory (of %llu bytes %llu are in use)", call,
-                      (unsigned long long)plan->room, (unsigned long long)arena->size,
-                      (unsigned long long)blocks_used());
+    return mproc_fail(
+        status, "%s: no room for %llu bytes in the family's memory (of %llu bytes %llu are in use), or in the system",
+        call, (unsigned long long)plan->room, (unsigned long long)arena->size, (unsigned long long)blocks_used());
 }
 
 apr_status_t shared_create(void **handle, const shared_plan_t *plan, const char *call)

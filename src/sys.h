@@ -174,7 +174,10 @@ apr_status_t sys_arena_map(sys_arena_t *arena, sys_handle_t handle);
  */
 apr_status_t sys_arena_find(sys_handle_t *handle, int pid, const void *beginning, size_t size);
 
-/** Have memory for a part, both in units of 64 KiB, for all processes: APR_ENOMEM. To do it again is harmless. */
+/**
+ * Have memory for a part, both in units of 64 KiB, for all processes. To do it again is harmless. APR_ENOMEM: what a
+ * part of more than one unit held may be lost.
+ */
 apr_status_t sys_arena_commit(const sys_arena_t *arena, uint64_t offset, uint64_t size);
 
 /** Make a part zeros, which has memory. What the system knows to be zeros is not touched, as it may be large. */
@@ -198,6 +201,7 @@ typedef struct sys_segment_t {
     unsigned char *data;
     size_t size;
     sys_handle_t handle;
+    uint64_t identity[2]; /* of what the handle was made for, where the program could have closed it since */
 } sys_segment_t;
 
 /** Make a segment of zeros, whose memory is promised: APR_EEXIST, APR_ENOMEM. A name has no separators in it. */
@@ -209,7 +213,10 @@ apr_status_t sys_segment_create(sys_segment_t *segment, const char *name, size_t
  */
 apr_status_t sys_segment_open(sys_segment_t *segment, const char *name, int any_user);
 
-/** Copy out of or into a segment, inside of its size: MPROC_ESIZE if somebody has made it smaller. */
+/**
+ * Copy out of or into a segment, inside of its size: MPROC_ESIZE if somebody has made it smaller, APR_EBADF if this
+ * program has closed its handle.
+ */
 apr_status_t sys_segment_read(const sys_segment_t *segment, size_t offset, void *buffer, size_t size);
 apr_status_t sys_segment_write(const sys_segment_t *segment, size_t offset, const void *data, size_t size);
 

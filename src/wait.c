@@ -211,8 +211,8 @@ static apr_status_t wait_for_any(set_t *set, mproc_wait_t *items, apr_interval_t
         status = sys_wait_any(set->system, set->count + 1, &ready, deadline);
         if (status == APR_SUCCESS)
             ready -= drop_late_ones(set, items) + (wake->is_ready != 0);
-        /* However often something comes that others get first. */
-        if (status == APR_SUCCESS && ready == 0 && !wake->is_ready && sys_now() >= deadline)
+        /* What others get each time, before this thread sees it, keeps it no longer than that. */
+        if (status == APR_SUCCESS && ready == 0 && sys_now() >= deadline)
             status = APR_TIMEUP;
     } while (status == APR_SUCCESS && ready == 0);
     if (status == APR_TIMEUP && unable != APR_SUCCESS)

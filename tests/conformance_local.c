@@ -157,12 +157,51 @@ static void test_inherited(void **state)
     assert_success(mproc_shared_close(shared));
 }
 
+/** A thread of the creator's that sets a value all the time. */
+static void set_all_the_time(void *context)
+{
+    counts_t *counts = context;
+    do {
+        if (mproc_local_set(closed, counts) != APR_SUCCESS)
+            abort();
+        atomic_store(&counts->ready, 1);
+    } while (!atomic_load(&counts->stop));
+}
+
+static int close_inherited(mproc_call_t *call)
+{
+    return call && mproc_local_close(closed) == APR_SUCCESS ? 0 : 1;
+}
+
+/** A thread that was setting a value is not in the child, which does not wait for it to be done. */
+static void test_inherited_while_set(void **state)
+{
+    counts_t *counts;
+    later_t later;
+    mproc_process_opts_t opts = method_options();
+    (void)state;
+    if (method_under_test() != MPROC_FORK)
+        skip_because("only a forked child has its creator's values");
+    mproc_shared_t *shared = make_counts(&counts);
+    assert_success(mproc_local_create(&closed, NULL, NULL));
+    begin_later(&later, 0, set_all_the_time, counts);
+    while (!atomic_load(&counts->ready))
+        apr_sleep(1000);
+    for (int i = 0; i < 30; i++)
+        assert_int_equal(finish(start(close_inherited, opts)), 0);
+    atomic_store(&counts->stop, 1);
+    end_later(&later);
+    assert_success(mproc_local_close(closed));
+    assert_success(mproc_shared_close(shared));
+}
+
 int main(int argc, char **argv)
 {
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_target_returns),
         cmocka_unit_test(test_target_exits),
         cmocka_unit_test(test_inherited),
+        cmocka_unit_test(test_inherited_while_set),
     };
     return harness_main(argc, argv, tests, sizeof tests / sizeof tests[0]);
 }

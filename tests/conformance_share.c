@@ -142,7 +142,7 @@ static void test_all_kinds(void **state)
         assert_int_equal(answer_of(&agent).status, APR_SUCCESS);
     }
     /* The shared data, and their lock. */
-    int64_t *data = mproc_shared_data(objects[OF_SHARED]);
+    _Atomic int64_t *data = mproc_shared_data(objects[OF_SHARED]);
     assert_int_equal(ask(&agent, DO_ACQUIRE, OF_SHARED, 0), APR_SUCCESS);
     assert_failure(mproc_shared_acquire(objects[OF_SHARED], 0), APR_TIMEUP);
     assert_failure(mproc_shared_release(objects[OF_SHARED]), APR_EACCES);
@@ -184,7 +184,7 @@ static void test_data(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
         mproc_shared_t *shared = make_shared(sizes[i], 0);
-        int64_t *data = mproc_shared_data(shared);
+        _Atomic int64_t *data = mproc_shared_data(shared);
         *data = 11;
         agent_t first = start_agent(OBJECTS(shared));
         agent_t second = start_agent(NULL);

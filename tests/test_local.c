@@ -495,7 +495,7 @@ static int trade_on(int number, void *context)
 /** Threads come, set values and go while others close: each value is destroyed once. */
 static void test_storm(void **state)
 {
-    int rounds = 2000 / slowdown();
+    int rounds = 500 / slowdown();
     (void)state;
     for (int i = 0; i < SHARED; i++)
         market.locals[i] = make_local(free_counted);
@@ -535,7 +535,7 @@ static void test_very_end(void **state)
     assert_int_equal(apr_threadkey_private_create(&of_apr, set_late, test_pool()), APR_SUCCESS);
     for (int i = 1; i <= ROUNDS; i++) {
         assert_int_equal(finish(start(end_busily, opts)), 5);
-        assert_true(was_late == i || was_late == 0); /* on Windows APR does not call */
+        assert_int_equal(was_late, has_fork() ? i : 0); /* on Windows APR does not call */
         assert_int_equal(of_late.destroyed, was_late);
     }
     assert_success(mproc_local_close(late));

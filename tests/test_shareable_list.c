@@ -81,8 +81,9 @@ static size_t all_items(mproc_item_t items[32])
     items[count++] = mproc_item_bytes("\0\xff\0x", 4);
     items[count++] = mproc_item_bytes(many, 5000);
     items[count++] = mproc_item_bytes(many, 255);
-    items[count++] = mproc_item_bytes(many, 256);
-    items[count++] = mproc_item_bytes(many, 257);
+    items[count++] = mproc_item_bytes(many, 4095);
+    items[count++] = mproc_item_bytes(many, 4096);
+    items[count++] = mproc_item_bytes(many, 4097);
     return count;
 }
 
@@ -237,7 +238,7 @@ static void test_find(void **state)
     enum { COUNT = sizeof items / sizeof items[0] };
     static const size_t counts[COUNT] = {2, 1, 1, 1, 1, 2, 1, 0, 1, 2, 2};
     static const size_t firsts[COUNT] = {0, 1, 2, 3, 4, 0, 6, 0, 8, 9, 9};
-    static char many[1000];
+    static char many[9000];
     size_t found;
     (void)state;
     mproc_shareable_list_t *list = make(NULL, items, COUNT);
@@ -258,7 +259,7 @@ static void test_find(void **state)
     const mproc_item_t long_one = mproc_item_bytes(many, sizeof many);
     list = make(NULL, &long_one, 1);
     assert_success(mproc_shareable_list_index(list, long_one, &found));
-    many[999] = 'n';
+    many[8999] = 'n';
     assert_failure(mproc_shareable_list_index(list, long_one, &found), APR_ENOENT);
     remove_it(list);
 }
@@ -567,7 +568,9 @@ static void test_layout_of_sizes(void **state)
     assert_success(mproc_shareable_list_set(list, 4, mproc_item_str("new")));
     assert_memory_equal(data + 56 + 32, "new\0\0\0\0", 8);
     assert_success(mproc_shareable_list_close(list));
-    /* It ends where it must. */
+    /* It ends where it must, and no slot is empty. */
+    ((int64_t *)(void *)data)[6] = 0;
+    assert_failure(mproc_shareable_list_open(&list, name, NULL), MPROC_ECORRUPT);
     ((int64_t *)(void *)data)[6] = 65536;
     assert_failure(mproc_shareable_list_open(&list, name, NULL), MPROC_ECORRUPT);
     /* A size below zero would lead back to where it began. */
@@ -694,7 +697,7 @@ static void test_false_formats(void **state)
     remove_it(list);
 }
 
-/** Slots of no size, and such as cannot be. */
+/** Slots of sizes that no list has. */
 static void test_false_slots(void **state)
 {
     char name[64];
@@ -705,15 +708,16 @@ static void test_false_slots(void **state)
     list = make(make_name(name, ""), known_items(), 6);
     assert_success(mproc_shm_open(&shm, name, NULL));
     assert_success(mproc_shareable_list_close(list));
+    expect_refused(shm, 16, 0); /* item 0 has no room at all */
     uint64_t *words = mproc_shm_data(shm);
-    words[2] = 0; /* item 0 has no room, and item 1 too much */
-    words[3] = 17;
+    words[2] = 1; /* item 0 has too little room, and item 1 too much */
+    words[3] = 18;
     list = open_it(name);
     assert_failure(mproc_shareable_list_get(list, 0, &item, NULL, 0), MPROC_ECORRUPT);
     assert_failure(mproc_shareable_list_set(list, 0, mproc_item_int(1)), MPROC_ECORRUPT);
     assert_success(mproc_shareable_list_set(list, 1, mproc_item_bytes("seventeen letters", 17)));
     expect_item(list, 1, mproc_item_bytes("seventeen letters", 17));
-    assert_failure(mproc_shareable_list_set(list, 2, mproc_item_int(1)), MPROC_ECORRUPT); /* of 7 bytes */
+    assert_failure(mproc_shareable_list_set(list, 2, mproc_item_int(1)), MPROC_ECORRUPT); /* of 6 bytes */
     assert_success(mproc_shm_close(shm));
     remove_it(list);
 }

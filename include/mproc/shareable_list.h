@@ -197,7 +197,7 @@ MPROC_API apr_status_t mproc_shareable_list_create_sized(mproc_shareable_list_t 
  * @param items The items, which are copied; NULL is allowed if @p count is 0.
  * @param count How many items.
  * @param opts  Options, of which `.pool` counts; or NULL.
- * @return APR_SUCCESS; APR_EINVAL for an item that is none, a str that is not UTF-8, or a last byte of zero;
+ * @return APR_SUCCESS; APR_EINVAL for an item of an unknown type, a str that is not UTF-8, or a last byte of zero;
  *         MPROC_ETOOBIG for more than MPROC_ITEM_SIZE_MAX bytes; otherwise as mproc_shm_create().
  * @remark Any thread. Who opens the list before it is filled is told so (MPROC_ESTATE), or finds it empty: give its
  *         name away when it is made.
@@ -341,9 +341,9 @@ MPROC_API apr_status_t mproc_shareable_list_get_bytes(mproc_shareable_list_t *li
  * @param list  The list.
  * @param index Its place, from 0.
  * @param item  The value; its `.room` does not count.
- * @return APR_SUCCESS; MPROC_ETOOBIG if a str or bytes are longer than the slot; APR_EINVAL for an item that is none, a
- *         str that is not UTF-8, or a last byte of zero; MPROC_ESIZE if the segment has become smaller;
- *         MPROC_ECORRUPT if the slot is none. With the first two nothing has changed.
+ * @return APR_SUCCESS; MPROC_ETOOBIG if a str or bytes are longer than the slot; APR_EINVAL for an item of an
+ *         unknown type, a str that is not UTF-8, or a last byte of zero; MPROC_ESIZE if the segment has become smaller;
+ *         MPROC_ECORRUPT if its slot is too small for any, or too large. With the first two nothing has changed.
  * @remark Any thread.
  */
 MPROC_API apr_status_t mproc_shareable_list_set(mproc_shareable_list_t *list, size_t index, mproc_item_t item);

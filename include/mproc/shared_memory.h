@@ -174,7 +174,8 @@ MPROC_API const char *mproc_shm_name(mproc_shm_t *shm);
  * @param buffer Where to copy to; NULL is allowed if @p size is 0.
  * @param size   How many bytes.
  * @return APR_SUCCESS; APR_EINVAL if they are not all inside of mproc_shm_size(); MPROC_ESIZE if the segment has
- *         become smaller: what @p buffer holds is anything then.
+ *         become smaller: what @p buffer holds is anything then; APR_EBADF if this program has closed the descriptor of
+ *         the segment (Unix).
  * @remark Any thread. Others may write at the same time: it is no atomic operation. It costs a call of the system
  *         where segments can shrink.
  */

@@ -181,7 +181,8 @@ void sys_arena_clear(const sys_arena_t *arena, uint64_t offset, uint64_t size)
 /* Of Linux 5.14, which may be newer than the system's headers. */
 enum { POPULATE_WRITE = 23 };
 
-apr_status_t sys_arena_commit(const sys_arena_t *arena, uint64_t offset, uint64_t size)
+/** Have memory for a step: 0, or an errno value. */
+static int commit(const sys_arena_t *arena, uint64_t offset, uint64_t size)
 {
     int result;
     /* A page that cannot be had when it is first touched would be a SIGBUS. */
@@ -190,8 +191,25 @@ apr_status_t sys_arena_commit(const sys_arena_t *arena, uint64_t offset, uint64_
                                             : madvise(arena->base + offset, (size_t)size, POPULATE_WRITE);
     } while (result != 0 && errno == EINTR);
     if (result == 0 || errno == EOPNOTSUPP || errno == ENOSYS || errno == EINVAL)
-        return APR_SUCCESS;
+        return 0;
     return errno == ENOSPC || errno == EFAULT ? ENOMEM : errno;
+}
+
+apr_status_t sys_arena_commit(const sys_arena_t *arena, uint64_t offset, uint64_t size)
+{
+    if (!unix_has_memory(size))
+        return ENOMEM;
+    for (uint64_t done = 0; done < size; done += UNIX_RESERVE_STEP) {
+        const uint64_t left = size - done;
+        const int error = commit(arena, offset + done, left < UNIX_RESERVE_STEP ? left : UNIX_RESERVE_STEP);
+        if (error == 0)
+            continue;
+        /* What was had is of no use, and nobody would give it back. */
+        if (done > 0)
+            sys_arena_release(arena, offset, done);
+        return error;
+    }
+    return APR_SUCCESS;
 }
 
 void sys_arena_release(const sys_arena_t *arena, uint64_t offset, uint64_t size)

@@ -16,7 +16,7 @@
  * From this size on, memory is reserved first: where there is too little, that is a status, and not a SIGBUS while
  * filling it.
  */
-enum { RESERVE_FROM = 1 << 20, RESERVE_STEP = 1 << 24 };
+enum { RESERVE_FROM = 1 << 20 };
 
 /* Up to this size, a block for a forked child is private memory: fork is not noticeably slower for it. */
 enum { COPY_UP_TO = 1 << 16 };
@@ -38,6 +38,11 @@ static unsigned long long available_memory(void)
     text[length] = '\0';
     const char *line = strstr(text, name);
     return line ? strtoull(line + sizeof name - 1, NULL, 10) * 1024 : all;
+}
+
+int unix_has_memory(uint64_t size)
+{
+    return size < RESERVE_FROM || size <= available_memory();
 }
 
 int unix_open_nameless(void)
@@ -65,14 +70,14 @@ int unix_open_nameless(void)
 }
 
 #if defined(MPROC_HAVE_POSIX_FALLOCATE)
-/** Take the memory in steps: one that a signal interrupts begins anew, and must come to its end between two signals. */
+/** Take the memory in steps. */
 static int allocate(int fd, size_t size)
 {
     int error = 0;
-    for (size_t done = 0; done < size && error == 0; done += error ? 0 : RESERVE_STEP) {
+    for (size_t done = 0; done < size && error == 0; done += error ? 0 : UNIX_RESERVE_STEP) {
         const size_t left = size - done;
         do {
-            error = posix_fallocate(fd, (off_t)done, (off_t)(left < RESERVE_STEP ? left : RESERVE_STEP));
+            error = posix_fallocate(fd, (off_t)done, (off_t)(left < UNIX_RESERVE_STEP ? left : UNIX_RESERVE_STEP));
         } while (error == EINTR);
     }
     return error;
@@ -105,8 +110,7 @@ int unix_set_size(int fd, size_t size)
     if (getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY &&
         (unsigned long long)size > (unsigned long long)limit.rlim_cur)
         return EFBIG;
-    /* Reserving more than there is would not fail: it would have the system kill processes until it fits. */
-    if (size >= RESERVE_FROM && size > available_memory())
+    if (!unix_has_memory(size))
         return ENOMEM;
     while (ftruncate(fd, (off_t)size) != 0)
         if (errno != EINTR)
@@ -157,7 +161,7 @@ apr_status_t sys_block_create(sys_block_t *block, size_t size, sys_block_kind_t 
     if (size <= unix_datagram_max && kind == SYS_BLOCK_SERVED)
         return make_copied(block, size, 1);
     if (kind == SYS_BLOCK_LOCAL || kind == SYS_BLOCK_FORKED)
-        return size >= RESERVE_FROM && size > available_memory() ? ENOMEM : map(block, -1, size);
+        return unix_has_memory(size) ? map(block, -1, size) : ENOMEM;
     const int fd = unix_open_nameless();
     if (fd < 0)
         return errno;

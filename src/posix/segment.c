@@ -19,7 +19,7 @@
 /* A '/', the longest name that anybody takes, and a zero. */
 enum { PATH_SIZE = 256 };
 
-static const sys_segment_t closed = {NULL, 0, SYS_NO_HANDLE};
+static const sys_segment_t closed = {NULL, 0, SYS_NO_HANDLE, {0, 0}};
 
 /** Write a name as the system takes it. */
 static apr_status_t make_path(char path[PATH_SIZE], const char *name)
@@ -61,11 +61,24 @@ static apr_status_t last_error(void)
 
 static apr_status_t map(sys_segment_t *segment, int fd, size_t size)
 {
+    struct stat object;
+    if (fstat(fd, &object) != 0)
+        return errno;
     void *data = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     if (data == MAP_FAILED)
         return errno;
-    *segment = (sys_segment_t){data, size, fd};
+    *segment = (sys_segment_t){data, size, fd, {(uint64_t)object.st_dev, (uint64_t)object.st_ino}};
     return APR_SUCCESS;
+}
+
+/** Look at what a segment's descriptor is: programs close all that they do not know, and open others. */
+static apr_status_t look(struct stat *object, const sys_segment_t *segment)
+{
+    if (fstat((int)segment->handle, object) != 0)
+        return errno;
+    return (uint64_t)object->st_dev == segment->identity[0] && (uint64_t)object->st_ino == segment->identity[1]
+               ? APR_SUCCESS
+               : APR_EBADF;
 }
 
 apr_status_t sys_segment_create(sys_segment_t *segment, const char *name, size_t size)
@@ -140,6 +153,10 @@ static int is_no_file(int error)
 
 apr_status_t sys_segment_read(const sys_segment_t *segment, size_t offset, void *buffer, size_t size)
 {
+    struct stat object;
+    const apr_status_t status = look(&object, segment);
+    if (status != APR_SUCCESS)
+        return status;
     for (size_t done = 0; done < size;) {
         const ssize_t got = pread((int)segment->handle, (char *)buffer + done, size - done, (off_t)(offset + done));
         if (got == 0)
@@ -157,12 +174,13 @@ apr_status_t sys_segment_read(const sys_segment_t *segment, size_t offset, void 
 }
 
 /** Whether some bytes can be written to a file without a signal, and without making it larger. */
-static apr_status_t check_end(int fd, size_t end)
+static apr_status_t check_end(const sys_segment_t *segment, size_t end)
 {
     struct stat object;
     struct rlimit limit;
-    if (fstat(fd, &object) != 0)
-        return errno;
+    const apr_status_t status = look(&object, segment);
+    if (status != APR_SUCCESS)
+        return status;
     if (object.st_size < 0 || (unsigned long long)object.st_size < end)
         return MPROC_ESIZE;
     if (getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY &&
@@ -175,7 +193,7 @@ apr_status_t sys_segment_write(const sys_segment_t *segment, size_t offset, cons
 {
     const int fd = (int)segment->handle;
     /* Made smaller between this and the write, it becomes as large again, and nothing worse. */
-    const apr_status_t status = check_end(fd, offset + size);
+    const apr_status_t status = check_end(segment, offset + size);
     if (status != APR_SUCCESS)
         return status;
     for (size_t done = 0; done < size;) {
@@ -196,9 +214,11 @@ apr_status_t sys_segment_write(const sys_segment_t *segment, size_t offset, cons
 
 void sys_segment_close(sys_segment_t *segment)
 {
+    struct stat object;
     if (segment->data)
         munmap(segment->data, segment->size);
-    unix_close((int)segment->handle);
+    if (segment->handle != SYS_NO_HANDLE && look(&object, segment) != APR_EBADF)
+        unix_close((int)segment->handle);
     *segment = closed;
 }
 

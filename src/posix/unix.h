@@ -387,6 +387,18 @@ void unix_report_forked(void);
 /** Of blocks: enough for any type, as pages are. */
 enum { UNIX_ALIGNMENT = 64 };
 
+/**
+ * Memory is taken in steps of this size: one that a signal interrupts begins anew, and must come to its end between two
+ * signals.
+ */
+enum { UNIX_RESERVE_STEP = 1 << 24 };
+
+/**
+ * Whether there is that much memory. To take more than there is would not fail: it would have the system kill processes
+ * until it fits. Who wants little is not kept up by asking.
+ */
+int unix_has_memory(uint64_t size);
+
 /** Make a file without a name: its descriptor, or -1 and errno. */
 int unix_open_nameless(void);
 

@@ -12,7 +12,7 @@
 
 enum { LIST_SIZE = sizeof(ACL) + 2 * (sizeof(ACCESS_ALLOWED_ACE) + SECURITY_MAX_SID_SIZE) };
 
-static const sys_segment_t closed = {NULL, 0, SYS_NO_HANDLE};
+static const sys_segment_t closed = {NULL, 0, SYS_NO_HANDLE, {0, 0}};
 
 /** What the system says if there is no memory, or the name is that of something else, as the seam promises it. */
 static apr_status_t segment_error(void)
@@ -98,7 +98,7 @@ apr_status_t sys_segment_create(sys_segment_t *segment, const char *name, size_t
         win32_close(section);
         return status;
     }
-    *segment = (sys_segment_t){data, size, (sys_handle_t)section};
+    *segment = (sys_segment_t){data, size, (sys_handle_t)section, {0, 0}};
     return APR_SUCCESS;
 }
 
@@ -147,7 +147,7 @@ static apr_status_t map(sys_segment_t *segment, HANDLE section)
         UnmapViewOfFile(data);
         return MPROC_ESTATE;
     }
-    *segment = (sys_segment_t){data, view.RegionSize, (sys_handle_t)section};
+    *segment = (sys_segment_t){data, view.RegionSize, (sys_handle_t)section, {0, 0}};
     return APR_SUCCESS;
 }
 

@@ -60,7 +60,7 @@ static apr_status_t release(int kind, void *object)
 /** Read or write the first bytes of shared data. */
 static apr_status_t access_data(int kind, void *object, order_t order, answer_t *answer, apr_interval_time_t value)
 {
-    int64_t *data = kind == OF_SHARED ? mproc_shared_data(object) : NULL;
+    _Atomic int64_t *data = kind == OF_SHARED ? mproc_shared_data(object) : NULL;
     if (!data)
         return APR_EINVAL;
     if (order == DO_WRITE)

@@ -10,10 +10,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "faults.h"
+#include "posix/unix.h"
 #include "support/harness.h"
 #include "support/messages.h"
 #include "support/objects.h"
@@ -303,6 +305,76 @@ static void test_create_many(void **state)
     const scenario_t scenario = {NULL, attempt_many, NULL, NULL, APR_SUCCESS, FAULT_CHOICES, "fallocate"};
     (void)state;
     run(&scenario);
+}
+
+/* ---- Much memory ------------------------------------------------------------------------------------------------- */
+
+/** How many bytes of memory the arena has taken. */
+static long long taken(void)
+{
+    struct stat file;
+    assert_int_equal(fstat(unix_arena_descriptor(), &file), 0);
+    return (long long)file.st_blocks * 512;
+}
+
+/** So much that it is had in several steps. */
+static apr_status_t attempt_large(void *context)
+{
+    mproc_shared_t *shared;
+    const size_t *size = context;
+    const apr_status_t status = mproc_shared_create(&shared, *size, NULL);
+    if (status == APR_SUCCESS)
+        mproc_shared_close(shared);
+    return status;
+}
+
+/** If one step fails, what the others have had is given back. */
+static void test_large(void **state)
+{
+    size_t size = (size_t)3 * UNIX_RESERVE_STEP - 100000;
+    const scenario_t scenario = {NULL, attempt_large, NULL, &size, APR_SUCCESS, FAULT_CHOICES, "fallocate"};
+    (void)state;
+    assert_success(mproc_set_arena_size((uint64_t)4 * UNIX_RESERVE_STEP));
+    run(&scenario);
+    const long long before = taken();
+    for (int choice = 0; choice < FAULT_CHOICES; choice++) {
+        const char *failed = "";
+        for (int number = 1; failed; number++) {
+            failed = run_with(&scenario, number, choice);
+            /* Where giving it back fails it stays, until it is taken anew. */
+            if (failed && strcmp(failed, "fallocate") == 0)
+                assert_int_equal(taken(), before);
+        }
+    }
+}
+
+static void refuse(void *context)
+{
+    (void)context;
+    fault_end();
+    fail_msg("more memory is taken than the machine has");
+}
+
+/** More than the machine has is not taken, as others would be killed for it. */
+static void test_more_than_there_is(void **state)
+{
+    const uint64_t all = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
+    mproc_shared_t *shared;
+    size_t some = (size_t)1 << 20;
+    (void)state;
+    if (all > SIZE_MAX / 4)
+        skip_because("not all memory can be mapped here");
+    assert_success(mproc_set_arena_size(all + ((uint64_t)1 << 30)));
+    if (mproc_shared_create(&shared, some, NULL) != APR_SUCCESS)
+        skip_because("not all memory can be mapped here");
+    assert_success(mproc_shared_close(shared));
+    const long long before = taken();
+    fault_before("fallocate", refuse, NULL);
+    assert_failure(mproc_shared_create(&shared, (size_t)all, NULL), APR_ENOMEM);
+    fault_before(NULL, NULL, NULL);
+    assert_error_names("no room for");
+    assert_null(shared);
+    assert_int_equal(taken(), before);
 }
 
 /** An object and its reference, or its reference and the pool that is to close it. */
@@ -650,6 +722,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_create),
         cmocka_unit_test(test_memory_kept),
         cmocka_unit_test(test_create_many),
+        cmocka_unit_test(test_large),
+        cmocka_unit_test(test_more_than_there_is),
         cmocka_unit_test(test_open),
         cmocka_unit_test(test_pass_by_message),
         cmocka_unit_test(test_wait),

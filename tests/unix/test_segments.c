@@ -206,6 +206,50 @@ static void test_other_users(void **state)
     assert_success(mproc_shm_unlink(name));
 }
 
+/* ---- Descriptors ------------------------------------------------------------------------------------------------- */
+
+/** Programs close what they do not know, and open others under the same numbers: those are left alone. */
+static int lose_descriptor(const char *name)
+{
+    enum { MOST = 64 };
+    static char bytes[8192];
+    mproc_shm_t *shm;
+    struct stat file;
+    FILE *own = tmpfile();
+    if (!own || fwrite(bytes, 1, sizeof bytes, own) != sizeof bytes || fflush(own) != 0)
+        return 1;
+    if (mproc_shm_open(&shm, name, NULL) != APR_SUCCESS)
+        return 2;
+    for (int fd = 3; fd < MOST; fd++)
+        if (fd != fileno(own))
+            close(fd);
+    if (mproc_shm_read(shm, 0, bytes, 4) != APR_EBADF || mproc_shm_write(shm, 0, "lost", 4) != APR_EBADF)
+        return 3;
+    for (int fd = 3; fd < MOST; fd++)
+        if (fd != fileno(own) && dup2(fileno(own), fd) != fd)
+            return 4;
+    if (mproc_shm_read(shm, 0, bytes, 4) != APR_EBADF || mproc_shm_write(shm, 0, "lost", 4) != APR_EBADF)
+        return 5;
+    if (memcmp(mproc_shm_data(shm), "here", 4) != 0 || mproc_shm_close(shm) != APR_SUCCESS)
+        return 6;
+    for (int fd = 3; fd < MOST; fd++)
+        if (fstat(fd, &file) != 0)
+            return 7;
+    return pread(fileno(own), bytes, 4, 0) == 4 && memcmp(bytes, "\0\0\0", 4) == 0 ? 0 : 8;
+}
+
+static void test_without_descriptor(void **state)
+{
+    char name[64];
+    mproc_shm_t *shm;
+    (void)state;
+    assert_success(mproc_shm_create(&shm, make_name(name, ""), 4096, NULL));
+    memcpy(mproc_shm_data(shm), "here", 4);
+    assert_int_equal(in_child(lose_descriptor, name), 0);
+    assert_success(mproc_shm_unlink(name));
+    assert_success(mproc_shm_close(shm));
+}
+
 /* ---- Limits ------------------------------------------------------------------------------------------------------ */
 
 /** To go beyond the limit of files would be a signal. */
@@ -368,6 +412,35 @@ static void test_list_shrinks(void **state)
     assert_success(mproc_shareable_list_close(list));
 }
 
+/** It takes no memory to claim a lot of items, nor to see that they are not there. */
+static int open_claim(const char *name)
+{
+    mproc_shareable_list_t *list;
+    struct rusage before, after;
+    getrusage(RUSAGE_SELF, &before);
+    const apr_status_t status = mproc_shareable_list_open(&list, name, NULL);
+    getrusage(RUSAGE_SELF, &after);
+    return status != MPROC_ECORRUPT ? 1 : after.ru_maxrss / 10 > before.ru_maxrss ? 2 : 0;
+}
+
+static void test_claims_many(void **state)
+{
+    const uint64_t claims[][2] = {{50000000, 0}, {50000000, 8}};
+    char name[64];
+    (void)state;
+    for (size_t i = 0; i < sizeof claims / sizeof claims[0]; i++) {
+        make_object(make_name(name, ""), (off_t)1 << 30, 0600);
+        const int fd = open_object(name, O_RDWR, 0);
+        void *words = mmap(NULL, sizeof claims[i], PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+        assert_true(words != MAP_FAILED);
+        memcpy(words, claims[i], sizeof claims[i]);
+        munmap(words, sizeof claims[i]);
+        close(fd);
+        assert_int_equal(in_child(open_claim, name), 0);
+        assert_success(mproc_shm_unlink(name));
+    }
+}
+
 /** A program that makes a segment smaller and larger all the time. */
 static int resize_for_ever(const char *name)
 {
@@ -426,8 +499,10 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_other_users),
         cmocka_unit_test(test_limits),
         cmocka_unit_test(test_address_space),
+        cmocka_unit_test(test_without_descriptor),
         cmocka_unit_test(test_shrinks),
         cmocka_unit_test(test_list_shrinks),
+        cmocka_unit_test(test_claims_many),
         cmocka_unit_test(test_shrinks_all_the_time),
     };
     return harness_main(argc, argv, tests, sizeof tests / sizeof tests[0]);
