@@ -8,7 +8,8 @@ typedef struct part_t {
     shm_u64_t next;
     shm_u64_t previous;
     shm_u64_t other_chain; /* in the first part of a chain that was left: the next one of these */
-    uint64_t reserved[5];
+    shm_u64_t note;        /* see memory_note() */
+    uint64_t reserved[4];
 } part_t;
 
 _Static_assert(sizeof(part_t) == 64, "parts are aligned to a line of the cache");
@@ -35,6 +36,21 @@ apr_status_t memory_take(transaction_t *transaction, uint64_t *part, uint64_t si
     journal_put(transaction, object_memory(object), offset);
     *part = offset + sizeof(part_t);
     return APR_SUCCESS;
+}
+
+uint64_t memory_part_at(const void *address)
+{
+    const uintptr_t first = (uintptr_t)arena;
+    const uintptr_t at = (uintptr_t)address;
+    if (at < first + sizeof(part_t) || at - first >= arena->size)
+        return 0;
+    const uint64_t part = arena_offset(address);
+    return blocks_can_be_raw(part - sizeof(part_t)) ? part : 0;
+}
+
+shm_u64_t *memory_note(uint64_t part)
+{
+    return &part_at(part - sizeof(part_t))->note;
 }
 
 uint64_t memory_last(const object_t *object)

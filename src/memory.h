@@ -23,6 +23,12 @@
  */
 apr_status_t memory_take(transaction_t *transaction, uint64_t *part, uint64_t size, object_t *object);
 
+/** The part whose memory is at an address, whoever says so; 0: none. */
+uint64_t memory_part_at(const void *address);
+
+/** A word of a part, for whoever has taken it; anything until it is written. */
+shm_u64_t *memory_note(uint64_t part);
+
 /** The part that was taken last of those that an object has; 0: it has none. */
 uint64_t memory_last(const object_t *object);
 

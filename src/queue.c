@@ -51,12 +51,18 @@ static void stir(void *at)
     shm_unpark(&queue->joined, UINT_MAX);
 }
 
-/** Whoever describes it may look at what is another object by now, or none: so is what that says of others. */
+/**
+ * Whoever describes it may look at what is another object by now, or none: so is what that says of others. Each place
+ * is looked at once, after it was checked; the head first, which no tail is before.
+ */
 static uint64_t size_of_any(const queue_t *queue)
 {
-    const uint64_t put = shm_load64(&queue->put_ring);
     const uint64_t get = shm_load64(&queue->get_ring);
-    return blocks_are_there(put, sizeof(ring_t)) && blocks_are_there(get, sizeof(ring_t)) ? queue_size(queue) : 0;
+    const uint64_t put = shm_load64(&queue->put_ring);
+    if (!blocks_are_there(put, sizeof(ring_t)) || !blocks_are_there(get, sizeof(ring_t)))
+        return 0;
+    const uint64_t head = ring_position(shm_load64(&((const ring_t *)arena_at(get))->head));
+    return ring_position(shm_load64(&((const ring_t *)arena_at(put))->tail)) - head;
 }
 
 static void describe(const void *at, char *text, size_t size)
@@ -196,13 +202,17 @@ apr_status_t mproc_queue_create_sized(mproc_queue_t **handle, const mproc_queue_
 
 apr_status_t mproc_queue_open(mproc_queue_t **handle, const mproc_ref_t *ref, apr_pool_t *pool)
 {
-    static const shared_kind_t *const kinds[] = {&queue_kind, &queue_putter_kind, &queue_getter_kind};
+    /* The last one is what the text says if it is none of them. */
+    static const shared_kind_t *const kinds[] = {&queue_putter_kind, &queue_getter_kind, &queue_kind};
     void *opened = NULL;
     apr_status_t status = APR_EINVAL;
     for (size_t i = 0; i < sizeof kinds / sizeof kinds[0] && status == APR_EINVAL; i++)
         status = shared_open(handle ? &opened : NULL, kinds[i], ref, pool, "mproc_queue_open");
     if (handle)
         *handle = opened;
+    /* That it is none of those before is no failure. */
+    if (status == APR_SUCCESS)
+        mproc_forget_error();
     return status;
 }
 
@@ -286,7 +296,9 @@ apr_status_t mproc_queue_clear(mproc_queue_t *handle, size_t *count)
         if (result != RING_DONE)
             continue;
         queue_block_drop(claim.slot, ring_position(claim.index));
-        queue_count_got(queue, claim.slot, ring_position(claim.index), QUEUE_NOTHING);
+        /* Another thread ends the library: unfinished, it is found to be a dead one's. */
+        if (!queue_count_got(queue, claim.slot, ring_position(claim.index), QUEUE_NOTHING))
+            break;
         queue_finish_get(queue, &claim);
         cleared++;
     }

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "queue_blocks.h"
 
+#include <stddef.h>
+
 #include "blocks.h"
 #include "member.h"
 #include "memory.h"
@@ -9,16 +11,22 @@ enum { BLOCKS = 64, TABLE_SIZE = 2048, PART_HEADER = 64 };
 
 /** Some of a queue's blocks. */
 typedef struct table_t {
-    shm_u64_t next; /* the next table: an offset; 0: none */
-    shm_u64_t free; /* a bit for each block that may be nobody's, and has memory: a hint */
+    shm_u64_t queue; /* whose it is: an offset */
+    shm_u64_t next;  /* the next table: an offset; 0: none */
+    shm_u64_t free;  /* a bit for each block that may be nobody's, and has memory: a hint */
     queue_block_t blocks[BLOCKS];
 } table_t;
 
 _Static_assert(sizeof(table_t) <= TABLE_SIZE - PART_HEADER, "the table of a block is found by its address");
 
+static table_t *table_at(uint64_t offset)
+{
+    return arena_at(offset);
+}
+
 static table_t *table_of(uint64_t block)
 {
-    return arena_at((block & ~(uint64_t)(TABLE_SIZE - 1)) + PART_HEADER);
+    return table_at((block & ~(uint64_t)(TABLE_SIZE - 1)) + PART_HEADER);
 }
 
 static uint64_t bit_of(uint64_t block)
@@ -85,6 +93,7 @@ static apr_status_t enlarge(queue_t *queue, queue_block_t *block, uint64_t size)
         return MPROC_EINIT;
     status = memory_take(&transaction, &part, round_up(size), &queue->head.object);
     if (status == APR_SUCCESS) {
+        shm_write64(memory_note(part), arena_offset(block));
         journal_put(&transaction, &block->part, part);
         journal_put(&transaction, &block->size, round_up(size));
         journal_commit(&transaction);
@@ -94,19 +103,21 @@ static apr_status_t enlarge(queue_t *queue, queue_block_t *block, uint64_t size)
     return status;
 }
 
-/** Have another table. */
-static apr_status_t add_table(queue_t *queue, shm_u64_t *link)
+/** Have another table in front of the one that was seen to be the newest, unless there is one by now. */
+static apr_status_t add_table(queue_t *queue, uint64_t newest)
 {
     transaction_t transaction;
     uint64_t part = 0;
     apr_status_t status = APR_SUCCESS;
     if (!journal_begin(&transaction))
         return MPROC_EINIT;
-    if (journal_get(&transaction, link) == 0) {
+    if (journal_get(&transaction, &queue->blocks) == newest) {
         status = memory_take(&transaction, &part, TABLE_SIZE - PART_HEADER, &queue->head.object);
         if (status == APR_SUCCESS) {
             shm_clear(arena_at(part), sizeof(table_t));
-            journal_put(&transaction, link, part);
+            shm_write64(&table_at(part)->queue, arena_offset(queue));
+            journal_put(&transaction, &table_at(part)->next, newest);
+            journal_put(&transaction, &queue->blocks, part);
         }
     }
     if (status == APR_SUCCESS)
@@ -135,8 +146,9 @@ static uint64_t take_free(table_t *table, uint64_t size)
 }
 
 /** Take any that is nobody's, whatever it has. */
-static uint64_t take_any(table_t *table)
+static uint64_t take_any(table_t *table, uint64_t size)
 {
+    (void)size;
     for (unsigned i = 0; i < BLOCKS; i++) {
         queue_block_t *block = &table->blocks[i];
         const uint64_t owner = shm_load64(&block->owner);
@@ -148,44 +160,95 @@ static uint64_t take_any(table_t *table)
     return 0;
 }
 
+/** A way to take one of a table. */
+typedef uint64_t (*take_t)(table_t *table, uint64_t size);
+
+/**
+ * Take one of the newest table, or of a few others, from where somebody has stopped the last time: to look at all would
+ * take the longer the more items there are, for each of them.
+ */
+static uint64_t take_nearby(queue_t *queue, take_t take, uint64_t size)
+{
+    enum { FEW = 8 };
+    const uint64_t newest = shm_load64(&queue->blocks);
+    uint64_t block = newest ? take(table_at(newest), size) : 0;
+    const uint64_t second = newest && !block ? shm_load64(&table_at(newest)->next) : 0;
+    if (!second)
+        return block;
+    const uint64_t stopped = shm_load64(&queue->stopped);
+    const uint64_t begin = stopped ? stopped : second;
+    uint64_t at = begin;
+    for (unsigned i = 0; i < FEW && !(block = take(table_at(at), size)); i++) {
+        const uint64_t next = shm_load64(&table_at(at)->next);
+        at = next ? next : second;
+        if (at == begin)
+            break;
+    }
+    if (at != stopped)
+        shm_store64(&queue->stopped, at);
+    return block;
+}
+
+/** Take one wherever it is: there is no memory for others. */
+static uint64_t take_anywhere(queue_t *queue, take_t take, uint64_t size)
+{
+    uint64_t block = 0;
+    for (uint64_t at = shm_load64(&queue->blocks); at && !block; at = shm_load64(&table_at(at)->next))
+        block = take(table_at(at), size);
+    return block;
+}
+
+/** Have a block that was taken have room for so many bytes; or give it back. */
+static apr_status_t fit_out(queue_t *queue, uint64_t block, uint64_t size)
+{
+    /* Also one that was large enough: between a look at that and taking it, others may have had it. */
+    if (shm_load64(&queue_block_at(block)->size) >= size)
+        return APR_SUCCESS;
+    const apr_status_t status = enlarge(queue, queue_block_at(block), size);
+    if (status != APR_SUCCESS)
+        queue_block_give(block);
+    return status;
+}
+
 apr_status_t queue_block_take(uint64_t *block, queue_t *queue, uint64_t size)
 {
+    apr_status_t status = APR_SUCCESS;
+    uint64_t taken = 0;
     *block = 0;
     if (size > MEMORY_MAX)
         return APR_ENOMEM;
-    for (uint64_t at = shm_load64(&queue->blocks); at && !*block; at = shm_load64(&((table_t *)arena_at(at))->next))
-        *block = take_free(arena_at(at), size);
-    shm_u64_t *link = &queue->blocks;
-    while (!*block) {
-        const apr_status_t status = shm_load64(link) ? APR_SUCCESS : add_table(queue, link);
-        if (status != APR_SUCCESS)
-            return status;
-        table_t *table = arena_at(shm_load64(link));
-        *block = take_any(table);
-        link = &table->next;
+    while (!taken && status == APR_SUCCESS) {
+        const uint64_t newest = shm_load64(&queue->blocks);
+        taken = take_nearby(queue, take_free, size);
+        if (!taken)
+            taken = take_nearby(queue, take_any, size);
+        if (!taken)
+            status = add_table(queue, newest);
     }
-    /* Also one that was large enough: between a look at that and taking it, others may have had it. */
-    if (shm_load64(&queue_block_at(*block)->size) >= size)
-        return APR_SUCCESS;
-    const apr_status_t status = enlarge(queue, queue_block_at(*block), size);
-    if (status != APR_SUCCESS) {
-        queue_block_give(*block);
-        *block = 0;
+    if (taken)
+        status = fit_out(queue, taken, size);
+    if (status == APR_ENOMEM) {
+        taken = take_anywhere(queue, take_free, size);
+        if (!taken)
+            taken = take_anywhere(queue, take_any, size);
+        if (taken)
+            status = fit_out(queue, taken, size);
     }
+    if (status == APR_SUCCESS)
+        *block = taken;
     return status;
 }
 
 uint64_t queue_block_find(const queue_t *queue, const void *memory)
 {
-    for (uint64_t at = shm_load64(&queue->blocks); at;) {
-        const table_t *table = arena_at(at);
-        for (unsigned i = 0; i < BLOCKS; i++) {
-            const queue_block_t *block = &table->blocks[i];
-            const uint64_t part = shm_load64(&block->part);
-            if (part && arena_at(part) == memory && shm_load64(&block->owner) == member_self())
-                return arena_offset(block);
-        }
-        at = shm_load64(&table->next);
-    }
-    return 0;
+    const uint64_t part = memory_part_at(memory);
+    /* What is no block's memory has anything there; and whose it is, is asked of the block. */
+    const uint64_t block = part ? shm_load64(memory_note(part)) : 0;
+    const uint64_t first = (block & ~(uint64_t)(TABLE_SIZE - 1)) + PART_HEADER + offsetof(table_t, blocks);
+    if (block < first || (block - first) / sizeof(queue_block_t) >= BLOCKS ||
+        (block - first) % sizeof(queue_block_t) != 0 || !blocks_can_be_raw(block & ~(uint64_t)(TABLE_SIZE - 1)) ||
+        shm_load64(&table_of(block)->queue) != arena_offset(queue))
+        return 0;
+    const int is_own = shm_load64(&queue_block_at(block)->owner) == member_self();
+    return is_own && shm_load64(&queue_block_at(block)->part) == part ? block : 0;
 }

@@ -5,7 +5,7 @@
  *
  * One word of a block says whose it is: nobody's, a member's, or a position's of the queue. Each change is one step, so
  * whoever is killed, it is known whose the block is; and what an ended member had is nobody's again, without anybody
- * doing anything about it. Blocks are used again, those first that were last in use; the queue's end gives them back.
+ * doing anything about it. Blocks are used again; the queue's end gives them back.
  */
 #ifndef MPROC_QUEUE_BLOCKS_H
 #define MPROC_QUEUE_BLOCKS_H

@@ -21,17 +21,21 @@ typedef struct visit_t {
     claim_t claim; /* what was looked at last */
 } visit_t;
 
-/** Whoever was woken, and has got, wakes the next one, or has it be woken. */
-static void pass_on(queue_t *queue)
+void queue_pass_on_item(queue_t *queue)
 {
-    ring_t *ring = queue_ring(&queue->put_ring);
     for (;;) {
+        ring_t *ring = queue_ring(&queue->put_ring);
         const uint64_t tail = shm_load64(&ring->tail);
         const uint64_t head = ring_position(shm_load64(&queue_ring(&queue->get_ring)->head));
-        if (ring_position(tail) > head || (tail & RING_CLOSED)) {
+        if (ring_position(tail) > head) {
             shm_unpark(&queue->filled, 1);
             return;
         }
+        /* Whoever has closed it wakes all when it is known what follows. */
+        if ((tail & RING_CLOSED) && queue_ring(&queue->put_ring) == ring)
+            return;
+        if (tail & RING_CLOSED)
+            continue;
         if ((tail & RING_SLEEPERS) || shm_replace64(&ring->tail, tail, tail | RING_SLEEPERS))
             return;
     }
@@ -84,7 +88,7 @@ static apr_status_t claim_or_wait(visit_t *visit)
         apr_status_t status = APR_SUCCESS;
         if (result == RING_DONE || result == RING_TOO_BIG) {
             if (has_slept)
-                pass_on(queue);
+                queue_pass_on_item(queue);
             return result == RING_DONE ? APR_SUCCESS : MPROC_ETOOBIG;
         }
         if (result == RING_OVER)
@@ -112,6 +116,12 @@ static apr_status_t claim_item(visit_t *visit)
     const apr_status_t status = claim_or_wait(visit);
     spot_end(spot);
     return status;
+}
+
+/** The size of the item that was claimed, or was too big. */
+static uint64_t size_of_item(const visit_t *visit, apr_status_t status)
+{
+    return status == APR_SUCCESS ? shm_read64(&visit->claim.slot->size) : visit->claim.size;
 }
 
 /**
@@ -206,7 +216,7 @@ apr_status_t queue_get_handle(mproc_queue_t *handle, void *buffer, size_t capaci
     visit.capacity = capacity;
     status = claim_item(&visit);
     if (status == APR_SUCCESS || status == MPROC_ETOOBIG)
-        length = shm_read64(&visit.claim.slot->size);
+        length = size_of_item(&visit, status);
     if (status == APR_SUCCESS)
         status = take_item(&visit, buffer ? buffer : &block, &block);
     return end(status, &visit, size, length, call);
@@ -236,7 +246,7 @@ apr_status_t mproc_queue_get_alloc(mproc_queue_t *handle, void **data, size_t *s
         visit.capacity = room;
         status = memory ? claim_item(&visit) : APR_ENOMEM;
         if (status == APR_SUCCESS || status == MPROC_ETOOBIG)
-            length = room = shm_read64(&visit.claim.slot->size);
+            length = room = size_of_item(&visit, status);
     } while (status == MPROC_ETOOBIG);
     if (status == APR_SUCCESS)
         status = take_item(&visit, memory, &block);
@@ -305,8 +315,9 @@ apr_status_t mproc_queue_get_block(mproc_queue_t *handle, void **block, size_t *
         length = shm_read64(&visit.claim.slot->size);
         const int is_in_slot = shm_read64(&visit.claim.slot->block) == 0;
         status = take_item(&visit, is_in_slot ? queue_block_memory(spare) : NULL, &taken);
-        *block = queue_block_memory(is_in_slot ? spare : taken);
-        if (is_in_slot)
+        if (status == APR_SUCCESS)
+            *block = queue_block_memory(is_in_slot ? spare : taken);
+        if (status == APR_SUCCESS && is_in_slot)
             spare = 0;
     }
     if (spare)

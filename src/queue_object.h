@@ -29,8 +29,9 @@ typedef struct queue_t {
     shm_u64_t maxsize;    /* 0: the ring is followed by longer ones */
     shm_u32_t flags;
     shm_fixed_t is_joinable;
-    robust_t growth;  /* held by who makes a ring follow */
-    shm_u64_t blocks; /* the first table of blocks, see queue_blocks.c: an offset; 0: none */
+    robust_t growth;   /* held by who makes a ring follow */
+    shm_u64_t blocks;  /* the newest table of blocks, see queue_blocks.c: an offset; 0: none */
+    shm_u64_t stopped; /* the table at which somebody has stopped looking for one: a hint; 0: none */
 
     shm_u64_t records; /* of a joinable one: what each member has left to do, see queue_done.c: an offset */
     shm_u64_t done;    /* how many items are done or lost, or were none */
@@ -153,6 +154,9 @@ int queue_watch_reset(const shared_t *shared);
 
 /** Whether there is something to get; if not that is said. */
 int queue_watch_look(const shared_t *shared);
+
+/** Whoever was woken, and has got or wants nothing, wakes the next one who waits for an item, or has it be woken. */
+void queue_pass_on_item(queue_t *queue);
 
 /** How many items there are, at one moment. */
 uint64_t queue_size(const queue_t *queue);

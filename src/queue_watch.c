@@ -35,8 +35,8 @@ static void sleep_until_filled(shared_t *shared, queue_t *queue)
     if (!(tail & RING_SLEEPERS) && !shm_replace64(&ring->tail, tail, tail | RING_SLEEPERS))
         return;
     shared_watch(shared, &queue->filled, bell, SYS_NEVER);
-    /* The wake may have been meant for one who gets. */
-    shm_unpark(&queue->filled, 1);
+    /* The wake may have been meant for one who gets. Passed on for nothing, it would go round among those who watch. */
+    queue_pass_on_item(queue);
 }
 
 static void *APR_THREAD_FUNC run(apr_thread_t *self, void *context)
@@ -102,8 +102,10 @@ static apr_status_t begin(watch_t **made, shared_t *shared)
         status = sys_event_create(&watch->ready);
     if (status == APR_SUCCESS)
         status = sys_event_create(&watch->emptied);
+    sys_hold_signals();
     if (status == APR_SUCCESS)
         status = apr_thread_create(&watch->thread, NULL, run, watch, watch->pool);
+    sys_let_signals();
     if (status != APR_SUCCESS)
         free_watch(watch);
     return status;

@@ -14,7 +14,7 @@
  * Whoever finds the ring empty or full and goes to sleep sets a bit at the other side's index, so that the claiming
  * step there, which must read that word anyway, tells whether somebody is to be woken.
  *
- * Positions count for ever. A ring that has become too small is closed, and followed by another one (queue_grow.c).
+ * Positions count for ever. A ring that has become too small is closed, and followed by another one (queue_ring.c).
  */
 #ifndef MPROC_RING_H
 #define MPROC_RING_H
@@ -83,20 +83,25 @@ typedef struct claim_t {
     uint64_t position; /* from the ring's first */
     uint64_t index;    /* the index as it was: the ring's tail or head */
     uint64_t sequence; /* of the slot, as it was */
+    uint64_t size;     /* of the item, if it is too big: by now the slot may be another one's */
 } claim_t;
 
 typedef enum ring_result_t { RING_DONE, RING_NONE, RING_OVER, RING_TOO_BIG } ring_result_t;
 
+/**
+ * Announce a claim. Whoever sees that the one before is not announced any more must see that it was finished, too: so
+ * these are stores that nothing before them comes after.
+ */
 static inline void ring_announce(spot_t *line, uint64_t what, uint64_t position)
 {
-    shm_write64(&line->position, position);
-    shm_write64(&line->announced, what);
+    shm_publish64(&line->position, position);
+    shm_publish64(&line->announced, what);
 }
 
 /** Nothing comes of what was announced: a later owner of that position could be taken for alive. */
 static inline void ring_announce_nothing(spot_t *line)
 {
-    shm_write64(&line->announced, 0);
+    shm_publish64(&line->announced, 0);
 }
 
 /**
@@ -166,11 +171,13 @@ static inline ring_result_t ring_claim_get(ring_t *ring, spot_t *line, uint64_t 
         }
         if (ahead > 0)
             continue;
-        if (!(claim->sequence & RING_TOMBSTONE) && shm_observe64(&claim->slot->size) > capacity) {
+        const uint64_t size = claim->sequence & RING_TOMBSTONE ? 0 : shm_observe64(&claim->slot->size);
+        if (size > capacity) {
             /* Unless that was the size of what came later. */
             if (ring_position(shm_observe64(&ring->head)) != position)
                 continue;
             ring_announce_nothing(line);
+            claim->size = size;
             return RING_TOO_BIG;
         }
         uint64_t bits = index & RING_SLEEPERS;

@@ -571,7 +571,9 @@ static void end_uses(void *object)
     enum { PATIENCE = 5000 };
     shared_t *shared = object;
     atomic_store(&shared->closable.is_closed, 1);
-    for (int i = 0; i < PATIENCE && handle_uses(shared->handle) > 1; i++) {
+    /* The thread that watches a queue waits without a use: whoever destroys the handle joins it. */
+    for (int i = 0; i < PATIENCE && (handle_uses(shared->handle) > 1 || atomic_load(&shared->closable.waiters) > 0);
+         i++) {
         /* Another thread may only just be making it: nobody waits for it then. */
         if (atomic_load(&shared->ticket))
             kind_of(shared->handle)->stir(head_of(shared));

@@ -247,6 +247,10 @@ void sys_unpark(_Atomic uint32_t *word, unsigned count);
  */
 apr_status_t sys_at_thread_exit(void (*function)(void *context), void *context);
 
+/** Around the making of a thread of the library's own: the program's handlers for signals are not to run on it. */
+void sys_hold_signals(void);
+void sys_let_signals(void);
+
 /** Whether sys_fence_all() is a full fence in every thread of this process, and not in this one alone. */
 extern int sys_fences_all;
 

@@ -759,6 +759,9 @@ static void test_bad_blocks(void **state)
         if (bad[i])
             assert_failure(mproc_queue_free_block(queue, bad[i]), MPROC_ESTATE);
     }
+    /* Whatever lies around it. */
+    for (char *at = (char *)block - 200000; at < (char *)block + 200000; at += 8)
+        assert_true(at == block || at == small || mproc_queue_free_block(queue, at) == MPROC_ESTATE);
     /* Of another queue. */
     assert_failure(mproc_queue_put_block(other, block, 1, 0), MPROC_ESTATE);
     assert_failure(mproc_queue_free_block(other, block), MPROC_ESTATE);

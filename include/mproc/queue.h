@@ -51,7 +51,8 @@
  * has ended does not tell whether somebody was killed: its exit code does.
  *
  * What share.h says of handles holds for every call. Here too, a handle of the other direction is refused with
- * MPROC_EDIRECTION.
+ * MPROC_EDIRECTION; and a thread that puts, gets or clears for the first time takes a little of the family's memory,
+ * for which that call returns APR_ENOMEM if there is none.
  */
 #ifndef MPROC_QUEUE_H
 #define MPROC_QUEUE_H
@@ -254,7 +255,8 @@ MPROC_API apr_status_t mproc_queue_put_block(mproc_queue_t *queue, void *block, 
  * @param block   Where to store its address, in this process: aligned for any type. NULL on failure.
  * @param size    Its size in bytes is stored here; may be NULL.
  * @param timeout As for mproc_queue_get().
- * @return As mproc_queue_get().
+ * @return As mproc_queue_get(); APR_ENOMEM: the family's memory is full, and this queue has none to spare for an item
+ *         that does not lie in a block; nothing is waited for then.
  * @remark Any thread.
  */
 MPROC_API apr_status_t mproc_queue_get_block(mproc_queue_t *queue, void **block, size_t *size,
@@ -351,7 +353,7 @@ MPROC_API int mproc_queue_is_full(mproc_queue_t *queue);
  *
  * @param queue  The queue, or a getter.
  * @param handle Where to store the descriptor or handle. It stays until this handle of the queue is closed.
- * @return APR_SUCCESS; APR_EMFILE, APR_ENOMEM.
+ * @return APR_SUCCESS; APR_EMFILE, APR_ENFILE, APR_ENOMEM or APR_EAGAIN if the system refuses what that takes.
  * @remark Any thread. It is made when it is asked for, by each process for itself: a thread waits at the queue then,
  *         and who puts into the empty queue makes a call of the system more.
  */

@@ -55,7 +55,7 @@ typedef struct mproc_wait_t {
     int is_ready;
     /** Set by mproc_wait(): APR_SUCCESS, or why this one cannot be waited for (any more), for which the call fails. */
     apr_status_t status;
-    /** The connection, process or listener. */
+    /** The connection, process, listener, external program or queue. */
     void *object;
     /** The handle or socket. */
     mproc_os_handle_t handle;
@@ -175,11 +175,12 @@ MPROC_API apr_status_t mproc_wait_sized(mproc_wait_t *items, size_t item_size, s
  * @param timeout How long to wait, in microseconds; 0 to look, MPROC_FOREVER to wait for good.
  * @return APR_SUCCESS if at least one is ready; APR_TIMEUP if none is; MPROC_EINIT before mproc_initialize();
  *         if items cannot be waited for, the `status` of the first of them: APR_EINVAL, MPROC_ECLOSED, MPROC_EFOREIGN,
- *         MPROC_ESTATE, MPROC_EDIRECTION for a connection that only sends, APR_EBADF for a handle that is not open;
- *         APR_ENOMEM or APR_EMFILE.
- * @remark Any thread. On Windows any number, too. If another thread closes a connection or a listener meanwhile, or
- *         sends the connection away, the call fails at once: that item has MPROC_ECLOSED, and the others may be waited
- *         for again. What is closed besides does not matter. A process that is closed meanwhile had ended: it is ready.
+ *         MPROC_ESTATE, MPROC_EDIRECTION for a connection that only sends or a putter of a queue, APR_EBADF for a
+ *         handle that is not open; APR_ENOMEM, APR_EMFILE or APR_EAGAIN.
+ * @remark Any thread. On Windows any number, too. If another thread closes a connection, a listener or a queue
+ *         meanwhile, or sends the connection away, the call fails at once: that item has MPROC_ECLOSED, and the others
+ *         may be waited for again. What is closed besides does not matter. A process that is closed meanwhile had
+ *         ended: it is ready.
  */
 static inline apr_status_t mproc_wait(mproc_wait_t *items, size_t count, apr_interval_time_t timeout)
 {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <pthread.h>
+#include <signal.h>
 #include <stdlib.h>
 
 #include "unix.h"
@@ -52,4 +53,18 @@ apr_status_t sys_at_thread_exit(void (*function)(void *context), void *context)
         return APR_SUCCESS;
     free(made);
     return APR_ENOMEM;
+}
+
+static _Thread_local sigset_t held;
+
+void sys_hold_signals(void)
+{
+    sigset_t all;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &held);
+}
+
+void sys_let_signals(void)
+{
+    pthread_sigmask(SIG_SETMASK, &held, NULL);
 }

@@ -68,3 +68,13 @@ apr_status_t sys_at_thread_exit(void (*function)(void *context), void *context)
     free(made);
     return APR_ENOMEM;
 }
+
+/* A handler for the console's events has a thread of its own. */
+
+void sys_hold_signals(void)
+{
+}
+
+void sys_let_signals(void)
+{
+}

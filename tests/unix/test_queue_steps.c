@@ -13,6 +13,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <time.h>
+
+#include <apr_time.h>
 
 #include "steps.h"
 #include "support/harness.h"
@@ -522,6 +525,60 @@ static void test_stopped_clearing(void **state)
     go_through("stopped", stop_after, 21, 22);
 }
 
+/** Those who watch a queue are woken now and then to look at it, but not by one another, however many they are. */
+static void test_idle_watches(void **state)
+{
+    enum { WATCHES = 12, WHILE = 500000 };
+    mproc_queue_t *queues[WATCHES];
+    mproc_os_handle_t handle;
+    mproc_ref_t ref;
+    (void)state;
+    assert_success(mproc_queue_create(&queues[0], NULL));
+    assert_success(mproc_ref(&ref, queues[0]));
+    for (int i = 0; i < WATCHES; i++) {
+        if (i > 0)
+            assert_success(mproc_queue_open(&queues[i], &ref, NULL));
+        assert_success(mproc_queue_fileno(queues[i], &handle));
+    }
+    const clock_t before = clock();
+    apr_sleep(WHILE);
+    assert_true((double)(clock() - before) / CLOCKS_PER_SEC < WHILE / 4e6);
+    for (int i = 0; i < WATCHES; i++)
+        assert_success(mproc_queue_close(queues[i]));
+    expect_no_objects();
+}
+
+static volatile sig_atomic_t handled;
+
+static void handle(int signal)
+{
+    (void)signal;
+    handled = 1;
+}
+
+/** What a program has blocked in its threads does not reach it by the thread that watches a queue. */
+static void test_signal_while_watched(void **state)
+{
+    const struct sigaction action = {.sa_handler = handle};
+    mproc_queue_t *queue;
+    mproc_os_handle_t descriptor;
+    sigset_t set;
+    (void)state;
+    assert_success(mproc_queue_create(&queue, NULL));
+    assert_success(mproc_queue_fileno(queue, &descriptor));
+    assert_int_equal(sigaction(SIGUSR1, &action, NULL), 0);
+    sigemptyset(&set);
+    sigaddset(&set, SIGUSR1);
+    assert_int_equal(pthread_sigmask(SIG_BLOCK, &set, NULL), 0);
+    assert_int_equal(kill(getpid(), SIGUSR1), 0);
+    apr_sleep(100000);
+    assert_false(handled);
+    assert_int_equal(pthread_sigmask(SIG_UNBLOCK, &set, NULL), 0);
+    assert_true(handled);
+    assert_success(mproc_queue_close(queue));
+    expect_no_objects();
+}
+
 int main(int argc, char **argv)
 {
     static const struct CMUnitTest tests[] = {
@@ -529,6 +586,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_killed_with_blocks),  cmocka_unit_test(test_killed_otherwise),
         cmocka_unit_test(test_stopped_putting),     cmocka_unit_test(test_stopped_getting),
         cmocka_unit_test(test_stopped_with_blocks), cmocka_unit_test(test_stopped_clearing),
+        cmocka_unit_test(test_idle_watches),        cmocka_unit_test(test_signal_while_watched),
     };
     return harness_main(argc, argv, tests, sizeof tests / sizeof tests[0]);
 }
