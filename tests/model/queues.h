@@ -195,7 +195,7 @@ enum { TAG_COMMITS = 1 << TAG_BITS, TAG_CHANGES = 2 << TAG_BITS, TAG_JOINED = 4 
 
 int journal_begin(transaction_t *transaction)
 {
-    transaction->count = 0;
+    *transaction = (transaction_t){0}; /* all of it: compilers cannot see that no more is read than was put */
     waits_acquire(&arena->lock.word);
     model_tag |= TAG_CHANGES;
     return 1;
