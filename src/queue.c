@@ -37,6 +37,12 @@ uint64_t queue_size(const queue_t *queue)
     }
 }
 
+int queue_is_full(const queue_t *queue)
+{
+    const uint64_t most = shm_load64(&queue->maxsize);
+    return most && queue_size(queue) >= most;
+}
+
 /* ---- The kind ---------------------------------------------------------------------------------------------------- */
 
 /** Have all who wait look again: an end may be gone, or somebody who was to wake them. */
@@ -251,9 +257,7 @@ int mproc_queue_is_full(mproc_queue_t *handle)
     shared_t *shared;
     if (queue_acquire(&shared, handle, 0, "mproc_queue_is_full") != APR_SUCCESS)
         return 0;
-    const queue_t *queue = queue_behind(shared);
-    const uint64_t most = shm_load64(&queue->maxsize);
-    const int is_full = most && queue_size(queue) >= most;
+    const int is_full = queue_is_full(queue_behind(shared));
     shared_release(shared);
     mproc_forget_error();
     return is_full;

@@ -161,6 +161,9 @@ void queue_pass_on_item(queue_t *queue);
 /** How many items there are, at one moment. */
 uint64_t queue_size(const queue_t *queue);
 
+/** Whether there is no room: whoever puts would have to wait. */
+int queue_is_full(const queue_t *queue);
+
 /** Wake one who waits for an item, or all, or some who wait for room. */
 void queue_wake_getter(queue_t *queue);
 void queue_wake_getters(queue_t *queue);

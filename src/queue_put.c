@@ -205,7 +205,9 @@ apr_status_t queue_put_handle(mproc_queue_t *handle, const void *data, size_t si
         return status;
     status = check_item(visit.queue, data, size, call);
     if (status == APR_SUCCESS) {
-        if (size > visit.queue->room)
+        if (size > visit.queue->room && visit.deadline == 0 && queue_is_full(visit.queue))
+            status = queue_is_finished(visit.queue) ? APR_EPIPE : APR_TIMEUP; /* it is not copied for that */
+        else if (size > visit.queue->room)
             status = queue_block_take(&item.block, visit.queue, size);
         if (item.block)
             memcpy(queue_block_memory(item.block), data, size);

@@ -169,7 +169,8 @@ void queue_wait_for_claim(queue_t *queue, const claim_t *claim, unsigned side, s
         if (shm_load64(&claim->slot->sequence) != claim->sequence)
             return;
         apr_thread_yield();
-    } while (sys_now() - begin < SHORT_WAIT);
+        /* Of one who is stopped nothing is to be expected within moments: others are not to burn for it. */
+    } while (*patience < LONG_WAIT && sys_now() - begin < SHORT_WAIT);
     mend(queue, claim, side);
     if (shm_load64(&claim->slot->sequence) != claim->sequence)
         return;

@@ -49,7 +49,7 @@ typedef struct share_t {
 typedef struct tally_t {
     uint64_t count;
     uint64_t sum;
-    int wrong;
+    int64_t wrong;
 } tally_t;
 
 static size_t size_of(const share_t *share, uint32_t number)
@@ -173,7 +173,7 @@ typedef struct message_t {
 } message_t;
 
 typedef struct answer_t {
-    apr_status_t status;
+    int64_t status; /* as wide as the value: all bytes are sent */
     uint64_t value;
 } answer_t;
 

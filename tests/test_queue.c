@@ -133,6 +133,36 @@ static void test_item_sizes(void **state)
     expect_no_objects();
 }
 
+static uint64_t memory_in_use(void)
+{
+    mproc_family_info_t info;
+    assert_success(mproc_family_info(&info));
+    return info.used;
+}
+
+/** To try to put what does not fit takes no memory; and what is finished is not just full. */
+static void test_try_large(void **state)
+{
+    enum { SIZE = 1 << 20 };
+    void *block;
+    unsigned char *item = malloc(SIZE);
+    (void)state;
+    mproc_queue_t *queue = make_queue(1, 0);
+    fill_bytes(item, SIZE, 1);
+    assert_success(mproc_queue_put(queue, item, SIZE, 0));
+    const uint64_t in_use = memory_in_use();
+    assert_failure(mproc_queue_put(queue, item, SIZE, 0), APR_TIMEUP);
+    assert_int_equal(memory_in_use(), in_use);
+    assert_success(mproc_queue_finish(queue));
+    assert_failure(mproc_queue_put(queue, item, SIZE, 0), APR_EPIPE);
+    assert_int_equal(memory_in_use(), in_use);
+    assert_success(mproc_queue_get_block(queue, &block, NULL, 0));
+    assert_true(are_bytes(block, SIZE, 1));
+    assert_success(mproc_queue_close(queue));
+    expect_no_objects();
+    free(item);
+}
+
 /** Items of all sizes, one behind the other, with and without a limit. */
 static void test_free_sizes(void **state)
 {
@@ -1454,6 +1484,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_bounded),
         cmocka_unit_test(test_item_sizes),
         cmocka_unit_test(test_free_sizes),
+        cmocka_unit_test(test_try_large),
         cmocka_unit_test(test_grows),
         cmocka_unit_test(test_many_at_once),
         cmocka_unit_test(test_get_alloc),
