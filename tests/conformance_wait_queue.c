@@ -42,7 +42,7 @@ static void test_ready_while_there_is_something(void **state)
 {
     (void)state;
     mproc_queue_t *queue = make_queue(4);
-    for (int turn = 0; turn < 20000; turn++) {
+    for (int turn = 0; turn < 20000 / slowdown(); turn++) {
         assert_false(is_ready(queue));
         put(queue, turn);
         assert_true(is_ready(queue));

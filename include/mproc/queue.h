@@ -235,8 +235,8 @@ MPROC_API apr_status_t mproc_queue_get_many(mproc_queue_t *queue, void *items, s
 MPROC_API apr_status_t mproc_queue_reserve(mproc_queue_t *queue, void **block, size_t size);
 
 /**
- * Put a block that was reserved in this queue, or got from it. In a joinable queue that is another item: what was got is
- * to be done, too.
+ * Put a block that was reserved in this queue, or got from it. In a joinable queue that is another item: what was got
+ * is to be done, too.
  *
  * @param queue   The queue, or a putter.
  * @param block   The block; not to be used any more unless the call fails.
