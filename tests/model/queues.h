@@ -45,7 +45,7 @@ static unsigned the_part;
 static int has_slept_now;
 static int is_try;
 static sys_time_t patience_now;
-static uint32_t bell_now;
+static uint32_t bell_now; /* NO_BELL: it has not looked yet, and tries once before it does */
 static unsigned base_now; /* of the ring */
 static int has_time_passed;
 
@@ -55,13 +55,15 @@ static int has_just_got;
 /* Not where a call looks at an index twice, and knows something in between. */
 static int is_merging = 1;
 
+enum { NO_BELL = 63 };
+
 static void begin_part(unsigned part)
 {
     the_part = part;
     has_slept_now = 0;
     is_try = 0;
     patience_now = 0;
-    bell_now = 0;
+    bell_now = NO_BELL;
     base_now = 0;
     has_time_passed = 0;
 }
@@ -579,8 +581,16 @@ static void before_step(step_kind_t kind, const volatile void *at)
     }
 }
 
-static void after_step(step_kind_t kind, const volatile void *at, uint64_t result)
+/* What a model with more than rings has to say to that, and to what follows; NULL: nothing. */
+static void (*after_step_too)(step_kind_t kind, const volatile void *at, uint64_t value, uint64_t result);
+static int (*is_constant_too)(const volatile void *at);
+static int (*is_private_too)(const view_t *view, int process, const step_t *step);
+static void (*on_step_too)(const view_t *before, const view_t *after, int process, const step_t *step);
+
+static void after_step(step_kind_t kind, const volatile void *at, uint64_t value, uint64_t result)
 {
+    if (after_step_too)
+        after_step_too(kind, at, value, result);
     if (kind == STEP_LOAD && is_head_of_loop(at))
         bell_now = (uint32_t)result;
     for (unsigned i = 1; i < RINGS && kind == STEP_LOAD; i++)
@@ -610,7 +620,9 @@ static int is_constant(const volatile void *at)
         return 1;
     unsigned number;
     const slot_t *slot = slot_around(at, &number);
-    if (slot && !has_blocks && (at == &slot->size || at == &slot->block))
+    if (slot && (at == &slot->size || (!has_blocks && at == &slot->block)))
+        return 1;
+    if (is_constant_too && is_constant_too(at))
         return 1;
     if (at == &the_ring(0)->base)
         return 1;
@@ -655,13 +667,16 @@ static int is_private(const view_t *view, int process, const step_t *step)
         return model_value(view, &lines[process].announced) == 0;
     if (is_growing && is_in_making(view, process, at))
         return 1;
+    if (is_private_too && is_private_too(view, process, step))
+        return 1;
     const slot_t *slot = slot_around(at, &ring);
     if (!slot || at == (const void *)&slot->sequence || at == (const void *)&slot->counted)
         return 0;
     const uint64_t sequence = model_value(view, &slot->sequence);
     if (step->kind == STEP_STORE)
         return !(sequence & 1);
-    return (sequence & 1) && model_value(view, &ledger[value_in(view, slot)]) == GOT_BY + (uint64_t)process;
+    return (sequence & 1) && !(sequence & RING_TOMBSTONE) &&
+           model_value(view, &ledger[value_in(view, slot)]) == GOT_BY + (uint64_t)process;
 }
 
 static int is_safe(const view_t *view, int process)
@@ -729,6 +744,8 @@ static void on_step(const view_t *before, view_t *after, int process, const step
     model_require(got == 0 || model_value(before, &ledger[got]) == GOT_BY + (uint64_t)process,
                   "a process has got %u, and has claimed another one", (unsigned)got);
     keep_ledger(before, after, process, step);
+    if (on_step_too)
+        on_step_too(before, after, process, step);
     model_require(model_value(before, &the_queue()->get_ring) <= model_value(after, &the_queue()->get_ring),
                   "a ring is got from again");
 }
