@@ -9,6 +9,10 @@
 enum { TABLE_AT = 4, CONTENTS_AT = 8, BLOCKS_MAX = 4, CONTENT_SIZE = 64 };
 
 static unsigned blocks_here;
+/* By side and position; the positions of these are all that there are at one time. */
+enum { SLOTS_MAX = 2 };
+static shm_u32_t claimed_by[2][SLOTS_MAX];
+
 static int is_dead_ones_used; /* somebody has taken what a dead one had, in some order */
 
 static block_table_t *the_table(void)
@@ -68,23 +72,34 @@ static uint64_t position_of(uint64_t owner)
     return owner & ~QUEUE_BLOCK_PUT;
 }
 
-/** Whether a living process other than this one is just putting at a position, or getting from it. */
-static int is_in_use(const view_t *view, int process, uint64_t position)
+/** Who has claimed a position, and is not done with it, or was killed there; 0: nobody. */
+static uint64_t claimer(const view_t *view, unsigned side, uint64_t position)
 {
-    for (int i = 0; i < waits_processes; i++)
-        if (i != process && view->status[i] < DEAD && model_value(view, &lines[i].announced) &&
-            model_value(view, &lines[i].position) == position)
-            return 1;
-    return 0;
+    return model_value(view, &claimed_by[side][position % SLOTS_MAX]);
 }
 
-/** Whether this process has claimed a position: nobody but it says so. */
-static int has_claimed(const view_t *view, int process, unsigned side, uint64_t position)
+static int is_claimed_by_other(const view_t *view, int process, unsigned side, uint64_t position)
 {
-    const shm_u64_t *index = side == RING_PUTS ? &the_ring(0)->tail : &the_ring(0)->head;
-    return model_value(view, &lines[process].announced) == ring_announced(7, side) &&
-           model_value(view, &lines[process].position) == position &&
-           ring_position(model_value(view, index)) > position;
+    const uint64_t who = claimer(view, side, position);
+    return who != 0 && who != (uint64_t)process + 1 && view->status[who - 1] < DEAD;
+}
+
+/** See who claims what. */
+static void note_claims(const view_t *before, view_t *after, int process, const step_t *step)
+{
+    unsigned number;
+    const void *at = model_address(step->word);
+    const uint64_t was = before->words[step->word];
+    const uint64_t now = after->words[step->word];
+    const slot_t *slot = slot_around(at, &number);
+    const unsigned side = at == (const void *)&the_ring(0)->tail ? RING_PUTS : RING_GETS;
+    if ((at == (const void *)&the_ring(0)->tail || at == (const void *)&the_ring(0)->head) &&
+        ring_position(now) != ring_position(was))
+        model_set(after, &claimed_by[side][ring_position(was) % SLOTS_MAX], (uint64_t)process + 1);
+    if (!slot || at != (const void *)&slot->sequence || was == now)
+        return;
+    const uint64_t position = (was & ~RING_TOMBSTONE) / 2;
+    model_set(after, &claimed_by[was & 1 ? RING_GETS : RING_PUTS][position % SLOTS_MAX], 0);
 }
 
 static void check_owner(const view_t *before, int process, const step_t *step, uint64_t owner)
@@ -95,12 +110,14 @@ static void check_owner(const view_t *before, int process, const step_t *step, u
     if (owner == 0 && step->kind == STEP_STORE) {
         model_require(was == self, "a block is given back by one who does not have it");
     } else if (owner == 0) {
-        model_require(is_put && !is_in_use(before, process, position_of(was)), "a block that is in use is dropped");
+        model_require(is_put && !is_claimed_by_other(before, process, RING_PUTS, position_of(was)) &&
+                          !is_claimed_by_other(before, process, RING_GETS, position_of(was)),
+                      "a block that is in use is dropped");
     } else if (owner & QUEUE_BLOCK_PUT) {
         model_require(was == self, "a block is put by one who does not have it");
-        model_require(has_claimed(before, process, RING_PUTS, position_of(owner)), "it is put where nothing is");
+        model_require(claimer(before, RING_PUTS, position_of(owner)) == self, "it is put where nothing is");
     } else if (is_put) {
-        model_require(has_claimed(before, process, RING_GETS, position_of(was)), "a block is got by another one");
+        model_require(claimer(before, RING_GETS, position_of(was)) == self, "a block is got by another one");
     } else {
         model_require(was == 0 || before->status[was - 1] >= DEAD, "a block is taken that another one has");
         is_dead_ones_used |= was != 0 && before->status[was - 1] == DEAD;
@@ -108,7 +125,7 @@ static void check_owner(const view_t *before, int process, const step_t *step, u
 }
 
 /** Look at who has which block. */
-static void watch_blocks(const view_t *before, const view_t *after, int process, const step_t *step)
+static void watch_blocks(const view_t *before, view_t *after, int process, const step_t *step)
 {
     const void *at = model_address(step->word);
     const uint64_t self = (uint64_t)process + 1;
@@ -124,6 +141,7 @@ static void watch_blocks(const view_t *before, const view_t *after, int process,
     if (number < blocks_here && at == (const void *)&the_block(number)->owner && step->kind != STEP_LOAD &&
         (step->kind == STEP_STORE || after->words[step->word] != before->words[step->word]))
         check_owner(before, process, step, after->words[step->word]);
+    note_claims(before, after, process, step);
 }
 
 /** Each block that was put is that of an item which is there; and what was published has its block. */
@@ -293,6 +311,7 @@ static void make_with_blocks(uint64_t length, unsigned number)
     make(length, 0);
     memset(the_table(), 0, sizeof(block_table_t));
     memset(content_of(0), 0, (size_t)BLOCKS_MAX * CONTENT_SIZE);
+    memset(claimed_by, 0, sizeof claimed_by);
     has_blocks = 1;
     has_ends = 1;
     blocks_here = number;
@@ -340,6 +359,7 @@ static void name_blocks(void)
         model_name(content_of(i), 4, name);
         snprintf(name, sizeof name, "block %u, second half", i);
         model_name(content_of(i) + 1, 4, name);
+        model_name(&claimed_by[i / SLOTS_MAX][i % SLOTS_MAX], 4, "claimed_by");
     }
 }
 

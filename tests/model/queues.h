@@ -585,7 +585,7 @@ static void before_step(step_kind_t kind, const volatile void *at)
 static void (*after_step_too)(step_kind_t kind, const volatile void *at, uint64_t value, uint64_t result);
 static int (*is_constant_too)(const volatile void *at);
 static int (*is_private_too)(const view_t *view, int process, const step_t *step);
-static void (*on_step_too)(const view_t *before, const view_t *after, int process, const step_t *step);
+static void (*on_step_too)(const view_t *before, view_t *after, int process, const step_t *step);
 
 static void after_step(step_kind_t kind, const volatile void *at, uint64_t value, uint64_t result)
 {
