@@ -281,6 +281,7 @@ static unsigned immortal; /* processes, as bits */
 static int has_ends;
 static int has_counted;
 static int has_blocks;
+static int has_values; /* else items are empty, and nothing is told of them */
 static int is_growing;
 static int is_joinable;
 
@@ -714,13 +715,13 @@ static void keep_ledger(const view_t *before, view_t *after, int process, const 
     if (slot && step->kind == STEP_STORE && at != (const void *)&slot->sequence && at != (const void *)&slot->counted)
         model_require(!(model_value(before, &slot->sequence) & 1), "what is in a slot that is full is written");
     if (slot && at == (const void *)&slot->sequence && step->kind == STEP_STORE) {
-        if (value & 1)
+        if ((value & 1) && has_values)
             note_put(after, slot);
         /* No other position is this one: nobody asks any more. That makes fewer states. */
         model_set(after, &lines[process].announced, 0);
         model_set(after, &lines[process].position, 0);
     }
-    for (unsigned i = 0; i < RINGS; i++) {
+    for (unsigned i = 0; i < RINGS && has_values; i++) {
         const ring_t *ring = the_ring(i);
         if (at != (const void *)&ring->head || step->kind != STEP_REPLACE ||
             value >> RING_BITS == before->words[step->word] >> RING_BITS)
@@ -849,6 +850,7 @@ static void make(uint64_t length, int grown)
     immortal = 0;
     has_ends = 0;
     has_blocks = 0;
+    has_values = 1;
     queue->item_size = 2 * sizeof(uint32_t);
     queue->room = queue->item_size;
     atomic_store(&queue->head.object.serial, 7);
@@ -915,6 +917,7 @@ static const model_t base_model = {.limit = 30000000,
                                    .check = check,
                                    .on_step = on_step};
 static model_t the_model;
+static uint64_t nap; /* how long a putter sleeps at first, where the end of that is counted on */
 
 /** Who has an end is counted from the beginning. */
 static void open_ends(void)
@@ -954,6 +957,7 @@ static void explore(const char *name, const body_t *who, int processes, unsigned
     the_model.processes = processes;
     the_model.kills = kills;
     the_model.immortal = immortal;
+    the_model.nap = nap;
     model_explore(&the_model);
     model_require_finish(waits_has_no_deaths, EVENT_STEP, "nobody was killed, and not all come to their end");
     if (kills)
