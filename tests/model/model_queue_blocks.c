@@ -9,6 +9,10 @@
 enum { TABLE_AT = 4, CONTENTS_AT = 8, BLOCKS_MAX = 4, CONTENT_SIZE = 64 };
 
 static unsigned blocks_here;
+
+/* Whether they have no memory at first; and which parts of it are in use then, as bits. */
+static int is_enlarging;
+static shm_u64_t parts_used;
 /* By side and position; the positions of these are all that there are at one time. */
 enum { SLOTS_MAX = 2 };
 static shm_u32_t claimed_by[2][SLOTS_MAX];
@@ -31,13 +35,27 @@ static uint32_t *content_of(unsigned number)
     return (uint32_t *)(void *)((unsigned char *)waits_object(CONTENTS_AT) + (size_t)number * CONTENT_SIZE);
 }
 
-/** The block that a word is in, or its content; BLOCKS: none. */
-static unsigned block_around(const volatile void *at, int is_content)
+/** The block that a word is in; BLOCKS: none. */
+static unsigned block_around(const volatile void *at)
 {
-    const unsigned char *begin = is_content ? (unsigned char *)content_of(0) : (unsigned char *)the_block(0);
-    const size_t size = is_content ? CONTENT_SIZE : sizeof(queue_block_t);
-    const uint64_t number = (uint64_t)((const volatile unsigned char *)at - begin) / size;
-    return number < (is_content ? blocks_here : (unsigned)BLOCKS) ? (unsigned)number : (unsigned)BLOCKS;
+    const uint64_t offset = (uint64_t)((const volatile unsigned char *)at - (unsigned char *)the_block(0));
+    const uint64_t number = offset / sizeof(queue_block_t);
+    return number < BLOCKS ? (unsigned)number : (unsigned)BLOCKS;
+}
+
+/** Likewise the block whose content it is in. */
+static unsigned block_with_content(const view_t *view, const void *at)
+{
+    const uint64_t offset = (uint64_t)((const unsigned char *)at - (unsigned char *)content_of(0));
+    if (offset >= (uint64_t)BLOCKS_MAX * CONTENT_SIZE)
+        return BLOCKS;
+    const uint64_t part = arena_offset(content_of((unsigned)(offset / CONTENT_SIZE)));
+    for (unsigned i = 0; i < blocks_here; i++) {
+        const shm_u64_t *word = &the_block(i)->part;
+        if ((is_enlarging ? model_value(view, word) : atomic_load(word)) == part)
+            return i;
+    }
+    model_fail("memory is used that no block has");
 }
 
 /* ---- Steps ------------------------------------------------------------------------------------------------------- */
@@ -45,7 +63,7 @@ static unsigned block_around(const volatile void *at, int is_content)
 /** Which blocks a process has is a part of what it knows. */
 static void note_blocks(step_kind_t kind, const volatile void *at, uint64_t value, uint64_t result)
 {
-    const unsigned number = block_around(at, 0);
+    const unsigned number = block_around(at);
     if (number == BLOCKS || at != &the_block(number)->owner || kind == STEP_LOAD || (kind == STEP_REPLACE && !result))
         return;
     own_place &= ~(1u << number);
@@ -55,15 +73,15 @@ static void note_blocks(step_kind_t kind, const volatile void *at, uint64_t valu
 
 static int is_constant_of_blocks(const volatile void *at)
 {
-    const unsigned number = block_around(at, 0);
+    const unsigned number = block_around(at);
     if (at == &the_table()->next)
         return 1;
-    return number < BLOCKS && (number >= blocks_here || at != &the_block(number)->owner);
+    return number < BLOCKS && (number >= blocks_here || (!is_enlarging && at != &the_block(number)->owner));
 }
 
 static int is_own_content(const view_t *view, int process, const step_t *step)
 {
-    const unsigned number = block_around(model_address(step->word), 1);
+    const unsigned number = block_with_content(view, model_address(step->word));
     return number < BLOCKS && model_value(view, &the_block(number)->owner) == (uint64_t)process + 1;
 }
 
@@ -134,20 +152,38 @@ static void watch_blocks(const view_t *before, view_t *after, int process, const
             model_require(model_value(before, &the_block(i)->owner) != self, "who goes takes a block along");
     if (step->kind > STEP_REPLACE)
         return;
-    const unsigned content = block_around(at, 1);
+    const unsigned content = block_with_content(before, at);
     model_require(content == BLOCKS || model_value(before, &the_block(content)->owner) == self,
                   "a block is used by one who does not have it");
-    const unsigned number = block_around(at, 0);
+    const unsigned number = block_around(at);
     if (number < blocks_here && at == (const void *)&the_block(number)->owner && step->kind != STEP_LOAD &&
         (step->kind == STEP_STORE || after->words[step->word] != before->words[step->word]))
         check_owner(before, process, step, after->words[step->word]);
     note_claims(before, after, process, step);
 }
 
+/** Each part of the memory that is in use is one block's. */
+static void check_memory(const view_t *view)
+{
+    uint64_t left = model_value(view, &parts_used);
+    if (model_value(view, &arena->lock.word))
+        return;
+    for (unsigned i = 0; i < blocks_here; i++)
+        for (unsigned k = 0; k < BLOCKS_MAX; k++) {
+            if (model_value(view, &the_block(i)->part) != arena_offset(content_of(k)))
+                continue;
+            model_require(left >> k & 1, "a block has memory that is free, or another one's");
+            left &= ~((uint64_t)1 << k);
+        }
+    model_require(left == 0, "memory is lost");
+}
+
 /** Each block that was put is that of an item which is there; and what was published has its block. */
 static void check_blocks(const view_t *view)
 {
     const ring_t *ring = the_ring(0);
+    if (is_enlarging)
+        check_memory(view);
     for (unsigned i = 0; i < blocks_here; i++) {
         const uint64_t owner = model_value(view, &the_block(i)->owner);
         const slot_t *slot = ring_slot(ring, position_of(owner));
@@ -162,7 +198,7 @@ static void check_blocks(const view_t *view)
         const slot_t *slot = ring_slot(ring, position);
         if (model_value(view, &slot->sequence) != 2 * position + 1)
             continue;
-        const unsigned number = block_around(arena_at(model_value(view, &slot->block)), 0);
+        const unsigned number = block_around(arena_at(model_value(view, &slot->block)));
         model_require(number < blocks_here &&
                           model_value(view, &the_block(number)->owner) == (QUEUE_BLOCK_PUT | position),
                       "the block of an item is not its own");
@@ -297,11 +333,50 @@ static void have_block(void)
     }
 }
 
+static uint64_t take_part(transaction_t *transaction, uint64_t size)
+{
+    const uint64_t used = journal_get(transaction, &parts_used);
+    (void)size;
+    for (unsigned i = 0; i < BLOCKS_MAX; i++)
+        if (!(used >> i & 1)) {
+            journal_put(transaction, &parts_used, used | (uint64_t)1 << i);
+            return arena_offset(content_of(i));
+        }
+    return 0;
+}
+
+static void give_part(transaction_t *transaction, uint64_t part)
+{
+    const uint64_t used = journal_get(transaction, &parts_used);
+    for (unsigned i = 0; i < BLOCKS_MAX; i++)
+        if (part == arena_offset(content_of(i)))
+            journal_put(transaction, &parts_used, used & ~((uint64_t)1 << i));
+}
+
+/** A larger one each time. */
+static void have_larger_blocks(void)
+{
+    const int self = (int)member_self() - 1;
+    const uint32_t mark = member_self();
+    void *block;
+    for (unsigned i = 0; i < counts[self]; i++) {
+        const size_t size = i ? 100 : 8;
+        waits_point(1 + i, 0);
+        begin_part(1 + i);
+        model_require(mproc_queue_reserve(the_handle(), &block, size) == APR_SUCCESS, "there is no block");
+        copy(block, &mark, sizeof mark);
+        const uint64_t taken = queue_block_find(the_queue(), block);
+        model_require(taken && shm_load64(&queue_block_at(taken)->size) >= size, "a block is too small");
+        model_require(mproc_queue_free_block(the_handle(), block) == APR_SUCCESS, "a block is not this process's");
+    }
+}
+
 static const body_t reserved[] = {put_reserved, get_blocks};
 static const body_t copied[] = {put_copies, get_copies};
 static const body_t kept[] = {put_copies, keep_and_get};
 static const body_t beside[] = {put_copies, have_block};
 static const body_t takers[] = {have_block, have_block, have_block};
+static const body_t larger[] = {have_larger_blocks, have_larger_blocks};
 static const body_t putters[] = {put_copies, put_copies, get_copies};
 
 /* ---- Exploring --------------------------------------------------------------------------------------------------- */
@@ -315,6 +390,8 @@ static void make_with_blocks(uint64_t length, unsigned number)
     has_blocks = 1;
     has_ends = 1;
     blocks_here = number;
+    is_enlarging = 0;
+    atomic_store(&parts_used, 0);
     /* All items have this size, and no slot has room. */
     the_queue()->room = 0;
     arena->size = 1 << 20;
@@ -324,6 +401,20 @@ static void make_with_blocks(uint64_t length, unsigned number)
         atomic_store(&the_block(i)->owner, i < number ? 0 : QUEUE_BLOCK_PUT);
         atomic_store(&the_block(i)->part, i < number ? arena_offset(content_of(i)) : 0);
         atomic_store(&the_block(i)->size, i < number ? CONTENT_SIZE : 0);
+    }
+}
+
+/** The same, and each block has memory only when it is taken. */
+static void make_without_memory(uint64_t length, unsigned number)
+{
+    make_with_blocks(length, number);
+    is_enlarging = 1;
+    the_queue()->item_size = 0;
+    take_memory = take_part;
+    give_memory = give_part;
+    for (unsigned i = 0; i < number; i++) {
+        atomic_store(&the_block(i)->part, 0);
+        atomic_store(&the_block(i)->size, 0);
     }
 }
 
@@ -342,9 +433,9 @@ static void have_got(uint32_t ticket)
 static void explore_blocks(const char *name, const body_t *who, int processes, unsigned kills)
 {
     for (int i = 0; i < processes; i++)
-        ends_of[i] = who[i] == put_reserved || who[i] == put_copies ? QUEUE_PUTTER
-                     : who[i] == have_block                         ? 0
-                                                                    : QUEUE_GETTER;
+        ends_of[i] = who[i] == put_reserved || who[i] == put_copies         ? QUEUE_PUTTER
+                     : who[i] == have_block || who[i] == have_larger_blocks ? 0
+                                                                            : QUEUE_GETTER;
     explore(name, who, processes, kills);
 }
 
@@ -352,9 +443,14 @@ static void name_blocks(void)
 {
     char name[32];
     model_name(&the_table()->free, 8, "blocks that may be free");
+    model_name(&parts_used, 8, "parts_used");
     for (unsigned i = 0; i < BLOCKS_MAX; i++) {
         snprintf(name, sizeof name, "owner of block %u", i);
         model_name(&the_block(i)->owner, 8, name);
+        snprintf(name, sizeof name, "memory of block %u", i);
+        model_name(&the_block(i)->part, 8, name);
+        snprintf(name, sizeof name, "size of block %u", i);
+        model_name(&the_block(i)->size, 8, name);
         snprintf(name, sizeof name, "block %u, first half", i);
         model_name(content_of(i), 4, name);
         snprintf(name, sizeof name, "block %u, second half", i);
@@ -380,6 +476,10 @@ int main(void)
     atomic_store(&the_table()->free, 4);
     explore_blocks("three who take blocks", takers, 3, 1);
     model_require(is_dead_ones_used, "nobody takes what a dead one had");
+    make_without_memory(1, 3);
+    set_counts(1, 2, 0);
+    immortal = 1;
+    explore_blocks("larger and larger blocks", larger, 2, 1);
     make_with_blocks(1, 3);
     set_counts(1, 0, 0);
     have_got(2);
@@ -397,6 +497,9 @@ int main(void)
     set_counts(2, 0, 0);
     explore_blocks("copies", copied, 2, 1);
     if (model_is_deep()) {
+        make_without_memory(1, 3);
+        set_counts(2, 2, 0);
+        explore_blocks("larger blocks, whoever dies", larger, 2, 1);
         make_with_blocks(2, 4);
         set_counts(1, 1, 0);
         explore_blocks("two putters", putters, 3, 1);

@@ -237,22 +237,22 @@ void journal_commit(transaction_t *transaction)
     model_tag &= ~(uint64_t)(TAG_COMMITS | TAG_CHANGES);
 }
 
-/** The memory of a model: for a ring, the one behind that which it follows. */
-static uint64_t (*take_memory)(uint64_t size);
+/** The memory of a model, for a ring the one behind that which it follows; NULL: there is none; none is given back. */
+static uint64_t (*take_memory)(transaction_t *transaction, uint64_t size);
+static void (*give_memory)(transaction_t *transaction, uint64_t part);
 
 apr_status_t memory_take(transaction_t *transaction, uint64_t *part, uint64_t size, object_t *object)
 {
-    (void)transaction;
     (void)object;
-    *part = take_memory ? take_memory(size) : 0;
+    *part = take_memory ? take_memory(transaction, size) : 0;
     return *part ? APR_SUCCESS : APR_ENOMEM;
 }
 
 void memory_give(transaction_t *transaction, uint64_t part, object_t *object)
 {
-    (void)transaction;
-    (void)part;
     (void)object;
+    if (give_memory)
+        give_memory(transaction, part);
 }
 
 static apr_status_t acquire_growth(robust_t *lock, const robust_wait_t *wait)
@@ -827,8 +827,9 @@ static void name_ring(unsigned ring_number)
 }
 
 /** Memory for the ring that has this size. */
-static uint64_t take_ring(uint64_t size)
+static uint64_t take_ring(transaction_t *transaction, uint64_t size)
 {
+    (void)transaction;
     for (unsigned i = 1; i < RINGS; i++)
         if (sizeof(ring_t) + the_ring(i)->length * the_ring(i)->stride == size)
             return arena_offset(the_ring(i));
@@ -846,6 +847,7 @@ static void make(uint64_t length, int grown)
     atomic_store(&ends_seen, 0);
     is_growing = grown;
     take_memory = grown ? take_ring : NULL;
+    give_memory = NULL;
     is_joinable = 0;
     immortal = 0;
     has_ends = 0;
