@@ -317,6 +317,15 @@ static apr_status_t watch_at(shared_t *shared, shm_u32_t *word, uint32_t value, 
     return APR_SUCCESS;
 }
 
+/** Whether another thread has closed what a process waits with, for whom that may be. */
+static int (*gives_up)(void);
+
+static int is_closed_by_now(const shared_t *shared)
+{
+    (void)shared;
+    return gives_up && gives_up();
+}
+
 /** From here on, who puts takes itself for one that has slept. */
 static int glance_before_sleep(shared_t *shared, const shm_u64_t *word, uint64_t value)
 {
@@ -348,6 +357,7 @@ static void copy(void *to, const void *from, size_t size)
 #define memcpy copy
 #define shared_park park_at
 #define shared_watch watch_at
+#define shared_is_closed is_closed_by_now
 #define robust_acquire acquire_growth
 #define robust_release release_growth
 #define robust_try try_growth
