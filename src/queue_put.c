@@ -24,10 +24,14 @@ static void pass_on(queue_t *queue)
 {
     ring_t *ring = queue_ring(&queue->put_ring);
     const uint64_t tail = ring_position(shm_load64(&ring->tail));
+    /* Others sleep on, and it may have been this one that took back what they said: see sleep_until_room(). */
+    if (ring_position(shm_load64(&ring->head)) + ring->length <= tail)
+        shm_store64(&ring->is_urgent, 1);
     for (;;) {
         const uint64_t head = shm_load64(&ring->head);
         if (ring_position(head) + ring->length > tail) {
-            shm_unpark(&queue->emptied, 1);
+            /* Also one that is about to sleep: the getter may have let them, and so has told nobody. */
+            queue_wake_putters(queue, 1);
             return;
         }
         if ((head & RING_SLEEPERS) || shm_replace64(&ring->head, head, head | RING_SLEEPERS))
@@ -56,7 +60,7 @@ static apr_status_t sleep_until_room(const visit_t *visit, uint32_t bell, int ha
     if (!(head & RING_SLEEPERS)) {
         if (!shm_replace64(&ring->head, head, head | RING_SLEEPERS))
             return APR_SUCCESS;
-        /* Whoever takes that back says it again after its nap. */
+        /* Whoever takes that back says it again after its nap, whether it can put by then or not. */
         if (!has_slept)
             shm_store64(&ring->is_urgent, 0);
     }
@@ -124,9 +128,9 @@ static apr_status_t put_or_wait(visit_t *visit, const queue_item_t *item)
             status = make_room(visit, bell, &patience, &has_slept);
         if (status == APR_SUCCESS)
             continue;
-        /* It may have been woken just now, and others sleep on. */
+        /* It may have been woken just now, or have taken back that others are urgent, and they sleep on. */
         if (has_slept)
-            shm_unpark(&queue->emptied, 1);
+            queue_wake_putters(queue, 1);
         return status;
     }
 }

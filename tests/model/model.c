@@ -402,15 +402,16 @@ static void show_edge(uint32_t from, const edge_t *edge)
     model_view(&view, from);
     const node_t *node = &nodes[view.node[edge->process]];
     printf("    process %d ", edge->process + 1);
-    if (edge->event == EVENT_TIMEOUT)
+    const int is_nap = edge->event == EVENT_STEP && view.status[edge->process] == PARKED;
+    if (edge->event == EVENT_TIMEOUT || is_nap)
         printf("has slept to the end: %" PRIu64 " us", node->step.after);
     else if (edge->event == EVENT_SPURIOUS)
         printf("wakes up for no reason");
     else if (edge->event == EVENT_KILL)
         printf("IS KILLED%s before: ", view.status[edge->process] == PARKED ? ", asleep, not" : "");
-    if (edge->event == EVENT_KILL || edge->event == EVENT_STEP)
+    if (edge->event == EVENT_KILL || (edge->event == EVENT_STEP && !is_nap))
         show_step(&node->step);
-    if (edge->event == EVENT_STEP && node->step.kind <= STEP_REPLACE)
+    if (edge->event == EVENT_STEP && node->step.kind <= STEP_REPLACE && !is_nap)
         printf(" (it is %#" PRIx64 ")", view.words[node->step.word]);
     if (edge->event == EVENT_STEP && (node->step.kind == STEP_CHOOSE || node->step.kind == STEP_NOTICE))
         printf(" %d", edge->choice);
@@ -615,7 +616,8 @@ static void try_step(const view_t *view, int process)
 static void try_wake(const view_t *before, int process, occasion_t event)
 {
     view_t view = *before;
-    begin_event(event, process, 0);
+    const int is_nap = event == EVENT_TIMEOUT && nodes[before->node[process]].step.after <= model->nap;
+    begin_event(is_nap ? EVENT_STEP : event, process, 0);
     go_on(&view, process, event == EVENT_TIMEOUT);
     add_state(&view);
 }

@@ -77,6 +77,7 @@ typedef struct model_t {
     int is_spurious;        /* whoever is parked may wake up for no reason */
     int is_kill_point_kept; /* tell states apart by where the dead were killed */
     unsigned immortal;      /* processes that are not killed, as bits */
+    uint64_t nap;           /* the end of a sleep for so long, or less, comes for certain: it is a step */
     size_t limit;           /* of states */
     void (*body)(int process);
     /** Whether a process that awaits a word can go on. */

@@ -107,6 +107,8 @@ int main(void)
         make(1, 1);
         have_item(0);
         has_ends = 1;
+        /* Else nobody finishes it. */
+        immortal = 1 << 1;
         explore("finished, and a death", finished, 3, 1);
         make(1, 1);
         set_counts(2, 1, 1);

@@ -45,7 +45,7 @@ static unsigned the_part;
 static int has_slept_now;
 static int is_try;
 static sys_time_t patience_now;
-static uint32_t bell_now;
+static uint32_t bell_now; /* NO_BELL: it has not looked yet, and tries once before it does */
 static unsigned base_now; /* of the ring */
 static int has_time_passed;
 
@@ -55,13 +55,15 @@ static int has_just_got;
 /* Not where a call looks at an index twice, and knows something in between. */
 static int is_merging = 1;
 
+enum { NO_BELL = 63 };
+
 static void begin_part(unsigned part)
 {
     the_part = part;
     has_slept_now = 0;
     is_try = 0;
     patience_now = 0;
-    bell_now = 0;
+    bell_now = NO_BELL;
     base_now = 0;
     has_time_passed = 0;
 }
@@ -237,14 +239,14 @@ void journal_commit(transaction_t *transaction)
     model_tag &= ~(uint64_t)(TAG_COMMITS | TAG_CHANGES);
 }
 
-/** The memory of a model: for a ring, the one behind that which it follows. */
-static uint64_t (*take_memory)(uint64_t size);
+/** The memory of a model, for a ring the one behind that which it follows; NULL: there is none; none is given back. */
+static uint64_t (*take_memory)(transaction_t *transaction, uint64_t size);
+static void (*give_memory)(transaction_t *transaction, uint64_t part);
 
 apr_status_t memory_take(transaction_t *transaction, uint64_t *part, uint64_t size, object_t *object)
 {
-    (void)transaction;
     (void)object;
-    *part = take_memory ? take_memory(size) : 0;
+    *part = take_memory ? take_memory(transaction, size) : 0;
     return *part ? APR_SUCCESS : APR_ENOMEM;
 }
 
@@ -261,9 +263,9 @@ shm_u64_t *memory_note(uint64_t part)
 
 void memory_give(transaction_t *transaction, uint64_t part, object_t *object)
 {
-    (void)transaction;
-    (void)part;
     (void)object;
+    if (give_memory)
+        give_memory(transaction, part);
 }
 
 static apr_status_t acquire_growth(robust_t *lock, const robust_wait_t *wait)
@@ -292,6 +294,7 @@ static unsigned immortal; /* processes, as bits */
 static int has_ends;
 static int has_counted;
 static int has_blocks;
+static int has_values; /* else items are empty, and nothing is told of them */
 static int is_growing;
 static int is_joinable;
 
@@ -327,6 +330,15 @@ static apr_status_t watch_at(shared_t *shared, shm_u32_t *word, uint32_t value, 
     return APR_SUCCESS;
 }
 
+/** Whether another thread has closed what a process waits with, for whom that may be. */
+static int (*gives_up)(void);
+
+static int is_closed_by_now(const shared_t *shared)
+{
+    (void)shared;
+    return gives_up && gives_up();
+}
+
 /** From here on, who puts takes itself for one that has slept. */
 static int glance_before_sleep(shared_t *shared, const shm_u64_t *word, uint64_t value)
 {
@@ -358,6 +370,7 @@ static void copy(void *to, const void *from, size_t size)
 #define memcpy copy
 #define shared_park park_at
 #define shared_watch watch_at
+#define shared_is_closed is_closed_by_now
 #define robust_acquire acquire_growth
 #define robust_release release_growth
 #define robust_try try_growth
@@ -590,8 +603,16 @@ static void before_step(step_kind_t kind, const volatile void *at)
     }
 }
 
-static void after_step(step_kind_t kind, const volatile void *at, uint64_t result)
+/* What a model with more than rings has to say to that, and to what follows; NULL: nothing. */
+static void (*after_step_too)(step_kind_t kind, const volatile void *at, uint64_t value, uint64_t result);
+static int (*is_constant_too)(const volatile void *at);
+static int (*is_private_too)(const view_t *view, int process, const step_t *step);
+static void (*on_step_too)(const view_t *before, view_t *after, int process, const step_t *step);
+
+static void after_step(step_kind_t kind, const volatile void *at, uint64_t value, uint64_t result)
 {
+    if (after_step_too)
+        after_step_too(kind, at, value, result);
     if (kind == STEP_LOAD && is_head_of_loop(at))
         bell_now = (uint32_t)result;
     for (unsigned i = 1; i < RINGS && kind == STEP_LOAD; i++)
@@ -621,7 +642,9 @@ static int is_constant(const volatile void *at)
         return 1;
     unsigned number;
     const slot_t *slot = slot_around(at, &number);
-    if (slot && !has_blocks && (at == &slot->size || at == &slot->block))
+    if (slot && (at == &slot->size || (!has_blocks && at == &slot->block)))
+        return 1;
+    if (is_constant_too && is_constant_too(at))
         return 1;
     if (at == &the_ring(0)->base)
         return 1;
@@ -666,13 +689,16 @@ static int is_private(const view_t *view, int process, const step_t *step)
         return model_value(view, &lines[process].announced) == 0;
     if (is_growing && is_in_making(view, process, at))
         return 1;
+    if (is_private_too && is_private_too(view, process, step))
+        return 1;
     const slot_t *slot = slot_around(at, &ring);
     if (!slot || at == (const void *)&slot->sequence || at == (const void *)&slot->counted)
         return 0;
     const uint64_t sequence = model_value(view, &slot->sequence);
     if (step->kind == STEP_STORE)
         return !(sequence & 1);
-    return (sequence & 1) && model_value(view, &ledger[value_in(view, slot)]) == GOT_BY + (uint64_t)process;
+    return (sequence & 1) && !(sequence & RING_TOMBSTONE) &&
+           model_value(view, &ledger[value_in(view, slot)]) == GOT_BY + (uint64_t)process;
 }
 
 static int is_safe(const view_t *view, int process)
@@ -710,13 +736,13 @@ static void keep_ledger(const view_t *before, view_t *after, int process, const 
     if (slot && step->kind == STEP_STORE && at != (const void *)&slot->sequence && at != (const void *)&slot->counted)
         model_require(!(model_value(before, &slot->sequence) & 1), "what is in a slot that is full is written");
     if (slot && at == (const void *)&slot->sequence && step->kind == STEP_STORE) {
-        if (value & 1)
+        if ((value & 1) && has_values)
             note_put(after, slot);
         /* No other position is this one: nobody asks any more. That makes fewer states. */
         model_set(after, &lines[process].announced, 0);
         model_set(after, &lines[process].position, 0);
     }
-    for (unsigned i = 0; i < RINGS; i++) {
+    for (unsigned i = 0; i < RINGS && has_values; i++) {
         const ring_t *ring = the_ring(i);
         if (at != (const void *)&ring->head || step->kind != STEP_REPLACE ||
             value >> RING_BITS == before->words[step->word] >> RING_BITS)
@@ -740,6 +766,8 @@ static void on_step(const view_t *before, view_t *after, int process, const step
     model_require(got == 0 || model_value(before, &ledger[got]) == GOT_BY + (uint64_t)process,
                   "a process has got %u, and has claimed another one", (unsigned)got);
     keep_ledger(before, after, process, step);
+    if (on_step_too)
+        on_step_too(before, after, process, step);
     model_require(model_value(before, &the_queue()->get_ring) <= model_value(after, &the_queue()->get_ring),
                   "a ring is got from again");
 }
@@ -820,8 +848,9 @@ static void name_ring(unsigned ring_number)
 }
 
 /** Memory for the ring that has this size. */
-static uint64_t take_ring(uint64_t size)
+static uint64_t take_ring(transaction_t *transaction, uint64_t size)
 {
+    (void)transaction;
     for (unsigned i = 1; i < RINGS; i++)
         if (sizeof(ring_t) + the_ring(i)->length * the_ring(i)->stride == size)
             return arena_offset(the_ring(i));
@@ -839,10 +868,12 @@ static void make(uint64_t length, int grown)
     atomic_store(&ends_seen, 0);
     is_growing = grown;
     take_memory = grown ? take_ring : NULL;
+    give_memory = NULL;
     is_joinable = 0;
     immortal = 0;
     has_ends = 0;
     has_blocks = 0;
+    has_values = 1;
     queue->item_size = 2 * sizeof(uint32_t);
     queue->room = queue->item_size;
     atomic_store(&queue->head.object.serial, 7);
@@ -909,6 +940,7 @@ static const model_t base_model = {.limit = 30000000,
                                    .check = check,
                                    .on_step = on_step};
 static model_t the_model;
+static uint64_t nap; /* how long a putter sleeps at first, where the end of that is counted on */
 
 /** Who has an end is counted from the beginning. */
 static void open_ends(void)
@@ -948,6 +980,7 @@ static void explore(const char *name, const body_t *who, int processes, unsigned
     the_model.processes = processes;
     the_model.kills = kills;
     the_model.immortal = immortal;
+    the_model.nap = nap;
     model_explore(&the_model);
     model_require_finish(waits_has_no_deaths, EVENT_STEP, "nobody was killed, and not all come to their end");
     if (kills)

@@ -4,7 +4,7 @@
 steps_lock_t steps_lock;
 unsigned steps_written;
 void (*steps_before)(step_kind_t kind, const volatile void *at);
-void (*steps_after)(step_kind_t kind, const volatile void *at, uint64_t result);
+void (*steps_after)(step_kind_t kind, const volatile void *at, uint64_t value, uint64_t result);
 int (*steps_is_constant)(const volatile void *at);
 int steps_observes;
 
@@ -73,7 +73,7 @@ uint64_t shm_step(step_kind_t kind, const volatile void *at, size_t width, uint6
         steps_before(kind, at);
     const uint64_t result = model_step(step);
     if (steps_after)
-        steps_after(kind, at, result);
+        steps_after(kind, at, after, result);
     steps_written += (kind >= STEP_STORE && kind < STEP_REPLACE) || (kind == STEP_REPLACE && result);
     if (is_acquiring && !is_entered) {
         entry = model_last();

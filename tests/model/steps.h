@@ -23,11 +23,11 @@ typedef struct steps_lock_t {
 extern steps_lock_t steps_lock;
 
 /**
- * For a model whose loops begin with certain steps: called before and after each; and whether a word never changes
- * there, so that to read it is no step. NULL: there is nothing of that.
+ * For a model whose loops begin with certain steps: called before and after each, with what it writes; and whether a
+ * word never changes there, so that to read it is no step. NULL: there is nothing of that.
  */
 extern void (*steps_before)(step_kind_t kind, const volatile void *at);
-extern void (*steps_after)(step_kind_t kind, const volatile void *at, uint64_t result);
+extern void (*steps_after)(step_kind_t kind, const volatile void *at, uint64_t value, uint64_t result);
 extern int steps_observes; /* by shm_observe64() */
 extern int (*steps_is_constant)(const volatile void *at);
 

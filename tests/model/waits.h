@@ -24,7 +24,7 @@ static inline void *handle_peek(const void *handle, handle_kind_t kind)
 }
 
 /** Objects, and spots, in the arena. */
-enum { WAITS_OBJECTS = 4, WAITS_SPOTS = 3, WAITS_OBJECT_SIZE = 1088 };
+enum { WAITS_OBJECTS = 9, WAITS_SPOTS = 3, WAITS_OBJECT_SIZE = 1088 };
 
 /** What a body begins with. */
 void waits_reset(int process);
