@@ -12,6 +12,7 @@
 
 #include "handle_table.h"
 #include "hazard.h"
+#include "sys.h"
 
 handle_slot_t handle_first_chunk[HANDLE_FIRST_CHUNK];
 _Atomic(handle_slot_t *) handle_chunks[HANDLE_CHUNKS] = {handle_first_chunk};
@@ -35,16 +36,88 @@ static atomic_flag busy = ATOMIC_FLAG_INIT;
  * A spin lock, since it must work before anything is initialized, and is held for a few instructions. Its holder can
  * lose the CPU all the same: then there is nothing to gain by spinning on.
  */
-void handle_lock(void)
+static void lock_table(void)
 {
     while (atomic_flag_test_and_set_explicit(&busy, memory_order_acquire))
         apr_thread_yield();
 }
 
-void handle_unlock(void)
+static void unlock_table(void)
 {
     atomic_flag_clear_explicit(&busy, memory_order_release);
 }
+
+/* ---- What a thread uses, for the children that it forks ---------------------------------------------------------- */
+
+/*
+ * A forked child has the table with the uses of all threads, and of the threads only the one that has forked. So each
+ * thread notes what it uses: that is what stays in use. Only of objects that a child can use as well, and not of
+ * events: no call on one runs code of the program's, which could fork, and a signal handler may set them.
+ */
+enum { NOTES = 8 };
+static _Thread_local struct {
+    unsigned count;
+    unsigned more; /* uses that are not noted, as there was no room */
+    const handle_slot_t *slots[NOTES];
+} mine;
+
+static int are_forks_watched;
+
+static int is_noted(handle_kind_t kind)
+{
+    return kind >= HANDLE_FIRST_SHARED && kind != HANDLE_EVENT && are_forks_watched;
+}
+
+static void note(const handle_slot_t *slot)
+{
+    if (mine.count < NOTES)
+        mine.slots[mine.count++] = slot;
+    else
+        mine.more++;
+}
+
+static void drop_note(const handle_slot_t *slot)
+{
+    for (unsigned i = mine.count; i-- > 0;) {
+        if (mine.slots[i] != slot)
+            continue;
+        mine.slots[i] = mine.slots[--mine.count];
+        return;
+    }
+    mine.more--;
+}
+
+/**
+ * In a forked child: leave the uses that this thread goes on with. An object whose handle its creator had closed while
+ * another thread used it stays as it is: nothing but its memory is the child's, and that is a copy.
+ */
+static void drop_uses_of_others(void)
+{
+    if (mine.more > 0)
+        return;
+    for (uint32_t index = 0; index < used; index++) {
+        handle_slot_t *slot = handle_slot_at(index);
+        const uint64_t word = atomic_load_explicit(&slot->word, memory_order_relaxed);
+        if ((word & HANDLE_USES) == 0 || slot->kind < HANDLE_FIRST_SHARED)
+            continue;
+        uint64_t uses = 0;
+        for (unsigned i = 0; i < mine.count; i++)
+            uses += mine.slots[i] == slot;
+        /* Only if need be: the page becomes the child's own. */
+        if ((word & HANDLE_USES) != uses)
+            atomic_store_explicit(&slot->word, (word & ~HANDLE_USES) | uses, memory_order_relaxed);
+    }
+}
+
+apr_status_t handle_watch_forks(void)
+{
+    const apr_status_t status = sys_at_fork(SYS_FORK_LAST, lock_table, unlock_table, drop_uses_of_others);
+    if (status == APR_SUCCESS && !are_forks_watched)
+        are_forks_watched = 1;
+    return status;
+}
+
+/* ---- The table --------------------------------------------------------------------------------------------------- */
 
 /** A chunk that is not in use yet, or is wanted. */
 typedef struct spare_t {
@@ -87,9 +160,9 @@ static handle_slot_t *get_slot(uint32_t *index)
     spare_t spare = {HANDLE_CHUNKS, NULL};
     handle_slot_t *slot;
     for (;;) {
-        handle_lock();
+        lock_table();
         slot = take_slot(index, &spare);
-        handle_unlock();
+        unlock_table();
         if (spare.slots)
             free(spare.slots);
         if (slot || spare.number == HANDLE_CHUNKS)
@@ -135,6 +208,8 @@ apr_status_t handle_acquire(void **object, const void *handle, handle_kind_t kin
             return MPROC_ECLOSED;
     } while (!atomic_compare_exchange_weak_explicit(&slot->word, &word, word + 1, memory_order_acquire,
                                                     memory_order_acquire));
+    if (is_noted(kind))
+        note(slot);
     *object = slot->object;
     return APR_SUCCESS;
 }
@@ -146,7 +221,7 @@ static void retire(handle_slot_t *slot, uint32_t index)
         hazard_wait(compose(index, slot->kind, atomic_load(&slot->word) >> 32));
     slot->destroy(slot->object);
     slot->object = NULL;
-    handle_lock();
+    lock_table();
     const uint64_t generation = (atomic_load_explicit(&slot->word, memory_order_relaxed) >> 32) + 1;
     atomic_store_explicit(&slot->word, generation << 32, memory_order_release);
     slot->next_free = 0;
@@ -155,7 +230,7 @@ static void retire(handle_slot_t *slot, uint32_t index)
     else
         first_free = index + 1;
     last_free = index + 1;
-    handle_unlock();
+    unlock_table();
 }
 
 static uint32_t index_of(const void *handle)
@@ -166,6 +241,8 @@ static uint32_t index_of(const void *handle)
 void handle_release(const void *handle)
 {
     handle_slot_t *slot = handle_slot_at(index_of(handle));
+    if (is_noted((handle_kind_t)handle_kind_of(handle)))
+        drop_note(slot);
     const uint64_t before = atomic_fetch_sub_explicit(&slot->word, 1, memory_order_acq_rel);
     if ((before & HANDLE_USES) == 1 && !(before & HANDLE_OPEN))
         retire(slot, index_of(handle));
@@ -190,9 +267,9 @@ apr_status_t handle_close(const void *handle, handle_kind_t kind)
 
 void handle_close_all(handle_kind_t kind, int (*approves)(const void *object), void (*closed)(void *object))
 {
-    handle_lock();
+    lock_table();
     const uint32_t count = used;
-    handle_unlock();
+    unlock_table();
     for (uint32_t index = 0; index < count; index++) {
         handle_slot_t *slot = handle_slot_at(index);
         const uint64_t word = atomic_load_explicit(&slot->word, memory_order_acquire);

@@ -14,6 +14,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "handle.h"
 #include "member.h"
 #include "shared.h"
 #include "support/harness.h"
@@ -221,6 +222,91 @@ static void test_number_used_again(void **state)
     assert_int_equal(mproc_lock_acquire(lock, 0), MPROC_EOWNERDEAD);
     assert_success(mproc_lock_release(lock));
     assert_success(mproc_lock_close(lock));
+}
+
+/* ---- Uses by threads that a child does not have ------------------------------------------------------------------ */
+
+static void *objects[OBJECT_KINDS];
+
+/** Use all of the creator's, and close them. */
+static int use_and_close(void)
+{
+    mproc_ref_t ref;
+    for (int kind = 0; kind < OBJECT_KINDS; kind++)
+        if (mproc_ref(&ref, objects[kind]) != APR_SUCCESS || object_kinds[kind].close(objects[kind]) != APR_SUCCESS)
+            return 1;
+    return 0;
+}
+
+/** Use more at a time than a thread notes. */
+static void use_many(void)
+{
+    enum { QUEUES = 30 };
+    mproc_wait_t items[QUEUES];
+    void *queues[QUEUES];
+    for (int i = 0; i < QUEUES; i++) {
+        queues[i] = make_object(&object_kinds[OF_QUEUE]);
+        items[i] = mproc_wait_queue(queues[i]);
+    }
+    assert_failure(mproc_wait(items, QUEUES, 1000), APR_TIMEUP);
+    for (int i = 0; i < QUEUES; i++)
+        assert_success(mproc_queue_close(queues[i]));
+}
+
+/** Threads wait at each object while a child is forked: what it closes it does not have any more, though it lives. */
+static void test_used_by_threads(void **state)
+{
+    waiting_thread_t threads[OBJECT_KINDS];
+    (void)state;
+    use_many();
+    for (int kind = 0; kind < OBJECT_KINDS; kind++) {
+        objects[kind] = make_object(&object_kinds[kind]);
+        begin_waiting(&threads[kind], &object_kinds[kind], objects[kind], MPROC_FOREVER);
+    }
+    await_waiting(OBJECT_KINDS);
+    const int pid = start_member(use_and_close);
+    for (int kind = 0; kind < OBJECT_KINDS; kind++) {
+        assert_success(object_kinds[kind].close(objects[kind]));
+        assert_int_equal(end_waiting(&threads[kind]), MPROC_ECLOSED);
+    }
+    expect_no_objects();
+    kill_and_reap(pid);
+}
+
+static mproc_condition_t *condition;
+
+/** Fork in a call on the condition: the child goes on with that call, and with no other. */
+static int fork_and_close(void *context)
+{
+    int status;
+    (void)context;
+    fflush(NULL);
+    const int pid = fork();
+    if (pid == 0) {
+        const int is_in_use = handle_uses(condition) == 1;
+        if (!is_in_use || mproc_condition_close(condition) != APR_SUCCESS)
+            _exit(1);
+        _exit(handle_uses(condition) == 1 ? 0 : 2);
+    }
+    assert_int_equal(handle_uses(condition), 2);
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+    return 1;
+}
+
+static void test_forked_in_a_call(void **state)
+{
+    waiting_thread_t thread;
+    (void)state;
+    assert_success(mproc_condition_create(&condition, NULL));
+    begin_waiting(&thread, &object_kinds[OF_CONDITION], condition, MPROC_FOREVER);
+    await_waiting(1);
+    assert_success(mproc_condition_acquire(condition, patience()));
+    assert_success(mproc_condition_wait_for(condition, fork_and_close, NULL, MPROC_FOREVER));
+    assert_success(mproc_condition_release(condition));
+    assert_success(mproc_condition_close(condition));
+    assert_int_equal(end_waiting(&thread), MPROC_ECLOSED);
+    expect_no_objects();
 }
 
 /* ---- Deaths that nobody reports ---------------------------------------------------------------------------------- */
@@ -524,6 +610,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_children_of_one_that_has_joined),
         cmocka_unit_test(test_hidden_processes),
         cmocka_unit_test(test_number_used_again),
+        cmocka_unit_test(test_used_by_threads),
+        cmocka_unit_test(test_forked_in_a_call),
         cmocka_unit_test(test_stopped_while_it_waits_for_a_lock),
         cmocka_unit_test(test_stopped_at_a_barrier),
         cmocka_unit_test(test_killed_before_it_wakes),
