@@ -50,9 +50,10 @@ static void unlock_table(void)
 /* ---- What a thread uses, for the children that it forks ---------------------------------------------------------- */
 
 /*
- * A forked child has the table with the uses of all threads, and of the threads only the one that has forked. So each
- * thread notes what it uses: that is what stays in use. Only of objects that a child can use as well, and not of
- * events: no call on one runs code of the program's, which could fork, and a signal handler may set them.
+ * A forked child has the table with the uses of all threads, but only the thread that has forked. That one uses shared
+ * objects just then only if a call on them runs code of the program's, which forks. Such uses are noted as long as they
+ * last, and stay; all other uses of shared objects are those of threads that the child does not have. Handles of other
+ * kinds are refused in a child, and never closed there, so their uses do not matter.
  */
 enum { NOTES = 8 };
 static _Thread_local struct {
@@ -61,11 +62,10 @@ static _Thread_local struct {
     const handle_slot_t *slots[NOTES];
 } mine;
 
-static int are_forks_watched;
-
+/** Whether calls on such an object run code of the program's: predicates, and what the last one at a barrier does. */
 static int is_noted(handle_kind_t kind)
 {
-    return kind >= HANDLE_FIRST_SHARED && kind != HANDLE_EVENT && are_forks_watched;
+    return kind == HANDLE_CONDITION || kind == HANDLE_BARRIER;
 }
 
 static void note(const handle_slot_t *slot)
@@ -111,10 +111,7 @@ static void drop_uses_of_others(void)
 
 apr_status_t handle_watch_forks(void)
 {
-    const apr_status_t status = sys_at_fork(SYS_FORK_LAST, lock_table, unlock_table, drop_uses_of_others);
-    if (status == APR_SUCCESS && !are_forks_watched)
-        are_forks_watched = 1;
-    return status;
+    return sys_at_fork(SYS_FORK_LAST, lock_table, unlock_table, drop_uses_of_others);
 }
 
 /* ---- The table --------------------------------------------------------------------------------------------------- */

@@ -74,7 +74,7 @@ int handle_kind(const void *handle);
 
 /**
  * Have every forked child find the table in one piece, and without the uses of threads that it does not have: so what
- * it closes is destroyed. To be called before there are handles to shared objects; APR_ENOTIMPL if nothing forks here.
+ * it closes is destroyed. APR_ENOTIMPL if nothing forks here.
  */
 apr_status_t handle_watch_forks(void);
 

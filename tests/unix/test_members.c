@@ -238,27 +238,11 @@ static int use_and_close(void)
     return 0;
 }
 
-/** Use more at a time than a thread notes. */
-static void use_many(void)
-{
-    enum { QUEUES = 30 };
-    mproc_wait_t items[QUEUES];
-    void *queues[QUEUES];
-    for (int i = 0; i < QUEUES; i++) {
-        queues[i] = make_object(&object_kinds[OF_QUEUE]);
-        items[i] = mproc_wait_queue(queues[i]);
-    }
-    assert_failure(mproc_wait(items, QUEUES, 1000), APR_TIMEUP);
-    for (int i = 0; i < QUEUES; i++)
-        assert_success(mproc_queue_close(queues[i]));
-}
-
 /** Threads wait at each object while a child is forked: what it closes it does not have any more, though it lives. */
 static void test_used_by_threads(void **state)
 {
     waiting_thread_t threads[OBJECT_KINDS];
     (void)state;
-    use_many();
     for (int kind = 0; kind < OBJECT_KINDS; kind++) {
         objects[kind] = make_object(&object_kinds[kind]);
         begin_waiting(&threads[kind], &object_kinds[kind], objects[kind], MPROC_FOREVER);
@@ -275,34 +259,48 @@ static void test_used_by_threads(void **state)
 
 static mproc_condition_t *condition;
 
-/** Fork in a call on the condition: the child goes on with that call, and with no other. */
+/** Fork in calls on the condition: the child goes on with those, and with no other. */
 static int fork_and_close(void *context)
 {
+    const unsigned uses = *(const unsigned *)context;
     int status;
-    (void)context;
     fflush(NULL);
     const int pid = fork();
     if (pid == 0) {
-        const int is_in_use = handle_uses(condition) == 1;
-        if (!is_in_use || mproc_condition_close(condition) != APR_SUCCESS)
+        if (handle_uses(condition) != uses || mproc_condition_close(condition) != APR_SUCCESS)
             _exit(1);
-        _exit(handle_uses(condition) == 1 ? 0 : 2);
+        _exit(handle_uses(condition) == uses ? 0 : 2);
     }
-    assert_int_equal(handle_uses(condition), 2);
     assert_int_equal(waitpid(pid, &status, 0), pid);
     assert_int_equal(status, 0);
     return 1;
 }
 
+static int go_deeper(void *context)
+{
+    int *depth = context;
+    return --*depth == 0 || mproc_condition_wait_for(condition, go_deeper, depth, MPROC_FOREVER) == APR_SUCCESS;
+}
+
+static int fork_deeper(void *context)
+{
+    return mproc_condition_wait_for(condition, fork_and_close, context, MPROC_FOREVER) == APR_SUCCESS;
+}
+
 static void test_forked_in_a_call(void **state)
 {
     waiting_thread_t thread;
+    unsigned uses = 1;
+    int depth = 20; /* more calls than are noted */
     (void)state;
     assert_success(mproc_condition_create(&condition, NULL));
     begin_waiting(&thread, &object_kinds[OF_CONDITION], condition, MPROC_FOREVER);
     await_waiting(1);
     assert_success(mproc_condition_acquire(condition, patience()));
-    assert_success(mproc_condition_wait_for(condition, fork_and_close, NULL, MPROC_FOREVER));
+    assert_success(mproc_condition_wait_for(condition, go_deeper, &depth, MPROC_FOREVER));
+    assert_success(mproc_condition_wait_for(condition, fork_and_close, &uses, MPROC_FOREVER));
+    uses = 2;
+    assert_success(mproc_condition_wait_for(condition, fork_deeper, &uses, MPROC_FOREVER));
     assert_success(mproc_condition_release(condition));
     assert_success(mproc_condition_close(condition));
     assert_int_equal(end_waiting(&thread), MPROC_ECLOSED);
