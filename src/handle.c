@@ -12,6 +12,7 @@
 
 #include "handle_table.h"
 #include "hazard.h"
+#include "sys.h"
 
 handle_slot_t handle_first_chunk[HANDLE_FIRST_CHUNK];
 _Atomic(handle_slot_t *) handle_chunks[HANDLE_CHUNKS] = {handle_first_chunk};
@@ -35,16 +36,85 @@ static atomic_flag busy = ATOMIC_FLAG_INIT;
  * A spin lock, since it must work before anything is initialized, and is held for a few instructions. Its holder can
  * lose the CPU all the same: then there is nothing to gain by spinning on.
  */
-void handle_lock(void)
+static void lock_table(void)
 {
     while (atomic_flag_test_and_set_explicit(&busy, memory_order_acquire))
         apr_thread_yield();
 }
 
-void handle_unlock(void)
+static void unlock_table(void)
 {
     atomic_flag_clear_explicit(&busy, memory_order_release);
 }
+
+/* ---- What a thread uses, for the children that it forks ---------------------------------------------------------- */
+
+/*
+ * A forked child has the table with the uses of all threads, but only the thread that has forked. That one uses shared
+ * objects just then only if a call on them runs code of the program's, which forks. Such uses are noted as long as they
+ * last, and stay; all other uses of shared objects are those of threads that the child does not have. Handles of other
+ * kinds are refused in a child, and never closed there, so their uses do not matter.
+ */
+enum { NOTES = 8 };
+static _Thread_local struct {
+    unsigned count;
+    unsigned more; /* uses that are not noted, as there was no room */
+    const handle_slot_t *slots[NOTES];
+} mine;
+
+/** Whether calls on such an object run code of the program's: predicates, and what the last one at a barrier does. */
+static int is_noted(handle_kind_t kind)
+{
+    return kind == HANDLE_CONDITION || kind == HANDLE_BARRIER;
+}
+
+static void note(const handle_slot_t *slot)
+{
+    if (mine.count < NOTES)
+        mine.slots[mine.count++] = slot;
+    else
+        mine.more++;
+}
+
+static void drop_note(const handle_slot_t *slot)
+{
+    for (unsigned i = mine.count; i-- > 0;) {
+        if (mine.slots[i] != slot)
+            continue;
+        mine.slots[i] = mine.slots[--mine.count];
+        return;
+    }
+    mine.more--;
+}
+
+/**
+ * In a forked child: leave the uses that this thread goes on with. An object whose handle its creator had closed while
+ * another thread used it stays as it is: nothing but its memory is the child's, and that is a copy.
+ */
+static void drop_uses_of_others(void)
+{
+    if (mine.more > 0)
+        return;
+    for (uint32_t index = 0; index < used; index++) {
+        handle_slot_t *slot = handle_slot_at(index);
+        const uint64_t word = atomic_load_explicit(&slot->word, memory_order_relaxed);
+        if ((word & HANDLE_USES) == 0 || slot->kind < HANDLE_FIRST_SHARED)
+            continue;
+        uint64_t uses = 0;
+        for (unsigned i = 0; i < mine.count; i++)
+            uses += mine.slots[i] == slot;
+        /* Only if need be: the page becomes the child's own. */
+        if ((word & HANDLE_USES) != uses)
+            atomic_store_explicit(&slot->word, (word & ~HANDLE_USES) | uses, memory_order_relaxed);
+    }
+}
+
+apr_status_t handle_watch_forks(void)
+{
+    return sys_at_fork(SYS_FORK_LAST, lock_table, unlock_table, drop_uses_of_others);
+}
+
+/* ---- The table --------------------------------------------------------------------------------------------------- */
 
 /** A chunk that is not in use yet, or is wanted. */
 typedef struct spare_t {
@@ -87,9 +157,9 @@ static handle_slot_t *get_slot(uint32_t *index)
     spare_t spare = {HANDLE_CHUNKS, NULL};
     handle_slot_t *slot;
     for (;;) {
-        handle_lock();
+        lock_table();
         slot = take_slot(index, &spare);
-        handle_unlock();
+        unlock_table();
         if (spare.slots)
             free(spare.slots);
         if (slot || spare.number == HANDLE_CHUNKS)
@@ -135,6 +205,8 @@ apr_status_t handle_acquire(void **object, const void *handle, handle_kind_t kin
             return MPROC_ECLOSED;
     } while (!atomic_compare_exchange_weak_explicit(&slot->word, &word, word + 1, memory_order_acquire,
                                                     memory_order_acquire));
+    if (is_noted(kind))
+        note(slot);
     *object = slot->object;
     return APR_SUCCESS;
 }
@@ -146,7 +218,7 @@ static void retire(handle_slot_t *slot, uint32_t index)
         hazard_wait(compose(index, slot->kind, atomic_load(&slot->word) >> 32));
     slot->destroy(slot->object);
     slot->object = NULL;
-    handle_lock();
+    lock_table();
     const uint64_t generation = (atomic_load_explicit(&slot->word, memory_order_relaxed) >> 32) + 1;
     atomic_store_explicit(&slot->word, generation << 32, memory_order_release);
     slot->next_free = 0;
@@ -155,7 +227,7 @@ static void retire(handle_slot_t *slot, uint32_t index)
     else
         first_free = index + 1;
     last_free = index + 1;
-    handle_unlock();
+    unlock_table();
 }
 
 static uint32_t index_of(const void *handle)
@@ -166,6 +238,8 @@ static uint32_t index_of(const void *handle)
 void handle_release(const void *handle)
 {
     handle_slot_t *slot = handle_slot_at(index_of(handle));
+    if (is_noted((handle_kind_t)handle_kind_of(handle)))
+        drop_note(slot);
     const uint64_t before = atomic_fetch_sub_explicit(&slot->word, 1, memory_order_acq_rel);
     if ((before & HANDLE_USES) == 1 && !(before & HANDLE_OPEN))
         retire(slot, index_of(handle));
@@ -190,9 +264,9 @@ apr_status_t handle_close(const void *handle, handle_kind_t kind)
 
 void handle_close_all(handle_kind_t kind, int (*approves)(const void *object), void (*closed)(void *object))
 {
-    handle_lock();
+    lock_table();
     const uint32_t count = used;
-    handle_unlock();
+    unlock_table();
     for (uint32_t index = 0; index < count; index++) {
         handle_slot_t *slot = handle_slot_at(index);
         const uint64_t word = atomic_load_explicit(&slot->word, memory_order_acquire);

@@ -72,8 +72,10 @@ unsigned handle_uses(const void *handle);
 /** What kind of object a handle speaks of, open or not; 0 if it is no handle. */
 int handle_kind(const void *handle);
 
-/** Around a fork: hold the table still. */
-void handle_lock(void);
-void handle_unlock(void);
+/**
+ * Have every forked child find the table in one piece, and without the uses of threads that it does not have: so what
+ * it closes is destroyed. APR_ENOTIMPL if nothing forks here.
+ */
+apr_status_t handle_watch_forks(void);
 
 #endif

@@ -70,7 +70,7 @@ static apr_status_t watch_forks(void)
 {
     apr_status_t status = sys_at_fork(SYS_FORK_FIRST, process_lock, process_unlock, become_forked);
     if (status == APR_SUCCESS)
-        status = sys_at_fork(SYS_FORK_LAST, handle_lock, handle_unlock, NULL);
+        status = handle_watch_forks();
     if (status == APR_SUCCESS || status == APR_ENOTIMPL)
         return APR_SUCCESS;
     return mproc_fail(status, "mproc_initialize: no memory");

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Connections between processes, under every start method: given, moved on, and the death of each party. */
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -434,6 +435,48 @@ static void test_run(void **state)
     assert_success(expect_bytes(ours, 20, 2, patience()));
     assert_int_equal(finish(process), 4);
     expect_end(ours);
+}
+
+typedef struct receiving_t {
+    mproc_conn_t *conn;
+    _Atomic int has_begun;
+    apr_status_t status;
+} receiving_t;
+
+/** Receive one message, and wait for another. */
+static void receive_two(void *context)
+{
+    receiving_t *receiving = context;
+    receiving->status = expect_bytes(receiving->conn, 10, 1, patience());
+    atomic_store(&receiving->has_begun, 1);
+    if (receiving->status == APR_SUCCESS)
+        receiving->status = expect_bytes(receiving->conn, 10, 1, MPROC_FOREVER);
+}
+
+/** A thread here receives while a child is started that is given nothing of it: the end is seen though that lives. */
+static void test_received_from_while_starting(void **state)
+{
+    mproc_conn_t *ours, *first, *second;
+    later_t later;
+    receiving_t receiving = {.status = -1};
+    (void)state;
+    make_conns(&first, &second);
+    receiving.conn = first;
+    begin_later(&later, 0, receive_two, &receiving);
+    assert_success(send_bytes(second, 10, 1, 0));
+    while (!atomic_load(&receiving.has_begun))
+        apr_sleep(1000);
+    apr_sleep(MPROC_MILLISECONDS(20) * slowdown()); /* it says so just before it does */
+    mproc_process_t *process = start_peer(&ours, echo);
+    expect_echo(ours, 5);
+    assert_success(mproc_conn_close(first));
+    end_later(&later);
+    assert_int_equal(receiving.status, MPROC_ECLOSED);
+    assert_failure(expect_bytes(second, 0, 0, patience()), APR_EOF);
+    assert_success(mproc_conn_close(second));
+    expect_echo(ours, 5);
+    assert_success(mproc_conn_close(ours));
+    assert_int_equal(finish(process), 0);
 }
 
 /* ---- The end of a child ------------------------------------------------------------------------------------------ */
@@ -1055,6 +1098,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_refused),
         cmocka_unit_test(test_in_use),
         cmocka_unit_test(test_run),
+        cmocka_unit_test(test_received_from_while_starting),
         cmocka_unit_test(test_end_of_child),
         cmocka_unit_test(test_exit_of_child),
         cmocka_unit_test(test_kill_of_child),

@@ -652,12 +652,41 @@ static void test_inherited_while_waiting(void **state)
         assert_int_equal(ask(&unused, DO_CLOSE, 0, 0), APR_SUCCESS);
         assert_int_equal(ask(&used, DO_CLOSE, 0, 0), APR_SUCCESS);
         assert_int_equal(thread.status, -1); /* and its own waits on */
-        dismiss(&unused);
-        dismiss(&used);
         assert_success(object_kinds[kind].close(object));
         assert_int_equal(end_waiting(&thread), MPROC_ECLOSED);
+        expect_no_objects(); /* though the children live */
+        dismiss(&unused);
+        dismiss(&used);
     }
+}
+
+/** A thread of the creator was putting when the child was forked, which has closed its putter: there is none left. */
+static void test_inherited_putter(void **state)
+{
+    waiting_thread_t thread;
+    mproc_queue_t *queue, *putter;
+    const mproc_queue_opts_t opts = {.maxsize = 1};
+    char item[8];
+    (void)state;
+    need_fork();
+    assert_success(mproc_queue_create(&queue, &opts));
+    assert_success(mproc_queue_open_putter(&putter, queue, NULL));
+    assert_success(mproc_queue_put(putter, "", 1, 0));
+    begin_waiting(&thread, &object_kinds[OF_PUTTER], putter, MPROC_FOREVER);
+    await_waiting(1);
+    agent_t agent = start_agent(NULL);
+    assert_int_equal(ask_to_adopt(&agent, 0, OF_PUTTER, putter), APR_SUCCESS);
+    assert_int_equal(ask(&agent, DO_REF, 0, 0), APR_SUCCESS);
+    for (int i = 0; i < 2; i++)
+        assert_success(mproc_queue_get(queue, item, sizeof item, NULL, patience()));
+    assert_int_equal(end_waiting(&thread), APR_SUCCESS);
+    assert_success(mproc_queue_close(putter));
+    assert_failure(mproc_queue_get(queue, item, sizeof item, NULL, 1000), APR_TIMEUP);
+    assert_int_equal(ask(&agent, DO_CLOSE, 0, 0), APR_SUCCESS);
+    assert_failure(mproc_queue_get(queue, item, sizeof item, NULL, 0), APR_EOF);
+    assert_success(mproc_queue_close(queue));
     expect_no_objects();
+    dismiss(&agent);
 }
 
 /** A lock that its creator has is not the forked child's; nor is a recursive one. */
@@ -1663,6 +1692,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_inherited),
         cmocka_unit_test(test_inherited_pointer),
         cmocka_unit_test(test_inherited_while_waiting),
+        cmocka_unit_test(test_inherited_putter),
         cmocka_unit_test(test_inherited_lock),
         cmocka_unit_test(test_owner_killed),
         cmocka_unit_test(test_owner_killed_while_others_wait),

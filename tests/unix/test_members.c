@@ -14,6 +14,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "handle.h"
 #include "member.h"
 #include "shared.h"
 #include "support/harness.h"
@@ -221,6 +222,89 @@ static void test_number_used_again(void **state)
     assert_int_equal(mproc_lock_acquire(lock, 0), MPROC_EOWNERDEAD);
     assert_success(mproc_lock_release(lock));
     assert_success(mproc_lock_close(lock));
+}
+
+/* ---- Uses by threads that a child does not have ------------------------------------------------------------------ */
+
+static void *objects[OBJECT_KINDS];
+
+/** Use all of the creator's, and close them. */
+static int use_and_close(void)
+{
+    mproc_ref_t ref;
+    for (int kind = 0; kind < OBJECT_KINDS; kind++)
+        if (mproc_ref(&ref, objects[kind]) != APR_SUCCESS || object_kinds[kind].close(objects[kind]) != APR_SUCCESS)
+            return 1;
+    return 0;
+}
+
+/** Threads wait at each object while a child is forked: what it closes it does not have any more, though it lives. */
+static void test_used_by_threads(void **state)
+{
+    waiting_thread_t threads[OBJECT_KINDS];
+    (void)state;
+    for (int kind = 0; kind < OBJECT_KINDS; kind++) {
+        objects[kind] = make_object(&object_kinds[kind]);
+        begin_waiting(&threads[kind], &object_kinds[kind], objects[kind], MPROC_FOREVER);
+    }
+    await_waiting(OBJECT_KINDS);
+    const int pid = start_member(use_and_close);
+    for (int kind = 0; kind < OBJECT_KINDS; kind++) {
+        assert_success(object_kinds[kind].close(objects[kind]));
+        assert_int_equal(end_waiting(&threads[kind]), MPROC_ECLOSED);
+    }
+    expect_no_objects();
+    kill_and_reap(pid);
+}
+
+static mproc_condition_t *condition;
+
+/** Fork in calls on the condition: the child goes on with those, and with no other. */
+static int fork_and_close(void *context)
+{
+    const unsigned uses = *(const unsigned *)context;
+    int status;
+    fflush(NULL);
+    const int pid = fork();
+    if (pid == 0) {
+        if (handle_uses(condition) != uses || mproc_condition_close(condition) != APR_SUCCESS)
+            _exit(1);
+        _exit(handle_uses(condition) == uses ? 0 : 2);
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+    return 1;
+}
+
+static int go_deeper(void *context)
+{
+    int *depth = context;
+    return --*depth == 0 || mproc_condition_wait_for(condition, go_deeper, depth, MPROC_FOREVER) == APR_SUCCESS;
+}
+
+static int fork_deeper(void *context)
+{
+    return mproc_condition_wait_for(condition, fork_and_close, context, MPROC_FOREVER) == APR_SUCCESS;
+}
+
+static void test_forked_in_a_call(void **state)
+{
+    waiting_thread_t thread;
+    unsigned uses = 1;
+    int depth = 20; /* more calls than are noted */
+    (void)state;
+    assert_success(mproc_condition_create(&condition, NULL));
+    begin_waiting(&thread, &object_kinds[OF_CONDITION], condition, MPROC_FOREVER);
+    await_waiting(1);
+    assert_success(mproc_condition_acquire(condition, patience()));
+    assert_success(mproc_condition_wait_for(condition, go_deeper, &depth, MPROC_FOREVER));
+    assert_success(mproc_condition_wait_for(condition, fork_and_close, &uses, MPROC_FOREVER));
+    uses = 2;
+    assert_success(mproc_condition_wait_for(condition, fork_deeper, &uses, MPROC_FOREVER));
+    assert_success(mproc_condition_release(condition));
+    assert_success(mproc_condition_close(condition));
+    assert_int_equal(end_waiting(&thread), MPROC_ECLOSED);
+    expect_no_objects();
 }
 
 /* ---- Deaths that nobody reports ---------------------------------------------------------------------------------- */
@@ -524,6 +608,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_children_of_one_that_has_joined),
         cmocka_unit_test(test_hidden_processes),
         cmocka_unit_test(test_number_used_again),
+        cmocka_unit_test(test_used_by_threads),
+        cmocka_unit_test(test_forked_in_a_call),
         cmocka_unit_test(test_stopped_while_it_waits_for_a_lock),
         cmocka_unit_test(test_stopped_at_a_barrier),
         cmocka_unit_test(test_killed_before_it_wakes),
