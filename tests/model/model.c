@@ -616,7 +616,8 @@ static void try_step(const view_t *view, int process)
 static void try_wake(const view_t *before, int process, occasion_t event)
 {
     view_t view = *before;
-    const int is_nap = event == EVENT_TIMEOUT && nodes[before->node[process]].step.after <= model->nap;
+    const int is_nap =
+        model->nap > 0 && event == EVENT_TIMEOUT && nodes[before->node[process]].step.after <= model->nap;
     begin_event(is_nap ? EVENT_STEP : event, process, 0);
     go_on(&view, process, event == EVENT_TIMEOUT);
     add_state(&view);

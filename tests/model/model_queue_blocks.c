@@ -13,6 +13,8 @@ static unsigned blocks_here;
 /* Whether they have no memory at first; and which parts of it are in use then, as bits. */
 static int is_enlarging;
 static shm_u64_t parts_used;
+static shm_u64_t notes[BLOCKS_MAX]; /* of the parts */
+
 /* By side and position; the positions of these are all that there are at one time. */
 enum { SLOTS_MAX = 2 };
 static shm_u32_t claimed_by[2][SLOTS_MAX];
@@ -74,8 +76,11 @@ static void note_blocks(step_kind_t kind, const volatile void *at, uint64_t valu
 static int is_constant_of_blocks(const volatile void *at)
 {
     const unsigned number = block_around(at);
-    if (at == &the_table()->next)
+    if (at == &the_table()->next || at == &the_table()->queue)
         return 1;
+    for (unsigned i = 0; i < BLOCKS_MAX && !is_enlarging; i++)
+        if (at == &notes[i])
+            return 1;
     return number < BLOCKS && (number >= blocks_here || (!is_enlarging && at != &the_block(number)->owner));
 }
 
@@ -353,6 +358,14 @@ static void give_part(transaction_t *transaction, uint64_t part)
             journal_put(transaction, &parts_used, used & ~((uint64_t)1 << i));
 }
 
+static shm_u64_t *note_of_part(uint64_t part)
+{
+    for (unsigned i = 0; i < BLOCKS_MAX; i++)
+        if (part == arena_offset(content_of(i)))
+            return &notes[i];
+    return NULL;
+}
+
 /** A larger one each time. */
 static void have_larger_blocks(void)
 {
@@ -395,7 +408,11 @@ static void make_with_blocks(uint64_t length, unsigned number)
     /* All items have this size, and no slot has room. */
     the_queue()->room = 0;
     arena->size = 1 << 20;
+    note_of_memory = note_of_part;
     atomic_store(&the_queue()->blocks, arena_offset(the_table()));
+    atomic_store(&the_table()->queue, arena_offset(the_queue()));
+    for (unsigned i = 0; i < BLOCKS_MAX; i++)
+        atomic_store(&notes[i], arena_offset(the_block(i)));
     atomic_store(&the_table()->free, ((uint64_t)1 << number) - 1);
     for (unsigned i = 0; i < BLOCKS; i++) {
         atomic_store(&the_block(i)->owner, i < number ? 0 : QUEUE_BLOCK_PUT);

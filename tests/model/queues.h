@@ -242,6 +242,7 @@ void journal_commit(transaction_t *transaction)
 /** The memory of a model, for a ring the one behind that which it follows; NULL: there is none; none is given back. */
 static uint64_t (*take_memory)(transaction_t *transaction, uint64_t size);
 static void (*give_memory)(transaction_t *transaction, uint64_t part);
+static shm_u64_t *(*note_of_memory)(uint64_t part); /* NULL: that is no part */
 
 apr_status_t memory_take(transaction_t *transaction, uint64_t *part, uint64_t size, object_t *object)
 {
@@ -252,13 +253,13 @@ apr_status_t memory_take(transaction_t *transaction, uint64_t *part, uint64_t si
 
 uint64_t memory_part_at(const void *address)
 {
-    (void)address;
-    return 0;
+    const uint64_t part = arena_offset(address);
+    return note_of_memory && note_of_memory(part) ? part : 0;
 }
 
 shm_u64_t *memory_note(uint64_t part)
 {
-    return arena_at(part);
+    return note_of_memory(part);
 }
 
 void memory_give(transaction_t *transaction, uint64_t part, object_t *object)
@@ -869,6 +870,7 @@ static void make(uint64_t length, int grown)
     is_growing = grown;
     take_memory = grown ? take_ring : NULL;
     give_memory = NULL;
+    note_of_memory = NULL;
     is_joinable = 0;
     immortal = 0;
     has_ends = 0;
