@@ -59,16 +59,14 @@ static int start_thread(void)
 {
     pthread_attr_t attributes;
     pthread_t thread;
-    sigset_t all, before;
     int error = pthread_attr_init(&attributes);
     if (error != 0)
         return error;
     pthread_attr_setstacksize(&attributes, STACK_SIZE); /* refused where it is too small: then it has the usual size */
     pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
+    sys_hold_signals();
     error = pthread_create(&thread, &attributes, watch, NULL);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    sys_let_signals();
     pthread_attr_destroy(&attributes);
     return error;
 }

@@ -4,7 +4,6 @@
  * that others start are started for them by a thread that lives as long as the library.
  */
 #include <pthread.h>
-#include <signal.h>
 #include <stddef.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -59,13 +58,11 @@ static void *serve(void *unused)
 /** Have the thread run, with the lock held; the program's signals are not for it. */
 static apr_status_t have_thread(void)
 {
-    sigset_t all, before;
     if (is_running)
         return APR_SUCCESS;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
+    sys_hold_signals();
     const apr_status_t status = pthread_create(&thread, NULL, serve, NULL);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    sys_let_signals();
     is_running = status == APR_SUCCESS;
     return status;
 }
