@@ -2,6 +2,8 @@
 /* Putting, where that takes more than the quick way: waiting, other memory, and failing. */
 #include <string.h>
 
+#include <mproc/system.h>
+
 #include "error.h"
 #include "member.h"
 #include "memory.h"
@@ -245,11 +247,7 @@ apr_status_t mproc_queue_put_many(mproc_queue_t *handle, const void *items, size
     const sys_time_t deadline = visit.deadline;
     shared_release(visit.shared);
     for (; status == APR_SUCCESS && put < count; put += status == APR_SUCCESS) {
-        const sys_time_t now = deadline == 0 || deadline == SYS_NEVER ? 0 : sys_now();
-        const apr_interval_time_t rest = deadline == 0           ? 0
-                                         : deadline == SYS_NEVER ? MPROC_FOREVER
-                                         : deadline > now        ? deadline - now
-                                                                 : 0;
+        const apr_interval_time_t rest = deadline == 0 ? 0 : mproc_time_left(deadline);
         status = mproc_queue_put(handle, (const unsigned char *)items + put * size, size, rest);
     }
     if (done)

@@ -24,6 +24,12 @@ typedef struct watch_t {
     apr_thread_t *thread;
 } watch_t;
 
+/** Whether a getter would have something to do: an item, or the end. */
+static int is_ready(queue_t *queue)
+{
+    return queue_size(queue) > 0 || queue_is_finished(queue);
+}
+
 /** Sleep until there is something, or not: as a getter does who gets nothing. */
 static void sleep_until_filled(shared_t *shared, queue_t *queue)
 {
@@ -45,7 +51,7 @@ static void *APR_THREAD_FUNC run(apr_thread_t *self, void *context)
     queue_t *queue = queue_behind(watch->shared);
     (void)self;
     while (!atomic_load(&watch->is_over) && !shared_is_closed(watch->shared)) {
-        if (queue_size(queue) == 0 && !queue_is_finished(queue)) {
+        if (!is_ready(queue)) {
             sleep_until_filled(watch->shared, queue);
             continue;
         }
@@ -129,7 +135,7 @@ int queue_watch_reset(const shared_t *shared)
 int queue_watch_look(const shared_t *shared)
 {
     queue_t *queue = queue_behind(shared);
-    while (queue_size(queue) == 0 && !queue_is_finished(queue))
+    while (!is_ready(queue))
         if (!queue_watch_reset(shared))
             return 0;
     return 1;

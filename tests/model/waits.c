@@ -3,6 +3,8 @@
 
 #include <stdio.h>
 
+#include <mproc/system.h>
+
 #include "call.h"
 #include "error.h"
 #include "hazard.h"
@@ -137,6 +139,11 @@ int shared_is_closed(const void *shared)
 sys_time_t process_deadline(apr_interval_time_t timeout)
 {
     return timeout == MPROC_FOREVER ? SYS_NEVER : timeout;
+}
+
+apr_interval_time_t mproc_time_left(int64_t deadline)
+{
+    return deadline == SYS_NEVER ? MPROC_FOREVER : deadline;
 }
 
 /** Sleep once. Who has written nothing since it slept first is where it was then: whatever it reads it reads anew. */
