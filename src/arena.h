@@ -29,7 +29,7 @@ enum {
     ARENA_MEMBERS_MAX = 4096,
     ARENA_SPOTS_MAX = 65536,
     ARENA_MAGIC = 0x616e6572,
-    ARENA_LAYOUT = 2,
+    ARENA_LAYOUT = 3,
     ARENA_NAME_MAX = 64
 };
 
@@ -72,6 +72,7 @@ typedef struct arena_header_t {
     shm_u32_t looked_at; /* whom they have come to */
     shm_u64_t looked;    /* when somebody last looked, as sys_now() */
     journal_t journal;
+    shm_u64_t traced;                      /* whether the trace was begun, see trace.c */
     shm_u64_t serial;                      /* of the last object */
     shm_u64_t left;                        /* the memory of objects that are gone, see memory.h; 0: none */
     shm_u64_t spans_used;                  /* those behind were never used */

@@ -18,7 +18,7 @@
 #include "shared.h"
 #include "sys.h"
 
-enum { BOOT_MAGIC = 0x636f7270, BOOT_LAYOUT = 3, BOOT_NAME_MAX = 256, BOOT_IDENTITY_MAX = 128 };
+enum { BOOT_MAGIC = 0x636f7270, BOOT_LAYOUT = 4, BOOT_NAME_MAX = 256, BOOT_IDENTITY_MAX = 128 };
 
 /** How far the child has come; each step is published by one store. */
 typedef enum boot_stage_t {
@@ -65,6 +65,7 @@ typedef struct boot_t {
     int32_t chosen_method;
     int32_t log_level;
     int32_t daemon;
+    int32_t is_shielded; /* from Ctrl-C */
     uint32_t authkey_size;
     unsigned char authkey[MPROC_AUTHKEY_MAX];
     char name[BOOT_NAME_MAX];

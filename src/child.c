@@ -41,7 +41,7 @@ static apr_status_t set_environment(boot_t *boot)
 /** Become what the block says, up to the target's address. */
 static apr_status_t prepare(boot_t *boot, mproc_call_t *call, mproc_target_t *target)
 {
-    apr_status_t status = sys_child_setup(boot->slots);
+    apr_status_t status = sys_child_setup(boot->slots, boot->is_shielded);
     if (status != APR_SUCCESS)
         return mproc_fail(status, "the child's standard streams cannot be set up");
     status = set_environment(boot);

@@ -30,6 +30,16 @@ apr_status_t mproc_fail_native(apr_status_t status, int native, const char *form
  */
 void mproc_forget_error(void);
 
+/** What mproc_last_error() told before something was done that is no part of the call, and may fail. */
+typedef struct kept_error_t {
+    apr_status_t status;
+    int native;
+    char text[MPROC_ERROR_TEXT];
+} kept_error_t;
+
+void mproc_keep_error(kept_error_t *kept);
+void mproc_restore_error(const kept_error_t *kept);
+
 /** The canonical form of a status of the system: the same on every platform for the same situation. */
 apr_status_t mproc_canonical(apr_status_t status);
 

@@ -207,6 +207,11 @@ apr_status_t handle_acquire(void **object, const void *handle, handle_kind_t kin
                                                     memory_order_acquire));
     if (is_noted(kind))
         note(slot);
+    /* A forked child and its creator use the same slots for what they make from then on. */
+    if (slot->kind != kind) {
+        handle_release(handle);
+        return MPROC_ECLOSED;
+    }
     *object = slot->object;
     return APR_SUCCESS;
 }
@@ -254,7 +259,7 @@ apr_status_t handle_close(const void *handle, handle_kind_t kind)
         return status;
     uint64_t word = atomic_load_explicit(&slot->word, memory_order_acquire);
     do {
-        if (!handle_is_open(word, generation))
+        if (!handle_is_open(word, generation) || slot->kind != kind)
             return MPROC_ECLOSED;
     } while (!atomic_compare_exchange_weak(&slot->word, &word, word & ~HANDLE_OPEN));
     if ((word & HANDLE_USES) == 0)

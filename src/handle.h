@@ -21,6 +21,9 @@ typedef enum handle_kind_t {
     HANDLE_LOCAL,
     HANDLE_SHM,
     HANDLE_LIST,
+    HANDLE_POOL,
+    HANDLE_FUTURE,
+    HANDLE_STREAM,
     HANDLE_FIRST_SHARED,
     HANDLE_LOCK = HANDLE_FIRST_SHARED, /* from here on they can be used as hazard.h says */
     HANDLE_SEMAPHORE,
@@ -30,7 +33,8 @@ typedef enum handle_kind_t {
     HANDLE_QUEUE,
     HANDLE_QUEUE_PUTTER,
     HANDLE_QUEUE_GETTER,
-    HANDLE_DATA
+    HANDLE_DATA,
+    HANDLE_POOL_STATE
 } handle_kind_t;
 
 /** Called when an object is closed and no call uses it any more. */

@@ -105,7 +105,7 @@ static inline void *handle_peek(const void *handle, handle_kind_t kind)
     handle_slot_t *slot;
     uintptr_t generation;
     if (handle_find(&slot, &generation, handle, kind) != APR_SUCCESS ||
-        !handle_is_open(atomic_load(&slot->word), generation))
+        !handle_is_open(atomic_load(&slot->word), generation) || slot->kind != kind)
         return NULL;
     return slot->object;
 }

@@ -301,6 +301,21 @@ void member_settle(void)
     }
 }
 
+unsigned member_ask_about_orphans(void)
+{
+    const uint64_t end = shm_load64(&arena->members_used);
+    unsigned living = 0;
+    for (uint64_t place = 1; place < end; place++) {
+        arena_member_t *member = &arena->members[place];
+        const member_ident_t ident = member_ident(member);
+        const uint32_t parent = (uint32_t)shm_load64(&member->parent);
+        if (ident.state == MEMBER_LIVING && parent && member_has_ended(parent))
+            living += !member_is_dead(ident.ticket);
+    }
+    member_settle();
+    return living;
+}
+
 void member_withdraw(uint32_t ticket)
 {
     const member_ident_t ident = member_ident(member_at(ticket));

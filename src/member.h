@@ -94,6 +94,14 @@ void member_withdraw(uint32_t ticket);
 void member_settle(void);
 
 /**
+ * Ask about members whose creator has ended: they end with it, but nobody waits for them. What the dead ones held is
+ * released. Not while the arena's lock is held.
+ *
+ * @return How many of them live, or end just now.
+ */
+unsigned member_ask_about_orphans(void);
+
+/**
  * Note that a child has ended, which may have been a member; its ticket is 0 if it was none, or has become one by
  * itself. member_settle_noted() does what is to be done, with no lock held.
  */

@@ -356,6 +356,20 @@ apr_status_t mproc_process_create_sized(mproc_process_t **handle, mproc_target_t
     return status;
 }
 
+apr_status_t process_create_shielded(mproc_process_t **handle, mproc_target_t target, const mproc_process_opts_t *opts)
+{
+    process_t *process;
+    apr_status_t status = mproc_process_create(handle, target, opts);
+    if (status == APR_SUCCESS)
+        status = process_acquire(&process, *handle, "mproc_process_create");
+    if (status != APR_SUCCESS)
+        return status;
+    /* Nobody else knows of it yet. */
+    process->is_shielded = 1;
+    process_release(process);
+    return status;
+}
+
 /* ---- Using handles ----------------------------------------------------------------------------------------------- */
 
 apr_status_t process_acquire(process_t **process, mproc_process_t *handle, const char *call)

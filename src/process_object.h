@@ -48,7 +48,8 @@ typedef struct process_t {
     mproc_target_t target;
     mproc_start_method_t method;
     int daemon;
-    int was_asked; /* a daemon, to end, when the library is ended */
+    int is_shielded; /* from Ctrl-C; a thread is not, as it has no signals of its own */
+    int was_asked;   /* a daemon, to end, when the library is ended */
     apr_interval_time_t grace;
     char *name;
     int has_name_of_block; /* of the block that this process was started with, which stays */
@@ -91,6 +92,12 @@ void process_unlock(void);
 
 /** Set up the current process and its parent: from a block in a child, NULL in the first process. */
 apr_status_t process_become(boot_t *boot);
+
+/**
+ * As mproc_process_create(), for a child that ignores Ctrl-C from its first moment: its creator decides what that
+ * means. What it starts itself is not shielded, and a thread is not.
+ */
+apr_status_t process_create_shielded(mproc_process_t **handle, mproc_target_t target, const mproc_process_opts_t *opts);
 
 /** Get the object behind a handle for the public function `call`; the status has its text. */
 apr_status_t process_acquire(process_t **process, mproc_process_t *handle, const char *call);

@@ -50,6 +50,7 @@ static apr_status_t complete_block(process_t *process)
     boot->chosen_method = (int32_t)start_method_chosen();
     boot->log_level = (int32_t)log_inherited_level();
     boot->daemon = process->daemon;
+    boot->is_shielded = process->is_shielded;
     apr_cpystrn(boot->name, process->name, sizeof boot->name);
     apr_cpystrn(boot->creator_name, creator->name, sizeof boot->creator_name);
     apr_cpystrn(boot->identity, process->identity, sizeof boot->identity);
@@ -109,6 +110,7 @@ static apr_status_t start_with_system(process_t *process)
         .directory = process->directory,
         .environment = process->method == MPROC_SPAWN ? (const char *const *)process->environment : NULL,
         .deadline = sys_now() + process_startup_timeout,
+        .is_shielded = process->is_shielded,
     };
     memcpy(start.stdio, process->stdio, sizeof start.stdio);
     if (process->method == MPROC_FORK)

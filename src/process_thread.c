@@ -50,7 +50,8 @@ static void *APR_THREAD_FUNC run(apr_thread_t *self, void *data)
     process_enter_thread(NULL);
     /* The last two things that it does: whoever sees them may join the thread and free all of this. */
     atomic_store(&thread->has_ended, 1);
-    sys_event_set(&thread->ended);
+    if (sys_event_is_intact(&thread->ended))
+        sys_event_set(&thread->ended);
     return NULL;
 }
 
@@ -108,8 +109,8 @@ sys_handle_t thread_sentinel(const process_t *process)
 apr_status_t thread_reap(process_t *process)
 {
     const thread_t *thread = process->thread;
-    /* The flag alone is not enough: the thread still has to set its event. */
-    if (!atomic_load(&thread->has_ended) || sys_wait(thread->ended.sentinel, 0) != APR_SUCCESS)
+    /* The flag alone is not enough: the thread still has to set its event, unless the program has closed that. */
+    if (!atomic_load(&thread->has_ended) || sys_wait(thread->ended.sentinel, 0) == APR_TIMEUP)
         return APR_TIMEUP;
     process->end = sys_exit_of_code(thread->exitcode);
     return APR_SUCCESS;

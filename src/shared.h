@@ -61,6 +61,7 @@ extern const shared_kind_t queue_kind;
 extern const shared_kind_t queue_putter_kind;
 extern const shared_kind_t queue_getter_kind;
 extern const shared_kind_t data_kind;
+extern const shared_kind_t pool_state_kind;
 
 /** The kind of an object in the arena; NULL if there is none at this place. */
 const shared_kind_t *shared_kind_at(uint64_t offset);
@@ -87,6 +88,9 @@ apr_status_t shared_create(void **handle, const shared_plan_t *plan, const char 
 /** Open an object that somebody refers to. The status has its text. */
 apr_status_t shared_open(void **handle, const shared_kind_t *kind, const mproc_ref_t *ref, apr_pool_t *pool,
                          const char *call);
+
+/** Open an object once more, of whatever kind, that this process has open. The status has its text. */
+apr_status_t shared_open_again(void **handle, void *opened, const char *call);
 
 /** Get the object behind a handle for the public function `call`; the status has its text. */
 apr_status_t shared_acquire(shared_t **shared, void *handle, const shared_kind_t *kind, const char *call);
@@ -151,6 +155,9 @@ int shared_is_closed(const void *shared);
  * @return APR_SUCCESS: look again; APR_TIMEUP; MPROC_ECLOSED.
  */
 apr_status_t shared_park(shared_t *shared, shm_u32_t *word, uint32_t value, sys_time_t deadline);
+
+/** As shared_park(), where somebody sees to it that no wake is lost: for long. */
+apr_status_t shared_rest(shared_t *shared, shm_u32_t *word, uint32_t value, sys_time_t deadline);
 
 /** As shared_park(), and look now and then whether some member of the family has died. */
 apr_status_t shared_watch(shared_t *shared, shm_u32_t *word, uint32_t value, sys_time_t deadline);

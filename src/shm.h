@@ -48,6 +48,11 @@ static inline uint64_t shm_load64(const shm_u64_t *word)
     return atomic_load(word);
 }
 
+static inline uint64_t shm_add64(shm_u64_t *word, uint64_t value)
+{
+    return atomic_fetch_add(word, value);
+}
+
 static inline int shm_replace64(shm_u64_t *word, uint64_t before, uint64_t after)
 {
     return atomic_compare_exchange_strong(word, &before, after);

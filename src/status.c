@@ -166,6 +166,21 @@ void mproc_forget_error(void)
     last.text = "";
 }
 
+void mproc_keep_error(kept_error_t *kept)
+{
+    kept->status = last.status;
+    kept->native = last.native;
+    snprintf(kept->text, sizeof kept->text, "%s", last.text);
+}
+
+void mproc_restore_error(const kept_error_t *kept)
+{
+    last.status = kept->status;
+    last.native = kept->native;
+    snprintf(last_text, sizeof last_text, "%s", kept->text);
+    last.text = last_text;
+}
+
 const mproc_error_t *mproc_last_error(void)
 {
     return &last;

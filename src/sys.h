@@ -19,6 +19,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include <apr_errno.h>
 
@@ -61,6 +62,12 @@ apr_status_t sys_check_cpu(int cpu);
 /** Bind this process to some CPUs. */
 apr_status_t sys_bind_cpus(const int *cpus, size_t count);
 
+/**
+ * How much private memory this process has, in bytes: what is in main memory (Unix), or what was promised (Windows).
+ * Where the system does not tell shared memory apart, that which this process has touched is counted too.
+ */
+apr_status_t sys_private_bytes(uint64_t *bytes);
+
 /** How many threads this process has, as far as that is cheap to know; 1 if it is not. */
 int sys_thread_count(void);
 
@@ -93,6 +100,9 @@ int sys_environment_compare(const char *a, const char *b, size_t length);
  */
 typedef enum sys_fork_order_t { SYS_FORK_FIRST, SYS_FORK_LAST } sys_fork_order_t;
 apr_status_t sys_at_fork(sys_fork_order_t order, void (*lock)(void), void (*unlock)(void), void (*in_child)(void));
+
+/** How many columns the terminal has that a stream writes to, 80 if it does not tell; 0: it is no terminal. */
+int sys_terminal_width(FILE *stream);
 
 /** Show a name for this process in process lists, as far as the system lets it. */
 void sys_set_process_title(const char *name);
@@ -251,6 +261,9 @@ apr_status_t sys_at_thread_exit(void (*function)(void *context), void *context);
 void sys_hold_signals(void);
 void sys_let_signals(void);
 
+/** On such a thread, once: children that it forks are to hold no signals, like those that are started in other ways. */
+void sys_let_signals_of_children(void);
+
 /** Whether sys_fence_all() is a full fence in every thread of this process, and not in this one alone. */
 extern int sys_fences_all;
 
@@ -272,16 +285,32 @@ void sys_handle_close(sys_handle_t handle);
 
 /* ---- wait -------------------------------------------------------------------------------------------------------- */
 
-/** Wait until a sentinel or an event is ready: APR_SUCCESS, or APR_TIMEUP. */
+/** Wait until a sentinel or an event is ready: APR_SUCCESS, APR_TIMEUP, or APR_EBADF if the program has closed it. */
 apr_status_t sys_wait(sys_handle_t handle, sys_time_t deadline);
 
 /** Something that is set, can be waited for by sys_wait() and the system's own means, and can be reset. */
 typedef struct sys_event_t {
     sys_handle_t sentinel;
     sys_handle_t setter;
+    uint64_t identity[3]; /* where the program could have closed it since; zeros: it is not known */
 } sys_event_t;
 
 apr_status_t sys_event_create(sys_event_t *event);
+
+/**
+ * In a child that was given an event's setter: have an event to set, which cannot be waited for. The setter then
+ * belongs to it; after a failure it is the caller's still.
+ */
+apr_status_t sys_event_adopt(sys_event_t *event, sys_handle_t setter);
+
+/** Have an event be told from others of its kind by that, which takes longer; one that was adopted is. */
+void sys_event_know(sys_event_t *event);
+
+/**
+ * Whether an event is still what it was: programs close all that they do not know, and open files that get the same
+ * numbers. To be asked before it is set, where that can happen; to close it asks by itself. 1 where nobody can tell.
+ */
+int sys_event_is_intact(const sys_event_t *event);
 
 void sys_event_set(sys_event_t *event);
 
@@ -494,6 +523,7 @@ typedef struct sys_start_t {
     sys_stdio_t stdio[3];
     sys_time_t deadline; /**< for the answer of a fork server */
     int thread_count;    /**< of this process; for SYS_FORK */
+    int is_shielded;     /**< Ctrl-C is not for the child, from its first moment */
     const char *failed;  /**< out: what failed, in words; NULL if the status says it all */
 } sys_start_t;
 
@@ -606,6 +636,21 @@ typedef enum sys_open_t { SYS_OPEN_READ, SYS_OPEN_WRITE, SYS_OPEN_APPEND } sys_o
 /** Open a file for a standard stream; what is written replaces it, or goes to its end. */
 apr_status_t sys_file_open(sys_handle_t *handle, const char *path, sys_open_t how);
 
+/** A file that several processes add to. */
+typedef struct sys_append_t {
+    sys_handle_t handle;
+    uint64_t identity[3]; /* as of events */
+} sys_append_t;
+
+/** Open one, or make it; `is_new`: what it held goes. */
+apr_status_t sys_append_open(sys_append_t *file, const char *path, int is_new);
+
+/** Add to it, in one piece, whatever others add at the same time. APR_EBADF if this program has closed its handle. */
+apr_status_t sys_append(const sys_append_t *file, const void *data, size_t size);
+
+/** Close; a closed one again is harmless. */
+void sys_append_close(sys_append_t *file);
+
 /** Whether standard input is a terminal. */
 int sys_has_terminal(void);
 
@@ -619,8 +664,11 @@ int sys_has_terminal(void);
  */
 apr_status_t sys_child_attach(sys_block_t *block, int argc, const char *const *argv);
 
-/** Set up what the start left for the child to do (standard streams, die with the creator). */
-apr_status_t sys_child_setup(const int64_t *slots);
+/**
+ * Set up what the start left for the child to do (standard streams, die with the creator). `is_shielded`, as at the
+ * start: it ignores Ctrl-C; what it starts itself does not, unless that is shielded as well.
+ */
+apr_status_t sys_child_setup(const int64_t *slots, int is_shielded);
 
 /** The arena that this child's creator has; SYS_NO_HANDLE if it has none, or this child was forked and has it too. */
 sys_handle_t sys_child_arena(const int64_t *slots);

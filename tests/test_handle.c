@@ -6,6 +6,7 @@
 #include <apr_thread_proc.h>
 
 #include "handle.h"
+#include "handle_table.h"
 #include "support/harness.h"
 #include "support/support.h"
 
@@ -33,6 +34,24 @@ static void test_open_and_closed(void **state)
     handle_release(handle);
     assert_int_equal(destroyed, 1);
     assert_int_equal(handle_acquire(&object, handle, HANDLE_PROCESS), MPROC_ECLOSED);
+}
+
+/** In a forked child the slot of a handle that its creator made later may have something else of its own. */
+static void test_another_kind_in_the_slot(void **state)
+{
+    int thing = 0;
+    void *object;
+    (void)state;
+    void *handle = handle_open(HANDLE_PROCESS, &thing, destroy);
+    const uintptr_t kinds = (uintptr_t)(HANDLE_PROCESS ^ HANDLE_POOL) << HANDLE_TAG_BITS;
+    void *other = (void *)((uintptr_t)handle ^ kinds);
+    assert_int_equal(handle_acquire(&object, other, HANDLE_POOL), MPROC_ECLOSED);
+    assert_null(object);
+    assert_int_equal(handle_close(other, HANDLE_POOL), MPROC_ECLOSED);
+    assert_null(handle_peek(other, HANDLE_POOL));
+    assert_int_equal(handle_acquire(&object, handle, HANDLE_PROCESS), APR_SUCCESS);
+    assert_int_equal(handle_close(handle, HANDLE_PROCESS), APR_SUCCESS);
+    handle_release(handle);
 }
 
 static void test_no_handles(void **state)
@@ -158,8 +177,11 @@ static void test_close_races_with_use(void **state)
 int main(int argc, char **argv)
 {
     static const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_open_and_closed),          cmocka_unit_test(test_no_handles),
-        cmocka_unit_test(test_stale_handles_stay_stale), cmocka_unit_test(test_many_at_once),
+        cmocka_unit_test(test_another_kind_in_the_slot),
+        cmocka_unit_test(test_open_and_closed),
+        cmocka_unit_test(test_no_handles),
+        cmocka_unit_test(test_stale_handles_stay_stale),
+        cmocka_unit_test(test_many_at_once),
         cmocka_unit_test(test_close_races_with_use),
     };
     return harness_main(argc, argv, tests, sizeof tests / sizeof tests[0]);

@@ -92,8 +92,20 @@ apr_status_t sys_child_attach(sys_block_t *block, int argc, const char *const *a
     return APR_ENOENT;
 }
 
-apr_status_t sys_child_setup(const int64_t *slots)
+/** In a child that was executed: what it is shielded from has been held back so far. */
+static void raise_shield(void)
 {
+    sigset_t interrupt;
+    sigemptyset(&interrupt);
+    sigaddset(&interrupt, SIGINT);
+    unix_shield_raise();
+    pthread_sigmask(SIG_UNBLOCK, &interrupt, NULL);
+}
+
+apr_status_t sys_child_setup(const int64_t *slots, int is_shielded)
+{
+    if (is_shielded && !is_forked)
+        raise_shield();
     /* Standard streams were placed before the program ran, or by whoever forked it. */
     const int parent = is_served ? served.parent : (int)slots[UNIX_SLOT_CREATOR];
     return unix_lifeline_renew(parent) == 0 ? APR_SUCCESS : errno;

@@ -6,14 +6,26 @@
 
 #include "unix.h"
 
+uint32_t unix_event_number(int fd)
+{
+    (void)fd;
+    return 0;
+}
+
 apr_status_t sys_event_create(sys_event_t *event)
 {
     int ends[2];
-    event->sentinel = event->setter = SYS_NO_HANDLE;
+    *event = (sys_event_t){.sentinel = SYS_NO_HANDLE, .setter = SYS_NO_HANDLE};
     if (unix_pipe(ends) != 0)
         return errno;
     for (int i = 0; i < 2; i++)
         fcntl(ends[i], F_SETFL, O_NONBLOCK);
+    const apr_status_t status = unix_identify(event->identity, ends[1]);
+    if (status != APR_SUCCESS) {
+        unix_close(ends[0]);
+        unix_close(ends[1]);
+        return status;
+    }
     event->sentinel = ends[0];
     event->setter = ends[1];
     return APR_SUCCESS;
@@ -37,6 +49,7 @@ void sys_event_reset(sys_event_t *event)
 void sys_event_close(sys_event_t *event)
 {
     unix_close((int)event->sentinel);
-    unix_close((int)event->setter);
+    if (sys_event_is_intact(event))
+        unix_close((int)event->setter);
     event->sentinel = event->setter = SYS_NO_HANDLE;
 }

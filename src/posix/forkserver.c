@@ -341,6 +341,7 @@ apr_status_t unix_forkserver_start(pid_t *pid, int *status_pipe, sys_start_t *st
     if (unix_plan_stdio(stdio, &null, start->stdio, 1) != 0)
         status = errno;
     if (status == APR_SUCCESS) {
+        request.is_shielded = start->is_shielded;
         request.as_stdout = stdio[2] == UNIX_STDIO_AS_STDOUT;
         request.handle_count = (uint32_t)start->handle_count;
         fds[UNIX_PASS_DIRECTORY] = directory;

@@ -65,9 +65,11 @@ static void take_signals(void)
     sigprocmask(SIG_BLOCK, &set, NULL);
 }
 
-static void give_signals_back(void)
+static void give_signals_back(int is_shielded)
 {
     unix_childwatch_forget();
+    if (is_shielded)
+        unix_shield_raise();
     sigprocmask(SIG_SETMASK, &no_signals, NULL);
 }
 
@@ -193,7 +195,7 @@ static int receive(unix_request_t *request, int *fds)
 static void become(unix_served_t *child, const unix_request_t *request, int *fds, int count)
 {
     int stdio[3] = {fds[UNIX_PASS_STDIN], fds[UNIX_PASS_STDOUT], fds[UNIX_PASS_STDERR]};
-    give_signals_back();
+    give_signals_back(request->is_shielded);
     setrlimit(RLIMIT_NOFILE, &file_limit);
     unix_forkserver_join(client_socket);
     if (request->as_stdout)

@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "unix.h"
 
+#include <errno.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <termios.h>
 #include <time.h>
 #include <unistd.h>
 #if defined(MPROC_HAVE_PRCTL)
@@ -114,6 +117,19 @@ apr_status_t sys_set_environment(char **list)
 {
     *unix_environment() = list;
     return APR_SUCCESS;
+}
+
+int sys_terminal_width(FILE *stream)
+{
+    enum { USUAL = 80 };
+    struct winsize size;
+    const int error = errno;
+    const int fd = fileno(stream);
+    int width = 0;
+    if (fd >= 0 && isatty(fd))
+        width = ioctl(fd, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : USUAL;
+    errno = error;
+    return width;
 }
 
 void sys_set_process_title(const char *name)

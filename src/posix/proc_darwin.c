@@ -3,6 +3,7 @@
 #include <crt_externs.h>
 #include <errno.h>
 #include <libproc.h>
+#include <mach/mach.h>
 #include <stdlib.h>
 #include <sys/types.h>
 #include <sys/proc.h>
@@ -24,6 +25,18 @@ apr_status_t sys_birth(uint64_t *birth, int pid)
         return APR_ENOENT;
     const struct timeval start = process.kp_proc.p_starttime;
     *birth = (uint64_t)start.tv_sec * 1000000 + (uint64_t)start.tv_usec;
+    return APR_SUCCESS;
+}
+
+apr_status_t sys_private_bytes(uint64_t *bytes)
+{
+    task_vm_info_data_t info;
+    mach_msg_type_number_t count = TASK_VM_INFO_COUNT;
+    *bytes = 0;
+    if (task_info(mach_task_self(), TASK_VM_INFO, (task_info_t)&info, &count) != KERN_SUCCESS)
+        return APR_EGENERAL;
+    /* What the system itself goes by when memory is short; shared memory counts for the process that touched it. */
+    *bytes = info.phys_footprint;
     return APR_SUCCESS;
 }
 

@@ -31,6 +31,17 @@ int unix_process_started(int64_t *started, int pid)
     return 0;
 }
 
+apr_status_t sys_private_bytes(uint64_t *bytes)
+{
+    struct kinfo_proc process;
+    *bytes = 0;
+    if (read_process(&process, getpid()) != 0)
+        return errno;
+    /* In pages; the kernel does not tell shared ones apart. */
+    *bytes = (uint64_t)process.ki_rssize * (uint64_t)sysconf(_SC_PAGESIZE);
+    return APR_SUCCESS;
+}
+
 int sys_thread_count(void)
 {
     struct kinfo_proc process;

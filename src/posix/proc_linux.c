@@ -62,6 +62,33 @@ int sys_thread_count(void)
     return (int)tasks.st_nlink - 2;
 }
 
+apr_status_t sys_private_bytes(uint64_t *bytes)
+{
+    char text[128];
+    *bytes = 0;
+    const int fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return errno == ENOENT ? APR_ENOTIMPL : errno;
+    ssize_t length;
+    do {
+        length = read(fd, text, sizeof text - 1);
+    } while (length < 0 && errno == EINTR);
+    const int error = errno;
+    close(fd);
+    if (length < 0)
+        return error;
+    text[length] = '\0';
+    /* In pages: the size, what is in main memory, and of that what belongs to files and shared memory. */
+    char *at;
+    strtoull(text, &at, 10);
+    const uint64_t resident = strtoull(at, &at, 10);
+    const uint64_t shared = strtoull(at, &at, 10);
+    /* The kernel counts these on several CPUs, and adds them up one after the other. */
+    if (resident > shared)
+        *bytes = (resident - shared) * (uint64_t)sysconf(_SC_PAGESIZE);
+    return resident > 0 ? APR_SUCCESS : APR_ENOTIMPL;
+}
+
 /** Read a whole file of unknown size; NULL if it cannot be read. */
 static char *read_file(const char *path, size_t *size)
 {

@@ -32,6 +32,17 @@ apr_status_t sys_birth(uint64_t *birth, int pid)
     return APR_SUCCESS;
 }
 
+apr_status_t sys_private_bytes(uint64_t *bytes)
+{
+    struct kinfo_proc2 process;
+    *bytes = 0;
+    if (read_process(&process, getpid()) != 0)
+        return errno;
+    /* In pages; the kernel does not tell shared ones apart. */
+    *bytes = (uint64_t)process.p_vm_rssize * (uint64_t)sysconf(_SC_PAGESIZE);
+    return APR_SUCCESS;
+}
+
 int sys_thread_count(void)
 {
     struct kinfo_proc2 process;

@@ -101,6 +101,27 @@ static void flush_before_fork(int single_threaded)
     }
 }
 
+/** Fork; a child that is to be shielded is from the beginning. */
+static pid_t fork_shielded(int is_shielded)
+{
+    sigset_t before;
+    if (is_shielded)
+        unix_shield_hold(&before);
+    else
+        pthread_sigmask(SIG_BLOCK, NULL, &before);
+    const pid_t pid = fork();
+    const int error = errno;
+    if (pid == 0 && is_shielded)
+        unix_shield_raise();
+    else if (pid == 0)
+        unix_shield_drop();
+    if (pid == 0)
+        unix_let_signals_of_child(&before);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    errno = error;
+    return pid;
+}
+
 /** In the forked child: make it what the start says. */
 static void become(const sys_start_t *start, const unix_lifeline_t *line, int directory, const int stdio[3],
                    int flush_all)
@@ -145,7 +166,7 @@ static apr_status_t start_by_fork(sys_process_t *process, sys_start_t *start)
         const int single_threaded = start->thread_count == 1;
         flush_before_fork(single_threaded);
         unix_keep_in_fork(keep, count);
-        const pid_t pid = fork();
+        const pid_t pid = fork_shielded(start->is_shielded);
         if (pid == 0) {
             unix_kept_in_fork();
             become(start, &process->lifeline, directory, stdio, single_threaded);
@@ -171,7 +192,8 @@ static apr_status_t start_by_spawn(sys_process_t *process, sys_start_t *start)
     int keep[UNIX_PASS_MAX];
     size_t count = 0;
     int null = -1;
-    unix_spawn_t spawn = {.environment = start->environment, .directory = -1, .keep = keep};
+    unix_spawn_t spawn = {
+        .environment = start->environment, .directory = -1, .keep = keep, .is_shielded = start->is_shielded};
     apr_status_t status = APR_SUCCESS;
     if (start->directory)
         status = unix_open_directory(&spawn.directory, start->directory, &spawn.failed);
@@ -344,7 +366,11 @@ apr_status_t sys_process_reap(sys_exit_t *end, sys_process_t *process)
     /* waitpid() looks by itself whether our own child has ended. */
     if (process->kind == OWN)
         return reap_own(end, process);
-    if (sys_wait(process->sentinel, 0) != APR_SUCCESS)
+    const apr_status_t status = sys_wait(process->sentinel, 0);
+    /* The program has closed the sentinel: the number is all that is left. */
+    if (status == APR_EBADF)
+        return kill(process->pid, 0) != 0 && errno == ESRCH ? APR_SUCCESS : APR_TIMEUP;
+    if (status != APR_SUCCESS)
         return APR_TIMEUP;
     switch (process->kind) {
     case SERVED:
@@ -362,7 +388,11 @@ apr_status_t sys_process_signal(sys_process_t *process, sys_signal_t sig)
 
 apr_status_t sys_program_signal(sys_process_t *process, int number)
 {
-    if (unix_sentinel_signal(process->sentinel, process->pid, number) == 0 || errno == ESRCH || errno == EBADF)
+    int result = unix_sentinel_signal(process->sentinel, process->pid, number);
+    /* The program has closed the sentinel: as long as we have not waited for our own child its number is its own. */
+    if (result != 0 && errno == EBADF && process->kind == OWN)
+        result = kill(process->pid, number);
+    if (result == 0 || errno == ESRCH || errno == EBADF)
         return APR_SUCCESS;
     return errno == EPERM ? APR_EACCES : errno;
 }

@@ -29,19 +29,24 @@ static int add_actions(posix_spawn_file_actions_t *actions, const unix_spawn_t *
 }
 
 /**
- * Everything not said otherwise is closed, and no signal is blocked: a child that starts like that could not be
- * terminated.
+ * Everything not said otherwise is closed, and no signal is blocked but that which a child is shielded from: one that
+ * starts like that could not be terminated.
  */
 static int set_attributes(posix_spawnattr_t *attributes, const unix_spawn_t *spawn)
 {
     static const int signals[] = UNIX_SIGNALS_TO_RESTORE;
     int flags = POSIX_SPAWN_CLOEXEC_DEFAULT | POSIX_SPAWN_SETSIGMASK;
-    sigset_t set;
+    sigset_t blocked, set;
+    sigemptyset(&blocked);
     sigemptyset(&set);
-    int error = posix_spawnattr_setsigmask(attributes, &set);
-    if (error == 0 && spawn->is_foreign) {
-        for (size_t i = 0; i < sizeof signals / sizeof signals[0]; i++)
-            sigaddset(&set, signals[i]);
+    if (spawn->is_shielded)
+        sigaddset(&blocked, SIGINT);
+    int error = posix_spawnattr_setsigmask(attributes, &blocked);
+    for (size_t i = 0; i < sizeof signals / sizeof signals[0] && spawn->is_foreign; i++)
+        sigaddset(&set, signals[i]);
+    if (unix_is_shielded())
+        sigaddset(&set, SIGINT);
+    if (error == 0 && (spawn->is_foreign || unix_is_shielded())) {
         error = posix_spawnattr_setsigdefault(attributes, &set);
         flags |= POSIX_SPAWN_SETSIGDEF;
     }

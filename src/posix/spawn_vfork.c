@@ -61,16 +61,20 @@ static void reset_handlers(void)
     }
 }
 
+static void stop_ignoring(int sig)
+{
+    struct sigaction action;
+    memset(&action, 0, sizeof action);
+    action.sa_handler = SIG_DFL;
+    sigaction(sig, &action, NULL);
+}
+
 /** What this process ignores another program is not to ignore: it would write on where it should end. */
-static void stop_ignoring(void)
+static void stop_ignoring_all(void)
 {
     static const int signals[] = UNIX_SIGNALS_TO_RESTORE;
-    for (size_t i = 0; i < sizeof signals / sizeof signals[0]; i++) {
-        struct sigaction action;
-        memset(&action, 0, sizeof action);
-        action.sa_handler = SIG_DFL;
-        sigaction(signals[i], &action, NULL);
-    }
+    for (size_t i = 0; i < sizeof signals / sizeof signals[0]; i++)
+        stop_ignoring(signals[i]);
 }
 
 /** One more than the highest descriptor that may be open. */
@@ -138,9 +142,13 @@ static void __attribute__((noinline)) become(const order_t *order, int has_handl
     if (has_handlers)
         reset_handlers();
     if (spawn->is_foreign)
-        stop_ignoring();
+        stop_ignoring_all();
+    if (unix_is_shielded())
+        stop_ignoring(SIGINT);
     /* A child that starts with signals blocked could not be terminated. */
     sigemptyset(&none);
+    if (spawn->is_shielded)
+        sigaddset(&none, SIGINT);
     sigprocmask(SIG_SETMASK, &none, NULL);
     execute(order);
 }

@@ -68,3 +68,17 @@ void sys_let_signals(void)
 {
     pthread_sigmask(SIG_SETMASK, &held, NULL);
 }
+
+static _Thread_local int lets_children;
+
+void sys_let_signals_of_children(void)
+{
+    lets_children = 1;
+}
+
+void unix_let_signals_of_child(sigset_t *held_by_creator)
+{
+    if (lets_children)
+        sigemptyset(held_by_creator);
+    lets_children = 0;
+}

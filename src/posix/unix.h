@@ -6,6 +6,7 @@
 #ifndef MPROC_UNIX_H
 #define MPROC_UNIX_H
 
+#include <signal.h>
 #include <sys/types.h>
 
 #include "mproc_config.h"
@@ -67,6 +68,16 @@ int unix_adopt(int fd);
 
 /** As unix_made_inheritable(), for a kqueue: the system leaves it out of forked children. */
 int unix_made_kqueue(int fd);
+
+/**
+ * Tell what a descriptor is, so that it can be told later whether the program has closed it, and the number is another
+ * file's. The last of the three is never 0. As far as the system tells: not all of them number their pipes.
+ */
+apr_status_t unix_identify(uint64_t identity[3], int fd);
+int unix_is_identical(const uint64_t identity[3], int fd);
+
+/** What tells an event from others that are anonymous; 0 if that is not known just now, or nothing needs it. */
+uint32_t unix_event_number(int fd);
 
 /** Give one away to the program: it is no longer the library's. */
 void unix_disown(int fd);
@@ -166,6 +177,25 @@ int unix_signal_number(int sig);
  */
 int unix_process_started(int64_t *started, int pid);
 
+/* ---- shield.c: children to which Ctrl-C means nothing ------------------------------------------------------------ */
+
+/** Around the fork of such a child: SIGINT waits, in both processes. `before` is the mask to go back to. */
+void unix_shield_hold(sigset_t *before);
+
+/** In the child, where SIGINT is blocked or not for it yet: ignore it from now on. */
+void unix_shield_raise(void);
+
+/** Whether this process is such a child; what it executes is to get SIGINT as usual then. */
+int unix_is_shielded(void);
+
+/** In a forked child of such a child, which is none itself. */
+void unix_shield_drop(void);
+
+/* ---- thread.c ---------------------------------------------------------------------------------------------------- */
+
+/** In a forked child: what it is to hold in place of what its creator's thread held. */
+void unix_let_signals_of_child(sigset_t *held_by_creator);
+
 /* ---- info.c ------------------------------------------------------------------------------------------------------ */
 
 /** Have sys_getpid() remember the process's id, until it is another process. */
@@ -231,6 +261,7 @@ typedef struct unix_spawn_t {
     size_t keep_count;
     const unix_lifeline_t *lifeline; /**< NULL: it lives on its own */
     int is_foreign;                  /**< not this program: signals that this process ignores are not its business */
+    int is_shielded;                 /**< SIGINT is blocked when it begins: it will ignore it */
     int has_group;                   /**< it leads a group of processes of its own */
     int has_session;                 /**< and a session, without a terminal */
     const char *failed;              /**< out: what failed; NULL: what the paths lead to */
@@ -310,6 +341,7 @@ typedef struct unix_request_t {
     int32_t pid;
     int32_t sig;
     int32_t as_stdout; /**< stderr goes where stdout goes */
+    int32_t is_shielded;
     uint32_t handle_count;
     uint32_t block_size;    /**< of a block that follows in the datagram; 0: its descriptor is passed */
     uint32_t report_offset; /**< with a block that follows: where in its area the report lies */

@@ -1,22 +1,25 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
-#include <limits.h>
 #include <poll.h>
 #include <stdlib.h>
 
 #include "stream.h"
 
-/** The milliseconds from now to a deadline, rounded up so that a wait never ends early; -1 for ever. */
+/**
+ * The milliseconds from now to a deadline, rounded up so that a wait never ends early; but not more than some seconds:
+ * what the program closes meanwhile wakes nobody, and is seen only by who looks again.
+ */
 static int milliseconds_to(sys_time_t deadline)
 {
+    enum { LONGEST = 5000 };
     if (deadline == SYS_NEVER)
-        return -1;
+        return LONGEST;
     if (deadline == 0)
         return 0;
     const sys_time_t left = deadline - sys_now();
     if (left <= 0)
         return 0;
-    return left / 1000 >= INT_MAX ? INT_MAX : (int)((left + 999) / 1000);
+    return left / 1000 >= LONGEST ? LONGEST : (int)((left + 999) / 1000);
 }
 
 apr_status_t sys_wait(sys_handle_t handle, sys_time_t deadline)

@@ -32,8 +32,16 @@ static void set_default(int sig)
         signal(sig, before);
 }
 
-apr_status_t sys_child_setup(const int64_t *slots)
+static BOOL WINAPI ignore_interrupt(DWORD event)
 {
+    return event == CTRL_C_EVENT;
+}
+
+apr_status_t sys_child_setup(const int64_t *slots, int is_shielded)
+{
+    /* A handler is for this process alone. That Ctrl-C is turned off, what it starts would have from it. */
+    if (is_shielded && SetConsoleCtrlHandler(ignore_interrupt, TRUE))
+        SetConsoleCtrlHandler(NULL, FALSE);
     /* Nobody sits in front of a child: no boxes that wait for a click before its creator learns of its end. */
     SetErrorMode(GetErrorMode() | SEM_FAILCRITICALERRORS | SEM_NOGPFAULTERRORBOX | SEM_NOOPENFILEERRORBOX);
     _set_error_mode(_OUT_TO_STDERR);

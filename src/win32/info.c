@@ -5,6 +5,7 @@
 
 #include "win32.h"
 
+#include <psapi.h>
 #include <shellapi.h>
 #include <tlhelp32.h>
 
@@ -129,6 +130,17 @@ int sys_getppid(void)
                       win32_birth(&others, process) == APR_SUCCESS && others <= own;
     win32_close(process);
     return lives ? (int)parent : 0;
+}
+
+apr_status_t sys_private_bytes(uint64_t *bytes)
+{
+    PROCESS_MEMORY_COUNTERS counters = {.cb = sizeof counters};
+    *bytes = 0;
+    if (!K32GetProcessMemoryInfo(GetCurrentProcess(), &counters, sizeof counters))
+        return win32_error();
+    /* The same as PrivateUsage, which Wine does not tell. */
+    *bytes = counters.PagefileUsage;
+    return APR_SUCCESS;
 }
 
 int sys_thread_count(void)

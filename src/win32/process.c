@@ -88,8 +88,11 @@ static apr_status_t spawn_child(sys_process_t *process, sys_start_t *start)
     char marker[64];
     win32_stream_t streams[3];
     PROCESS_INFORMATION child;
-    win32_spawn_t spawn = {
-        .marker = marker, .directory = start->directory, .environment = start->environment, .streams = streams};
+    win32_spawn_t spawn = {.marker = marker,
+                           .directory = start->directory,
+                           .environment = start->environment,
+                           .streams = streams,
+                           .is_shielded = start->is_shielded};
     /* A handle of our own: the core's goes when the start is over, and the child may not have looked by then. */
     if (!DuplicateHandle(GetCurrentProcess(), (HANDLE)start->block->handle, GetCurrentProcess(), &process->section, 0,
                          FALSE, DUPLICATE_SAME_ACCESS))

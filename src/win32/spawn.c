@@ -33,8 +33,9 @@ static wchar_t *build_command(const wchar_t *path, const char *marker)
 
 /** Create the process with nothing but what is listed, a member of the job from its first moment. */
 static apr_status_t create(PROCESS_INFORMATION *child, const wchar_t *path, wchar_t *command, const wchar_t *directory,
-                           wchar_t *environment, const win32_stream_t *streams)
+                           wchar_t *environment, const win32_spawn_t *spawn)
 {
+    const win32_stream_t *streams = spawn->streams;
     HANDLE job;
     const apr_status_t status = win32_job(&job);
     if (status != APR_SUCCESS)
@@ -47,6 +48,9 @@ static apr_status_t create(PROCESS_INFORMATION *child, const wchar_t *path, wcha
                              .jobs = &job,
                              .job_count = 1,
                              .flags = CREATE_SUSPENDED};
+    /* The first of a group begins with Ctrl-C turned off. */
+    if (spawn->is_shielded)
+        create.flags |= CREATE_NEW_PROCESS_GROUP;
     /* Where this process has no console, a child would get one of its own, and show it. */
     if (GetConsoleCP() == 0)
         create.flags |= DETACHED_PROCESS;
@@ -94,7 +98,7 @@ apr_status_t win32_spawn(PROCESS_INFORMATION *child, win32_spawn_t *spawn)
         }
     }
     if (status == APR_SUCCESS) {
-        status = create(child, path, command, directory, environment, spawn->streams);
+        status = create(child, path, command, directory, environment, spawn);
         if (status != APR_SUCCESS)
             spawn->failed = blame(status);
     }

@@ -136,6 +136,15 @@ int sys_has_terminal(void)
     return GetConsoleMode(GetStdHandle(STD_INPUT_HANDLE), &mode) != 0;
 }
 
+int sys_terminal_width(FILE *stream)
+{
+    CONSOLE_SCREEN_BUFFER_INFO info;
+    const int fd = _fileno(stream);
+    if (fd < 0 || !GetConsoleScreenBufferInfo((HANDLE)_get_osfhandle(fd), &info))
+        return 0;
+    return info.srWindow.Right - info.srWindow.Left + 1;
+}
+
 /* ---- In the child ------------------------------------------------------------------------------------------------ */
 
 /** Put a handle in the place of a descriptor of the C runtime, and of the system's standard handle. It is used up. */

@@ -78,3 +78,7 @@ void sys_hold_signals(void)
 void sys_let_signals(void)
 {
 }
+
+void sys_let_signals_of_children(void)
+{
+}

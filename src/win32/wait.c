@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -54,12 +55,52 @@ apr_status_t win32_wait_for(HANDLE handle, sys_time_t deadline, sys_handle_t sto
 
 apr_status_t sys_event_create(sys_event_t *event)
 {
-    event->sentinel = event->setter = SYS_NO_HANDLE;
+    *event = (sys_event_t){.sentinel = SYS_NO_HANDLE, .setter = SYS_NO_HANDLE};
     HANDLE made = CreateEventW(NULL, TRUE, FALSE, NULL);
     if (!made)
         return win32_error();
     event->sentinel = event->setter = (sys_handle_t)made;
     return APR_SUCCESS;
+}
+
+/** Whether a handle is one of an event that nobody has to reset, as ours are. */
+static int is_event(HANDLE handle)
+{
+    typedef LONG(NTAPI * query_t)(HANDLE, int, void *, ULONG, ULONG *);
+    enum { BASIC = 0, NOTIFICATION = 0 };
+    static _Atomic(query_t) known;
+    struct {
+        int type;
+        LONG is_set;
+    } found;
+    query_t query = atomic_load(&known);
+    if (!query) {
+        query = (query_t)win32_kernel_function("NtQueryEvent");
+        atomic_store(&known, query);
+    }
+    return !query || (query(handle, BASIC, &found, sizeof found, NULL) >= 0 && found.type == NOTIFICATION);
+}
+
+void sys_event_know(sys_event_t *event)
+{
+    (void)event;
+}
+
+apr_status_t sys_event_adopt(sys_event_t *event, sys_handle_t setter)
+{
+    *event = (sys_event_t){.sentinel = SYS_NO_HANDLE, .setter = SYS_NO_HANDLE};
+    if (!is_event((HANDLE)setter))
+        return APR_EBADF;
+    event->setter = setter;
+    event->identity[0] = 1;
+    return APR_SUCCESS;
+}
+
+int sys_event_is_intact(const sys_event_t *event)
+{
+    if (event->setter == SYS_NO_HANDLE)
+        return 0;
+    return event->identity[0] == 0 || is_event((HANDLE)event->setter);
 }
 
 void sys_event_set(sys_event_t *event)
@@ -74,7 +115,9 @@ void sys_event_reset(sys_event_t *event)
 
 void sys_event_close(sys_event_t *event)
 {
-    sys_handle_close(event->sentinel); /* the setter is the same */
+    /* The sentinel is the same, or there is none. */
+    if (sys_event_is_intact(event))
+        sys_handle_close(event->setter);
     event->sentinel = event->setter = SYS_NO_HANDLE;
 }
 

@@ -268,6 +268,7 @@ typedef struct win32_spawn_t {
     const char *directory;          /**< NULL: this process's */
     const char *const *environment; /**< complete; NULL: this process's */
     const win32_stream_t *streams;  /**< three of them */
+    int is_shielded;                /**< Ctrl-C is not for it, nor for what it starts, until it says otherwise */
     const char *failed;             /**< out: what failed */
 } win32_spawn_t;
 

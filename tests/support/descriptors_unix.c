@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <stdlib.h>
+#include <unistd.h>
 
 #include <apr_file_info.h>
 
@@ -31,4 +32,12 @@ int count_descriptors(void)
 int count_given(void)
 {
     return count_from(3);
+}
+
+int close_descriptors(void)
+{
+    enum { MOST = 1024 };
+    for (int fd = 0; fd < MOST; fd++)
+        close(fd);
+    return 1;
 }

@@ -53,3 +53,8 @@ int count_given(void)
     }
     return count;
 }
+
+int close_descriptors(void)
+{
+    return 0;
+}

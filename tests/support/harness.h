@@ -38,4 +38,12 @@ void assert_status_at(apr_status_t status, apr_status_t expected, const char *ca
 /** Assert that the text of the last error holds a word. */
 void assert_error_names(const char *word);
 
+/** Assert that a call was refused with a status, by a text that says who refuses it and why. */
+#define assert_refused(call, status, who, why)                                                                         \
+    do {                                                                                                               \
+        assert_failure(call, status);                                                                                  \
+        assert_error_names(who);                                                                                       \
+        assert_error_names(why);                                                                                       \
+    } while (0)
+
 #endif

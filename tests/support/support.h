@@ -85,11 +85,17 @@ void kill_by_pid(int pid);
 /** What this process has used of the processors, in microseconds. */
 apr_interval_time_t cpu_time(void);
 
+/** Stop this process, or at least this thread, until it is killed. */
+void stop_for_good(void);
+
 /** The descriptors or handles that this process has open; -1 where that cannot be counted. */
 int count_descriptors(void);
 
 /** Those that a program was given beside its standard streams, if it has opened none itself; on Windows just pipes. */
 int count_given(void);
+
+/** Close all that this process has open, where that leaves it able to go on: whether it did. */
+int close_descriptors(void);
 
 /** Check that so many are open, a few more or less on Windows. */
 void expect_descriptors(int expected);

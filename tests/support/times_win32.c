@@ -16,3 +16,8 @@ apr_interval_time_t cpu_time(void)
         return 0;
     return duration(kernel) + duration(user);
 }
+
+void stop_for_good(void)
+{
+    SuspendThread(GetCurrentThread());
+}

@@ -520,6 +520,24 @@ static void test_zeros_without_descriptor(void **state)
     expect_no_objects();
 }
 
+/** The family's memory is nobody's private memory, whoever has touched it. */
+static void test_not_private(void **state)
+{
+    const size_t size = (size_t)64 << 20;
+    mproc_shared_t *shared;
+    uint64_t before, with;
+    (void)state;
+    if (slowdown() > 1)
+        skip_because("the tool has private memory of its own for what is touched");
+    assert_int_equal(sys_private_bytes(&before), APR_SUCCESS);
+    assert_success(mproc_shared_create(&shared, size, NULL));
+    memset(mproc_shared_data(shared), 1, size);
+    assert_int_equal(sys_private_bytes(&with), APR_SUCCESS);
+    assert_true(with < before + size / 4);
+    assert_success(mproc_shared_close(shared));
+    expect_no_objects();
+}
+
 int main(int argc, char **argv)
 {
     static const struct CMUnitTest tests[] = {
@@ -534,6 +552,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_no_descriptors),
         cmocka_unit_test(test_zeros),
         cmocka_unit_test(test_zeros_without_descriptor),
+        cmocka_unit_test(test_not_private),
     };
     return harness_main(argc, argv, tests, sizeof tests / sizeof tests[0]);
 }
