@@ -18,6 +18,7 @@
 #include "lock.h"
 #include "log.h"
 #include "process.h"
+#include "progress.h"
 #include "queue.h"
 #include "semaphore.h"
 #include "share.h"
