@@ -20,6 +20,7 @@
 #include "shared.h"
 #include "start_method.h"
 #include "subprocess_object.h"
+#include "trace.h"
 #include "waiter.h"
 
 static void end_at_exit(void);
@@ -231,6 +232,7 @@ apr_status_t mproc_terminate(void)
     process_close_all();
     arena_leave(shared_close_all());
     waiter_terminate();
+    trace_flush();
     sys_stream_shutdown();
     sys_process_shutdown();
     apr_terminate();
@@ -243,6 +245,7 @@ static void end_at_exit(void)
 {
     if (!atomic_load(&initialized) || process_current() == process_main()) {
         mproc_terminate();
+        trace_end();
         return;
     }
     /* A thread that is a child did: it cannot join itself, and one of the others may be joining it. They just end. */
@@ -254,5 +257,6 @@ static void end_at_exit(void)
 void library_end_child(void)
 {
     member_announce_end(1);
+    trace_flush();
     sys_process_shutdown();
 }

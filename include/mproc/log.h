@@ -42,7 +42,8 @@ typedef enum mproc_log_level_t {
  * @param context What was given to mproc_log_to().
  * @param level   The line's level.
  * @param line    The line, `[LEVEL/process name] text`, without a newline; valid during the call.
- * @remark It is called on the thread that logs, on several at once, and must not call mproc_log().
+ * @remark It is called on the thread that logs, on several at once, while the library may have locked what it logs of:
+ *         so it must call nothing of the library.
  */
 typedef void (*mproc_log_callback_t)(void *context, mproc_log_level_t level, const char *line);
 

@@ -46,7 +46,14 @@ extern "C" {
     X(EFULL, "there is no room for another one")                                                                       \
     X(EBROKENBARRIER, "the barrier is broken")                                                                         \
     X(ETYPE, "the value has another type than the caller expects")                                                     \
-    X(ECORRUPT, "what was found in shared memory is not what should be there")
+    X(ECORRUPT, "what was found in shared memory is not what should be there")                                         \
+    X(ETASK, "the task's function says that it failed")                                                                \
+    X(EWORKERDIED, "the worker has ended while it ran the task")                                                       \
+    X(ETASKTIMEUP, "the task took longer than it may")                                                                 \
+    X(ECANCELLED, "the task was cancelled")                                                                            \
+    X(ETERMINATED, "the pool was terminated")                                                                          \
+    X(EBROKENPOOL, "the pool has no workers any more, and cannot have any")                                            \
+    X(EDEADLOCK, "the call would wait for what waits for its caller")
 
 /** mproc's own statuses, to be compared with the `apr_status_t` that a call returned. */
 typedef enum mproc_status_t {

@@ -19,6 +19,7 @@
 #include "process_object.h"
 #include "support/harness.h"
 #include "support/support.h"
+#include "trace.h"
 
 static const char *const methods[] = {"forkserver", "fork", "spawn"};
 enum { METHODS = 3 };
@@ -550,6 +551,98 @@ static void test_fork_server_survives_the_terminals_signals(void **state)
     assert_int_equal(finish(process), -15);
 }
 
+/* ---- Events ------------------------------------------------------------------------------------------------------ */
+
+/** Whatever the event is made of: the program has closed its descriptor, and what it opened then has the number. */
+static void check_replaced(int setter, int other)
+{
+    sys_event_t event;
+    struct stat before, after;
+    assert_int_equal(sys_event_adopt(&event, setter), APR_SUCCESS);
+    assert_true(sys_event_is_intact(&event));
+    assert_int_equal(dup2(other, (int)event.setter), (int)event.setter);
+    assert_false(sys_event_is_intact(&event));
+    /* What has the number now is not the library's to close. */
+    const int fd = (int)event.setter;
+    assert_int_equal(fstat(fd, &before), 0);
+    sys_event_close(&event);
+    assert_int_equal(fstat(fd, &after), 0);
+    assert_int_equal(before.st_ino, after.st_ino);
+    close(fd);
+}
+
+static void test_event_whose_number_is_another_file(void **state)
+{
+    int ends[2], others[2];
+    sys_event_t event;
+    (void)state;
+    for (int i = 0; i < 4; i++) {
+        assert_int_equal(sys_event_create(&event), APR_SUCCESS);
+        assert_int_equal(pipe(ends), 0);
+        assert_int_equal(pipe(others), 0);
+        FILE *const file = tmpfile();
+        assert_non_null(file);
+        const int files[] = {fileno(file), others[1]};
+        check_replaced(i < 2 ? dup((int)event.setter) : ends[1], files[i % 2]);
+        assert_int_equal(lseek(fileno(file), 0, SEEK_END), 0);
+        assert_int_equal(sys_wait(event.sentinel, 0), APR_TIMEUP);
+        sys_event_close(&event);
+        fclose(file);
+        for (int k = 0; k < 2; k++)
+            close(others[k]);
+        close(ends[0]);
+    }
+    /* Events may have all in common but themselves. */
+    sys_event_t other;
+    assert_int_equal(sys_event_create(&event), APR_SUCCESS);
+    assert_int_equal(sys_event_create(&other), APR_SUCCESS);
+    sys_event_know(&event);
+    check_replaced(dup((int)event.setter), (int)other.setter);
+    assert_true(sys_event_is_intact(&event));
+    assert_true(sys_event_is_intact(&other));
+    sys_event_close(&event);
+    sys_event_close(&other);
+}
+
+/* ---- Traces ------------------------------------------------------------------------------------------------------ */
+
+/** A task closes all descriptors, and opens files of its own: the trace goes on, and they stay as they are. */
+static void test_trace_without_descriptors(void **state)
+{
+    enum { FILES = 60 };
+    char path[1024];
+    char text[4096];
+    FILE *files[FILES];
+    (void)state;
+    apr_file_close(make_file(path, sizeof path));
+    setenv("MPROC_TRACE", path, 1);
+    trace_begin();
+    assert_true(trace_is_on());
+    for (int i = 0; i < 2; i++) {
+        trace_instant("Pool-1", 1, "before");
+        for (int fd = 3; fd < 3 + FILES; fd++)
+            close(fd);
+        for (int k = 0; k < FILES && i == 0; k++)
+            assert_non_null(files[k] = tmpfile());
+        trace_instant("Pool-1", 1, "after");
+        trace_flush();
+        for (int k = 0; k < FILES && i == 0; k++) {
+            assert_int_equal(lseek(fileno(files[k]), 0, SEEK_END), 0);
+            fclose(files[k]);
+        }
+    }
+    trace_end();
+    FILE *const file = fopen(path, "r");
+    text[fread(text, 1, sizeof text - 1, file)] = '\0';
+    fclose(file);
+    int count = 0;
+    for (const char *at = text; (at = strstr(at, "\"ph\":\"i\",\"s\":\"t\"")) != NULL; at++)
+        count++;
+    assert_int_equal(count, 4);
+    assert_non_null(strstr(text, "\n]\n"));
+    remove(path);
+}
+
 int main(int argc, char **argv)
 {
     static const struct CMUnitTest tests[] = {
@@ -573,6 +666,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_fork_server_killed),
         cmocka_unit_test(test_fork_server_stopped),
         cmocka_unit_test(test_fork_server_survives_the_terminals_signals),
+        cmocka_unit_test(test_event_whose_number_is_another_file),
+        cmocka_unit_test(test_trace_without_descriptors),
     };
     return harness_main(argc, argv, tests, sizeof tests / sizeof tests[0]);
 }
