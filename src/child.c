@@ -7,6 +7,7 @@
 #include "initialize.h"
 #include "local.h"
 #include "log.h"
+#include "pool_object.h"
 #include "process_object.h"
 #include "subprocess_object.h"
 #include "start_method.h"
@@ -96,6 +97,7 @@ void child_run(sys_block_t *block)
         code = child_call_target(process_current(), &call, target);
         local_end_target();
         call_close(&call);
+        pool_end_all();
         subprocess_end_all();
         children_end(1);
         /* A copy that the target forked has nothing to report: its creator's report may be another child's by now. */

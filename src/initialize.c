@@ -15,6 +15,7 @@
 #include "local.h"
 #include "log.h"
 #include "member.h"
+#include "pool_object.h"
 #include "process_object.h"
 #include "segment.h"
 #include "shared.h"
@@ -58,6 +59,7 @@ apr_status_t library_get_pool(apr_pool_t **pool)
 /** In a forked child, with all locks held. */
 static void become_forked(void)
 {
+    pool_forked();
     children_forget();
     subprocess_forget();
     process_forked();
@@ -216,6 +218,7 @@ apr_status_t mproc_terminate(void)
         return APR_SUCCESS;
     if (process_current() != process_main())
         return mproc_fail(MPROC_ESTATE, "mproc_terminate: called in a thread that is a child");
+    pool_end_all();
     children_end(1);
     /* Threads that are not joined may go on: none of them is to begin anything now, and what they began is ended. */
     process_lock();
@@ -223,6 +226,7 @@ apr_status_t mproc_terminate(void)
     process_unlock();
     for (const sys_time_t deadline = sys_now() + process_startup_timeout; process_is_busy() && sys_now() < deadline;)
         apr_sleep(MPROC_MILLISECONDS(1));
+    pool_end_all();
     subprocess_end_all();
     children_end(1);
     conn_close_all();
@@ -249,6 +253,7 @@ static void end_at_exit(void)
         return;
     }
     /* A thread that is a child did: it cannot join itself, and one of the others may be joining it. They just end. */
+    pool_end_all();
     subprocess_end_all();
     children_end(0);
     sys_process_shutdown();

@@ -24,9 +24,9 @@ int shared_is_closed(const void *shared)
     return atomic_load(&((const shared_t *)shared)->closable.is_closed);
 }
 
-static const shared_kind_t *const kinds[] = {&lock_kind,         &semaphore_kind,    &event_kind,
-                                             &condition_kind,    &barrier_kind,      &queue_kind,
-                                             &queue_putter_kind, &queue_getter_kind, &data_kind};
+static const shared_kind_t *const kinds[] = {&lock_kind,    &semaphore_kind, &event_kind,        &condition_kind,
+                                             &barrier_kind, &queue_kind,     &queue_putter_kind, &queue_getter_kind,
+                                             &data_kind,    &pool_state_kind};
 
 /** The kind of a handle; NULL if it is no shared object. */
 static const shared_kind_t *kind_of(const void *handle)
@@ -260,6 +260,15 @@ apr_status_t shared_open(void **handle, const shared_kind_t *kind, const mproc_r
     return status;
 }
 
+apr_status_t shared_open_again(void **handle, void *opened, const char *call)
+{
+    mproc_ref_t ref;
+    const shared_kind_t *kind = kind_of(opened);
+    *handle = NULL;
+    const apr_status_t status = mproc_ref(&ref, opened);
+    return status == APR_SUCCESS ? shared_open(handle, kind, &ref, NULL, call) : status;
+}
+
 /* ---- Using them -------------------------------------------------------------------------------------------------- */
 
 /** An owner that is none: a thread of this process is opening it. One of the creator's may have been when it forked. */
@@ -419,6 +428,13 @@ apr_status_t shared_park(shared_t *shared, shm_u32_t *word, uint32_t value, sys_
 {
     /* Only a death could have lost a wake. Whoever notices that death passes it on, and so does a look at the word. */
     return park(shared, word, value, deadline, member_patience());
+}
+
+apr_status_t shared_rest(shared_t *shared, shm_u32_t *word, uint32_t value, sys_time_t deadline)
+{
+    /* In microseconds: to look that often costs nothing, however many do. */
+    enum { REST = 10000000 };
+    return park(shared, word, value, deadline, REST);
 }
 
 apr_status_t shared_watch(shared_t *shared, shm_u32_t *word, uint32_t value, sys_time_t deadline)

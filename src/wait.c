@@ -8,6 +8,7 @@
 #include "handle.h"
 #include "initialize.h"
 #include "listener_object.h"
+#include "pool_object.h"
 #include "process_object.h"
 #include "queue_object.h"
 #include "subprocess_object.h"
@@ -32,6 +33,32 @@ static apr_status_t check_conn(const conn_t *conn, const char *call)
     return APR_SUCCESS;
 }
 
+static apr_status_t resolve_queue(set_t *set, size_t index, const mproc_wait_t *item)
+{
+    shared_t *shared;
+    apr_status_t status = queue_acquire(&shared, item->object, HANDLE_QUEUE_GETTER, set->call);
+    if (status != APR_SUCCESS)
+        return status;
+    set->objects[index] = shared;
+    set->closables[index] = &shared->closable;
+    status = queue_watch_begin(&set->system[index].handle, shared);
+    return status == APR_SUCCESS ? status
+                                 : mproc_fail(status, "%s: no thread can be had that waits at the queue", set->call);
+}
+
+/** The system knows nothing of it: the wait is woken, and looks. */
+static apr_status_t resolve_future(set_t *set, size_t index, const mproc_wait_t *item)
+{
+    future_t *future;
+    const apr_status_t status = future_acquire(&future, item->object, set->call);
+    if (status != APR_SUCCESS)
+        return status;
+    set->objects[index] = future;
+    set->closables[index] = &future->closable;
+    set->system[index].kind = SYS_WAIT_NOTHING;
+    return future_watch(future, set->call);
+}
+
 /** Find out what to wait for. */
 static apr_status_t resolve(set_t *set, size_t index, const mproc_wait_t *item)
 {
@@ -42,7 +69,6 @@ static apr_status_t resolve(set_t *set, size_t index, const mproc_wait_t *item)
     listener_t *listener;
     process_t *process;
     subprocess_t *subprocess;
-    shared_t *shared;
     switch (item->kind) {
     case MPROC_WAIT_NOTHING:
         system->kind = SYS_WAIT_NOTHING;
@@ -81,14 +107,10 @@ static apr_status_t resolve(set_t *set, size_t index, const mproc_wait_t *item)
         system->handle = sys_process_sentinel(subprocess->os);
         break;
     case MPROC_WAIT_QUEUE:
-        status = queue_acquire(&shared, item->object, HANDLE_QUEUE_GETTER, call);
-        if (status != APR_SUCCESS)
-            break;
-        set->objects[index] = shared;
-        set->closables[index] = &shared->closable;
-        status = queue_watch_begin(&system->handle, shared);
-        if (status != APR_SUCCESS)
-            mproc_fail(status, "%s: no thread can be had that waits at the queue", call);
+        status = resolve_queue(set, index, item);
+        break;
+    case MPROC_WAIT_FUTURE:
+        status = resolve_future(set, index, item);
         break;
     case MPROC_WAIT_HANDLE:
     case MPROC_WAIT_SOCKET:
@@ -173,6 +195,8 @@ static void look_ahead(const set_t *set, const mproc_wait_t *items)
             system->is_ready = atomic_load(&((const conn_t *)set->objects[i])->has_ahead);
         else if (items[i].kind == MPROC_WAIT_QUEUE)
             system->is_ready = queue_watch_look(set->objects[i]);
+        else if (items[i].kind == MPROC_WAIT_FUTURE)
+            system->is_ready = future_has_ended(set->objects[i]);
     }
 }
 

@@ -30,7 +30,9 @@ typedef struct mproc_call_t mproc_call_t;
  * may call `exit` itself, with the same orderly end; in a thread that ends the whole program, without waiting for other
  * threads. A C++ exception must not leave it.
  *
- * A child starts with no signals blocked, except by fork, where it has the thread's.
+ * A child starts with no signals blocked, except by fork and as a thread, where it has those of the thread that starts
+ * it; workers of a pool that take the place of others have none blocked by fork, too. If a target forks, the copy must
+ * not return.
  *
  * @param call The arguments.
  * @return The child's exit code; its lowest 8 bits count, so that 256 is 0 and -1 is 255. The library reserves none,

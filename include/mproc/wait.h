@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /**
  * @file wait.h
- * @brief Wait for any of several things: messages, ends of processes, callers, the system's own handles.
+ * @brief Wait for any of several things: messages, ends of processes and tasks, callers, the system's own handles.
  *
  * @code
  * mproc_wait_t items[] = {mproc_wait_conn(a), mproc_wait_conn(b), mproc_wait_process(child)};
@@ -18,6 +18,7 @@
 #define MPROC_WAIT_H
 
 #include "connection.h"
+#include "future.h"
 #include "listener.h"
 #include "subprocess.h"
 #include "process.h"
@@ -44,7 +45,9 @@ typedef enum mproc_wait_kind_t {
     /** An external program: it has ended. */
     MPROC_WAIT_SUBPROCESS,
     /** A queue, or a getter: there is something to get, also the end. */
-    MPROC_WAIT_QUEUE
+    MPROC_WAIT_QUEUE,
+    /** A task of a pool: it has ended, however it went. */
+    MPROC_WAIT_FUTURE
 } mproc_wait_kind_t;
 
 /** One thing to wait for; made by the functions below. */
@@ -55,7 +58,7 @@ typedef struct mproc_wait_t {
     int is_ready;
     /** Set by mproc_wait(): APR_SUCCESS, or why this one cannot be waited for (any more), for which the call fails. */
     apr_status_t status;
-    /** The connection, process, listener, external program or queue. */
+    /** The connection, process, listener, external program, queue or future. */
     void *object;
     /** The handle or socket. */
     mproc_os_handle_t handle;
@@ -155,6 +158,19 @@ static inline mproc_wait_t mproc_wait_subprocess(mproc_subprocess_t *subprocess)
 }
 
 /**
+ * Make an item of a task of a pool: it is ready when the task has ended, however it went.
+ *
+ * @param future The task.
+ * @return The item.
+ */
+static inline mproc_wait_t mproc_wait_future(mproc_future_t *future)
+{
+    mproc_wait_t item = {MPROC_WAIT_FUTURE, 0, APR_SUCCESS, NULL, MPROC_NO_HANDLE, NULL};
+    item.object = future;
+    return item;
+}
+
+/**
  * The call behind mproc_wait(); programs in other languages make it directly.
  *
  * @param items     As there.
@@ -176,11 +192,12 @@ MPROC_API apr_status_t mproc_wait_sized(mproc_wait_t *items, size_t item_size, s
  * @return APR_SUCCESS if at least one is ready; APR_TIMEUP if none is; MPROC_EINIT before mproc_initialize();
  *         if items cannot be waited for, the `status` of the first of them: APR_EINVAL, MPROC_ECLOSED, MPROC_EFOREIGN,
  *         MPROC_ESTATE, MPROC_EDIRECTION for a connection that only sends or a putter of a queue, APR_EBADF for a
- *         handle that is not open; APR_ENOMEM, APR_EMFILE or APR_EAGAIN.
- * @remark Any thread. On Windows any number, too. If another thread closes a connection, a listener or a queue
- *         meanwhile, or sends the connection away, the call fails at once: that item has MPROC_ECLOSED, and the others
- *         may be waited for again. What is closed besides does not matter. A process that is closed meanwhile had
- *         ended: it is ready.
+ *         handle that is not open; MPROC_EDEADLOCK for a task, if this is a callback of its pool; APR_ENOMEM,
+ *         APR_EMFILE or APR_EAGAIN.
+ * @remark Any thread. On Windows any number, too. If another thread closes a connection, a listener, a queue or a
+ *         future meanwhile, or sends the connection away, the call fails at once: that item has MPROC_ECLOSED, and the
+ *         others may be waited for again. What is closed besides does not matter. A process that is closed meanwhile
+ *         had ended: it is ready.
  */
 static inline apr_status_t mproc_wait(mproc_wait_t *items, size_t count, apr_interval_time_t timeout)
 {
