@@ -76,6 +76,13 @@ static inline uint64_t shm_load64(const shm_u64_t *word)
     return atomic_load(word);
 }
 
+static inline uint64_t shm_add64(shm_u64_t *word, uint64_t value)
+{
+    kills_step();
+    kills_save(word, sizeof *word);
+    return atomic_fetch_add(word, value);
+}
+
 static inline int shm_replace64(shm_u64_t *word, uint64_t before, uint64_t after)
 {
     kills_step();

@@ -647,7 +647,7 @@ static void expand_process(uint32_t state, int process)
     model_view(&view, state);
     if (view.status[process] == RUNNING)
         try_step(&view, process);
-    if (view.status[process] == PARKED)
+    if (view.status[process] == PARKED && !model->is_for_good)
         try_wake(&view, process, EVENT_TIMEOUT);
     if (view.status[process] == PARKED && model->is_spurious)
         try_wake(&view, process, EVENT_SPURIOUS);

@@ -75,6 +75,7 @@ typedef struct model_t {
     int processes;
     unsigned kills;
     int is_spurious;        /* whoever is parked may wake up for no reason */
+    int is_for_good;        /* nobody sleeps to the end: deadlines are far away */
     int is_kill_point_kept; /* tell states apart by where the dead were killed */
     unsigned immortal;      /* processes that are not killed, as bits */
     uint64_t nap;           /* the end of a sleep for so long, or less, comes for certain: it is a step */

@@ -82,6 +82,11 @@ static inline uint64_t shm_load64(const shm_u64_t *word)
     return shm_step(STEP_LOAD, word, 8, 0, 0);
 }
 
+static inline uint64_t shm_add64(shm_u64_t *word, uint64_t value)
+{
+    return shm_step(STEP_ADD, word, 8, 0, value);
+}
+
 static inline int shm_replace64(shm_u64_t *word, uint64_t before, uint64_t after)
 {
     return shm_step(STEP_REPLACE, word, 8, before, after) != 0;
