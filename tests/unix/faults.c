@@ -32,6 +32,18 @@ typedef struct state_t {
 static _Thread_local state_t state;
 static _Atomic long blocks;
 
+/* And there is one for all threads but that which has begun it. A forked child is not meant. */
+static struct {
+    _Atomic int left;
+    _Atomic int choice;
+    _Atomic pid_t pid;
+    _Atomic(const char *) failed;
+    _Atomic(const char *) refused;
+    void (*act)(void *context);
+    void *context;
+} beside;
+static _Thread_local int is_exempt;
+
 void fault_begin(int number, int choice)
 {
     state.choice = choice;
@@ -39,10 +51,43 @@ void fault_begin(int number, int choice)
     state.left = number;
 }
 
+void fault_begin_beside(int number, int choice)
+{
+    is_exempt = 1;
+    beside.choice = choice;
+    beside.pid = getpid();
+    atomic_store(&beside.failed, NULL);
+    atomic_store(&beside.left, number);
+}
+
+void fault_refuse_beside(const char *function, void (*act)(void *context), void *context)
+{
+    fault_begin_beside(0, 0);
+    beside.act = act;
+    beside.context = context;
+    atomic_store(&beside.refused, function);
+}
+
 const char *fault_end(void)
 {
     state.left = 0;
-    return state.failed;
+    if (!is_exempt)
+        return state.failed;
+    is_exempt = 0;
+    atomic_store(&beside.left, 0);
+    return atomic_load(&beside.failed);
+}
+
+int fault_pause(void)
+{
+    const int left = state.left;
+    state.left = 0;
+    return left;
+}
+
+void fault_resume(int left)
+{
+    state.left = left;
 }
 
 void fault_before(const char *function, void (*act)(void *context), void *context)
@@ -57,12 +102,35 @@ long fault_blocks(void)
     return atomic_load(&blocks);
 }
 
-/** Whether this call fails; errno says then with what. */
-static int fails(const char *function, const int *errors, size_t count)
+/** Whether this is the call that fails beside the thread that wants it. */
+static int fails_beside(const char *function)
+{
+    int left = atomic_load(&beside.left);
+    const char *const refused = atomic_load(&beside.refused);
+    if ((left == 0 && !refused) || is_exempt || beside.pid != getpid())
+        return 0;
+    if (refused && strcmp(refused, function) == 0) {
+        atomic_store(&beside.refused, NULL);
+        atomic_store(&beside.failed, function);
+        beside.act(beside.context);
+        return 1;
+    }
+    while (left > 0 && !atomic_compare_exchange_weak(&beside.left, &left, left - 1)) {}
+    if (left != 1)
+        return 0;
+    atomic_store(&beside.failed, function);
+    return 1;
+}
+
+int fault_is_due(const char *function, const int *errors, size_t count)
 {
     if (state.before && strcmp(state.before, function) == 0) {
         state.before = NULL;
         state.act(state.context);
+    }
+    if (fails_beside(function)) {
+        errno = errors[(size_t)beside.choice % count];
+        return 1;
     }
     if (state.left == 0 || --state.left > 0)
         return 0;
@@ -78,7 +146,8 @@ static int fails(const char *function, const int *errors, size_t count)
     type __wrap_##function parameters                                                                                  \
     {                                                                                                                  \
         static const int errors[] = {__VA_ARGS__};                                                                     \
-        return fails(#function, errors, sizeof errors / sizeof errors[0]) ? (failure) : __real_##function arguments;   \
+        return fault_is_due(#function, errors, sizeof errors / sizeof errors[0]) ? (failure)                           \
+                                                                                 : __real_##function arguments;        \
     }
 
 /* ---- Memory ------------------------------------------------------------------------------------------------------ */
@@ -107,29 +176,29 @@ static void *count_block(void *block)
 
 void *__wrap_malloc(size_t size)
 {
-    return fails("malloc", no_memory, 1) ? NULL : count_block(__real_malloc(size));
+    return fault_is_due("malloc", no_memory, 1) ? NULL : count_block(__real_malloc(size));
 }
 
 void *__wrap_calloc(size_t count, size_t size)
 {
-    return fails("calloc", no_memory, 1) ? NULL : count_block(__real_calloc(count, size));
+    return fault_is_due("calloc", no_memory, 1) ? NULL : count_block(__real_calloc(count, size));
 }
 
 void *__wrap_realloc(void *block, size_t size)
 {
-    if (fails("realloc", no_memory, 1))
+    if (fault_is_due("realloc", no_memory, 1))
         return NULL;
     return block ? __real_realloc(block, size) : count_block(__real_malloc(size));
 }
 
 char *__wrap_strdup(const char *text)
 {
-    return fails("strdup", no_memory, 1) ? NULL : count_block(__real_strdup(text));
+    return fault_is_due("strdup", no_memory, 1) ? NULL : count_block(__real_strdup(text));
 }
 
 int __wrap_posix_memalign(void **block, size_t alignment, size_t size)
 {
-    if (fails("posix_memalign", no_memory, 1))
+    if (fault_is_due("posix_memalign", no_memory, 1))
         return ENOMEM;
     const int error = __real_posix_memalign(block, alignment, size);
     if (error == 0)
@@ -194,7 +263,7 @@ int __wrap_posix_fallocate(int fd, off_t offset, off_t size);
 int __wrap_posix_fallocate(int fd, off_t offset, off_t size)
 {
     static const int errors[] = {ENOSPC, ENOMEM, EINTR};
-    return fails("posix_fallocate", errors, 3) ? errno : __real_posix_fallocate(fd, offset, size);
+    return fault_is_due("posix_fallocate", errors, 3) ? errno : __real_posix_fallocate(fd, offset, size);
 }
 
 int __real_open(const char *path, int flags, ...);
@@ -209,7 +278,7 @@ int __wrap_open(const char *path, int flags, ...)
     va_start(values, flags);
     const int mode = flags & O_CREAT ? va_arg(values, int) : 0;
     va_end(values);
-    return fails("open", errors, 3) ? -1 : __real_open(path, flags, mode);
+    return fault_is_due("open", errors, 3) ? -1 : __real_open(path, flags, mode);
 }
 
 long __real_syscall(long number, ...);
@@ -226,9 +295,10 @@ long __wrap_syscall(long number, ...)
     for (int i = 0; i < 6; i++)
         arguments[i] = va_arg(values, long);
     va_end(values);
-    if (number == SYS_pidfd_open && fails("syscall", errors, 3))
+    if (number == SYS_pidfd_open && fault_is_due("syscall", errors, 3))
         return -1;
-    if (number == SYS_futex && (arguments[1] & FUTEX_CMD_MASK) == FUTEX_WAIT_BITSET && fails("futex", interrupted, 2))
+    if (number == SYS_futex && (arguments[1] & FUTEX_CMD_MASK) == FUTEX_WAIT_BITSET &&
+        fault_is_due("futex", interrupted, 2))
         return -1;
     return __real_syscall(number, arguments[0], arguments[1], arguments[2], arguments[3], arguments[4], arguments[5]);
 }
@@ -241,7 +311,7 @@ int __wrap_fcntl(int fd, int operation, ...)
     va_start(values, operation);
     const long value = va_arg(values, long);
     va_end(values);
-    if (operation == F_DUPFD_CLOEXEC && fails("fcntl", errors, 1))
+    if (operation == F_DUPFD_CLOEXEC && fault_is_due("fcntl", errors, 1))
         return -1;
     return __real_fcntl(fd, operation, value);
 }
