@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Memory: what an idle child of the fork server, and the server itself, have to themselves; and what the family's
- * memory takes (row P11, as far as there are no pool workers to ask). Shared pages, such as the code of libraries, are
- * not counted, unless they are the family's.
+ * Memory: what an idle child of the fork server, the server itself, and an idle worker of a pool have to themselves;
+ * and what the family's memory takes (row P11). Shared pages, such as the code of libraries, are not counted, unless
+ * they are the family's.
  */
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <mproc/mproc.h>
@@ -15,7 +16,18 @@
 #include "memory_arena.h"
 
 /** The subjects, in the order in which they take turns. */
-enum { CHILD_MPROC, SERVER_MPROC, CHILD_PYTHON, SERVER_PYTHON, FIRST_OF_ARENA };
+enum {
+    CHILD_MPROC,
+    SERVER_MPROC,
+    WORKER_MPROC,
+    CHILD_PYTHON,
+    SERVER_PYTHON,
+    WORKER_PYTHON,
+    FORKED_WORKER_PYTHON,
+    FIRST_OF_ARENA
+};
+
+enum { COMPARISONS = 4 };
 
 double memory_private_kib(int pid)
 {
@@ -70,6 +82,36 @@ static int measure_idle(void *of_server, int count, double *kib)
     return code == 0 && *kib > 0 ? 0 : -1;
 }
 
+static int do_nothing(mproc_task_t *task, const void *in, void *out, size_t count)
+{
+    (void)task;
+    (void)in;
+    (void)out;
+    (void)count;
+    return 0;
+}
+
+/** Look at a worker that has done a task, and waits for the next one. */
+static int measure_worker(void *context, int count, double *kib)
+{
+    const mproc_pool_opts_t opts = {.workers = 2, .start_method = MPROC_FORKSERVER};
+    const struct timespec a_while = {0, 200000000};
+    mproc_pool_t *pool;
+    (void)context;
+    (void)count;
+    *kib = 0;
+    if (mproc_pool_create(&pool, &opts) == APR_SUCCESS &&
+        mproc_pool_map(pool, do_nothing, NULL, 0, NULL, 0, 1000, NULL) == APR_SUCCESS) {
+        nanosleep(&a_while, NULL);
+        const int pid = mproc_pool_worker_pid(pool, 0);
+        *kib = pid > 0 ? memory_private_kib(pid) : 0;
+    }
+    if (*kib == 0)
+        fprintf(stderr, "%s\n", mproc_last_error()->text);
+    mproc_pool_finish(pool);
+    return *kib > 0 ? 0 : -1;
+}
+
 int main(int argc, char **argv)
 {
     static char interpreter[] = "python3", script[] = MPROC_BENCH_PYTHON;
@@ -77,18 +119,26 @@ int main(int argc, char **argv)
     char *const python_argv[] = {interpreter, script, NULL};
     measure_options_t options = {.rounds = 5, .operations = 1};
     helper_t python = {0, NULL, NULL};
-    helper_task_t tasks[] = {{&python, "memory"}, {&python, "memory-server"}};
+    helper_task_t tasks[] = {
+        {&python, "memory"}, {&python, "memory-server"}, {&python, "memory-worker"}, {&python, "memory-forked-worker"}};
     measure_subject_t s[FIRST_OF_ARENA + MEMORY_ARENA_SUBJECTS] = {
         [CHILD_MPROC] = {.name = "mproc", .round = measure_idle, .context = &no},
         [SERVER_MPROC] = {.name = "mproc", .round = measure_idle, .context = &yes},
+        [WORKER_MPROC] = {.name = "mproc", .round = measure_worker},
         [CHILD_PYTHON] = {.name = "Python", .round = helper_measure, .context = &tasks[0]},
         [SERVER_PYTHON] = {.name = "Python", .round = helper_measure, .context = &tasks[1]},
+        [WORKER_PYTHON] = {.name = "Python", .round = helper_measure, .context = &tasks[2]},
+        [FORKED_WORKER_PYTHON] = {.name = "Python, forked worker", .round = helper_measure, .context = &tasks[3]},
     };
-    measure_comparison_t comparisons[2 + MEMORY_ARENA_SUBJECTS] = {
+    measure_comparison_t comparisons[COMPARISONS + MEMORY_ARENA_SUBJECTS] = {
         {"P11", "private memory of an idle child of the fork server", "KiB", MEASURE_REFERENCE, &s[CHILD_MPROC],
          &s[CHILD_PYTHON], 1.0 / 10},
         {"P11", "private memory of the fork server", "KiB", MEASURE_REFERENCE, &s[SERVER_MPROC], &s[SERVER_PYTHON],
          1.0 / 10},
+        {"P11", "private memory of an idle pool worker", "KiB", MEASURE_REFERENCE, &s[WORKER_MPROC], &s[WORKER_PYTHON],
+         1.0 / 10},
+        {"P11", "private memory of an idle pool worker", "KiB", MEASURE_REFERENCE, &s[WORKER_MPROC],
+         &s[FORKED_WORKER_PYTHON], 1.0 / 10},
     };
     if (mproc_initialize(argc, argv) != APR_SUCCESS) {
         fprintf(stderr, "%s\n", mproc_last_error()->text);
@@ -99,10 +149,11 @@ int main(int argc, char **argv)
     if (measure_parse(&options, argc, argv) != 0)
         return 2;
     if (helper_open(&python, python_argv) != 0)
-        s[CHILD_PYTHON].missing = s[SERVER_PYTHON].missing = "there is no python3 in PATH";
+        for (int i = CHILD_PYTHON; i <= FORKED_WORKER_PYTHON; i++)
+            s[i].missing = "there is no python3 in PATH";
     size_t more;
-    const size_t more_subjects = memory_arena_set_up(s + FIRST_OF_ARENA, comparisons + 2, &more, argv[0]);
-    const int result = measure(&options, s, FIRST_OF_ARENA + more_subjects, comparisons, 2 + more);
+    const size_t more_subjects = memory_arena_set_up(s + FIRST_OF_ARENA, comparisons + COMPARISONS, &more, argv[0]);
+    const int result = measure(&options, s, FIRST_OF_ARENA + more_subjects, comparisons, COMPARISONS + more);
     memory_arena_end();
     helper_close(&python);
     return result == 0 ? 0 : 1;

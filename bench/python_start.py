@@ -5,12 +5,16 @@
   fork|spawn|forkserver COUNT   start + join, the median in microseconds
   memory COUNT                  private KiB of an idle child of the fork server
   memory-server COUNT           private KiB of the fork server itself
+  memory-worker COUNT           private KiB of an idle worker of a pool, of the
+                                fork server's
+  memory-forked-worker COUNT    the same of one that was forked
 
 Each answer is one line with a number; 0 means that it cannot be done here.
 Works with Python 3.8 and later.
 """
 import multiprocessing
 import multiprocessing.forkserver
+import os
 import re
 import statistics
 import sys
@@ -23,6 +27,10 @@ def target():
 
 def sleep():
     time.sleep(60)
+
+
+def worker_pid(_):
+    return os.getpid()
 
 
 def start_and_join(context):
@@ -53,7 +61,16 @@ def measure_memory(of_server):
     return value
 
 
+def measure_worker(context):
+    with context.Pool(2) as pool:
+        pids = set(pool.map(worker_pid, range(1000)))
+        time.sleep(0.2)
+        return private_kib(min(pids))
+
+
 def measure(what, count):
+    if what.endswith("worker"):
+        return measure_worker(multiprocessing.get_context("fork" if "forked" in what else "forkserver"))
     if what.startswith("memory"):
         return measure_memory(what == "memory-server")
     context = multiprocessing.get_context(what)
