@@ -7,6 +7,10 @@
  *   blur-check equal FILE FILE         whether two pictures have the same pixels
  *   blur-check even FILE               whether all pixels of a picture are the same
  *   blur-check light FILE FILE         whether two pictures have the same amount of light
+ *   blur-check bytes FILE FILE         whether two files are the same, byte for byte
+ *   blur-check alone FILE FILE         whether the second one is what this process makes of the first one
+ *   blur-check sheet FILE NUMBER FILE  whether a contact sheet shows a picture at a place, from 0
+ *   blur-check tidy FOLDER             whether nothing half done is left in a folder
  */
 #include <math.h>
 #include <stdio.h>
@@ -21,6 +25,8 @@
 
 #include "gauss.h"
 #include "picture.h"
+#include "sheet.h"
+#include "work.h"
 
 static int failures;
 
@@ -249,6 +255,10 @@ static int make_pictures(const char *folder, apr_pool_t *pool)
     stbi_write_png_to_func(collect, &png, even.width, even.height, even.channels, even.pixels, 0);
     make_file(folder, "even.png", png.data, png.size, pool);
     make_file(folder, "a/same.png", png.data, png.size, pool);
+    make_file(folder, "contact-sheet.png", png.data, png.size, pool);
+    png.size = 0;
+    stbi_write_png_to_func(collect, &png, 8, 8, even.channels, even.pixels, even.width * even.channels);
+    make_file(folder, "dot.png", png.data, png.size, pool);
     png.size = 0;
     stbi_write_png_to_func(collect, &png, noisy.width, noisy.height, noisy.channels, noisy.pixels, 0);
     make_file(folder, "noisy.png", png.data, png.size, pool);
@@ -264,6 +274,12 @@ static int make_pictures(const char *folder, apr_pool_t *pool)
     picture_destroy(&noisy);
     printf("pictures are made\n");
     return EXIT_SUCCESS;
+}
+
+/* The light of a sample of a picture of three channels; x counts samples, from a pixel on. */
+static double light_at(const picture_t *picture, int left, int top, int x, int y)
+{
+    return light_of(picture->pixels[3 * ((size_t)(top + y) * (size_t)picture->width + (size_t)left) + (size_t)x]);
 }
 
 static picture_t read_picture(const char *path, apr_pool_t *pool)
@@ -303,6 +319,97 @@ static int check_file_is_even(const char *path, apr_pool_t *pool)
     return good ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
+static buffer_t read_file(const char *path, apr_pool_t *pool)
+{
+    buffer_t file;
+    const char *reason;
+    if (buffer_read(&file, &reason, path, pool) != APR_SUCCESS) {
+        printf("FAILED: %s: %s\n", path, reason);
+        exit(EXIT_FAILURE);
+    }
+    return file;
+}
+
+static int compare_bytes(const buffer_t *left, const buffer_t *right)
+{
+    const int good = left->size == right->size && memcmp(left->data, right->data, left->size) == 0;
+    printf("the files are %s\n", good ? "the same" : "NOT the same");
+    return good ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
+static int compare_files(const char *left_path, const char *right_path, apr_pool_t *pool)
+{
+    buffer_t left = read_file(left_path, pool);
+    buffer_t right = read_file(right_path, pool);
+    const int result = compare_bytes(&left, &right);
+    buffer_destroy(&left);
+    buffer_destroy(&right);
+    return result;
+}
+
+/* What mproc-blur does by default. */
+static int compare_with_own(const char *input, const char *output, apr_pool_t *pool)
+{
+    const work_settings_t settings = {.radius = 5, .rounds = 1};
+    const char *reason = "";
+    buffer_t own = {NULL, 0};
+    buffer_t other = read_file(output, pool);
+    must(work_on_file(&own, NULL, &reason, input, &settings, pool), reason);
+    const int result = compare_bytes(&own, &other);
+    buffer_destroy(&own);
+    buffer_destroy(&other);
+    return result;
+}
+
+/* The light of a picture, and of each quarter of it, is what it is in small. */
+static int check_sheet(const char *sheet_path, int index, const char *path, apr_pool_t *pool)
+{
+    picture_t sheet = read_picture(sheet_path, pool);
+    picture_t picture = read_picture(path, pool);
+    const int width = picture.width * THUMB_HEIGHT > picture.height * THUMB_WIDTH
+                          ? THUMB_WIDTH
+                          : picture.width * THUMB_HEIGHT / picture.height;
+    const int height = width * picture.height / picture.width;
+    int left;
+    int top;
+    sheet_place(&left, &top, &sheet, index, width, height);
+    for (int quarter = 0; quarter < 4; quarter++) {
+        double small = 0;
+        double large = 0;
+        for (int y = 0; y < height / 2; y++) {
+            for (int x = 0; x < width / 2 * 3; x++)
+                small += light_at(&sheet, left + quarter % 2 * (width / 2), top + quarter / 2 * (height / 2), x, y);
+        }
+        for (int y = 0; y < picture.height / 2; y++) {
+            for (int x = 0; x < picture.width / 2 * 3; x++)
+                large +=
+                    light_at(&picture, quarter % 2 * (picture.width / 2), quarter / 2 * (picture.height / 2), x, y);
+        }
+        small /= (double)(height / 2) * (width / 2);
+        large /= (double)(picture.height / 2) * (picture.width / 2);
+        printf("quarter %d: light %g, in small %g\n", quarter, large, small);
+        expect(fabs(small - large) < 0.03 * large, "a quarter in small has other light", width, height, quarter, large);
+    }
+    printf("the contact sheet %s\n", failures == 0 ? "shows it" : "does NOT show it");
+    picture_destroy(&sheet);
+    picture_destroy(&picture);
+    return failures == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
+static int check_tidy(const char *folder, apr_pool_t *pool)
+{
+    apr_dir_t *directory;
+    apr_finfo_t entry;
+    apr_status_t status;
+    int left = 0;
+    must(apr_dir_open(&directory, folder, pool), folder);
+    while ((status = apr_dir_read(&entry, APR_FINFO_NAME, directory)) == APR_SUCCESS || status == APR_INCOMPLETE)
+        left += strstr(entry.name, ".part") != NULL;
+    apr_dir_close(directory);
+    printf("%d files are left half done\n", left);
+    return left == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
 int main(int argc, const char *const *argv)
 {
     const char *what = argc > 1 ? argv[1] : "";
@@ -318,6 +425,15 @@ int main(int argc, const char *const *argv)
         return check_file_is_even(argv[2], pool);
     if ((strcmp(what, "equal") == 0 || strcmp(what, "light") == 0) && argc == 4)
         return compare_pictures(what, argv[2], argv[3], pool);
-    printf("usage: blur-check gauss | make FOLDER | equal FILE FILE | even FILE | light FILE FILE\n");
+    if (strcmp(what, "bytes") == 0 && argc == 4)
+        return compare_files(argv[2], argv[3], pool);
+    if (strcmp(what, "alone") == 0 && argc == 4)
+        return compare_with_own(argv[2], argv[3], pool);
+    if (strcmp(what, "sheet") == 0 && argc == 5)
+        return check_sheet(argv[2], atoi(argv[3]), argv[4], pool);
+    if (strcmp(what, "tidy") == 0 && argc == 3)
+        return check_tidy(argv[2], pool);
+    printf("usage: blur-check gauss | make FOLDER | equal FILE FILE | even FILE | light FILE FILE\n"
+           "       | bytes FILE FILE | alone FILE FILE | sheet FILE NUMBER FILE | tidy FOLDER\n");
     return EXIT_FAILURE;
 }

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "light.h"
+
 /* Beyond this many standard deviations a Gaussian is less than half a step of 8 bits in sum. */
 #define REACH 4.0
 
@@ -37,11 +39,6 @@ typedef struct blur_t {
     /* A strip of columns when it is blurred. */
     float *strip;
 } blur_t;
-
-static double light_of(double srgb)
-{
-    return srgb <= 0.04045 ? srgb / 12.92 : pow((srgb + 0.055) / 1.055, 2.4);
-}
 
 /*
  * Make the kernel for lines of so many elements. Mirrored at both ends, a line repeats itself after twice its length;

@@ -98,6 +98,12 @@ static const char *output_for(const char *input, const char *folder, apr_hash_t 
     }
 }
 
+/* Several runs may write into one folder at the same time. */
+static const char *temporary_for(const char *folder, int number, apr_pool_t *pool)
+{
+    return apr_psprintf(pool, "%s/.mproc-blur-%d-%d.part", folder, mproc_getpid(), number);
+}
+
 static apr_status_t make_folder(const char **reason, const char *folder, apr_pool_t *pool)
 {
     char text[256];
@@ -114,7 +120,7 @@ static apr_status_t make_folder(const char **reason, const char *folder, apr_poo
 }
 
 apr_status_t plan_make(plan_t *plan, const char **reason, const char *const *arguments, int count, const char *folder,
-                       apr_pool_t *pool)
+                       int has_sheet, apr_pool_t *pool)
 {
     apr_array_header_t *inputs = apr_array_make(pool, count, sizeof(const char *));
     apr_hash_t *identities = apr_hash_make(pool);
@@ -139,12 +145,13 @@ apr_status_t plan_make(plan_t *plan, const char **reason, const char *const *arg
 
     plan->count = inputs->nelts;
     plan->items = apr_palloc(pool, (apr_size_t)inputs->nelts * sizeof *plan->items);
+    plan->sheet = has_sheet && plan->count > 1 ? output_for("contact-sheet", folder, taken, identities, pool) : NULL;
+    plan->sheet_temporary = temporary_for(folder, plan->count, pool);
     for (int i = 0; i < inputs->nelts; i++) {
         plan_item_t *item = &plan->items[i];
         item->input = APR_ARRAY_IDX(inputs, i, const char *);
         item->output = output_for(item->input, folder, taken, identities, pool);
-        /* Several runs may write into one folder at the same time. */
-        item->temporary = apr_psprintf(pool, "%s/.mproc-blur-%d-%d.part", folder, mproc_getpid(), i);
+        item->temporary = temporary_for(folder, i, pool);
     }
     return APR_SUCCESS;
 }

@@ -3,47 +3,8 @@
 
 #include <string.h>
 
-#include <apr_strings.h>
-
-#include "gauss.h"
+#include "buffer.h"
 #include "picture.h"
-
-/* Blur a picture, and add it to a buffer as it is to be written. The picture is given back in any case. */
-static apr_status_t blur_picture(buffer_t *png, const char **reason, picture_t *picture,
-                                 const worker_settings_t *settings, apr_pool_t *pool)
-{
-    apr_status_t status = gauss_blur(picture, settings->radius, settings->rounds);
-    if (status == APR_SUCCESS)
-        status = picture_encode(picture, reason, png);
-    else
-        *reason = apr_psprintf(pool, "not enough memory to blur %d x %d pixels", picture->width, picture->height);
-    picture_destroy(picture);
-    return status;
-}
-
-static apr_status_t blur_file(mproc_call_t *call, const worker_settings_t *settings, const char **reason,
-                              apr_pool_t *pool)
-{
-    const char *input = mproc_call_named_string(call, "input");
-    const char *output = mproc_call_named_string(call, "output");
-    const char *temporary = mproc_call_named_string(call, "temporary");
-    buffer_t png = {NULL, 0};
-    picture_t picture;
-    apr_status_t status;
-
-    if (!input || !output || !temporary) {
-        *reason = mproc_last_error()->text;
-        return APR_EINVAL;
-    }
-    status = picture_read(&picture, reason, input, pool);
-    if (status != APR_SUCCESS)
-        return status;
-    status = blur_picture(&png, reason, &picture, settings, pool);
-    if (status == APR_SUCCESS)
-        status = buffer_write(png.data, png.size, reason, output, temporary, pool);
-    buffer_destroy(&png);
-    return status;
-}
 
 /* The file comes through the pipe; what is to be written is added to the answer. */
 static apr_status_t blur_message(mproc_conn_t *parent, const worker_settings_t *settings, buffer_t *answer,
@@ -59,7 +20,7 @@ static apr_status_t blur_message(mproc_conn_t *parent, const worker_settings_t *
     }
     status = picture_decode(&picture, reason, file, size, pool);
     mproc_free(file);
-    return status == APR_SUCCESS ? blur_picture(answer, reason, &picture, settings, pool) : status;
+    return status == APR_SUCCESS ? work_on_picture(answer, NULL, reason, &picture, &settings->work, pool) : status;
 }
 
 /* The file is decoded where the parent has read it to: it was never copied. */
@@ -99,7 +60,7 @@ static apr_status_t blur_block(mproc_call_t *call, const worker_settings_t *sett
     apr_status_t status = decode_block(&picture, mproc_call_queue(call, 0), reason, pool);
     if (status != APR_SUCCESS)
         return status;
-    status = blur_picture(&png, reason, &picture, settings, pool);
+    status = work_on_picture(&png, NULL, reason, &picture, &settings->work, pool);
     if (status == APR_SUCCESS)
         status = put_png(mproc_call_queue(call, 1), &png, reason);
     buffer_destroy(&png);
@@ -114,14 +75,8 @@ static apr_status_t blur(mproc_call_t *call, mproc_conn_t *parent, buffer_t *ans
         *reason = mproc_last_error()->text;
         return APR_EINVAL;
     }
-    switch (settings->way) {
-    case WORKER_VIA_PIPE:
-        return blur_message(parent, settings, answer, reason, pool);
-    case WORKER_VIA_SHM:
-        return blur_block(call, settings, reason, pool);
-    default:
-        return blur_file(call, settings, reason, pool);
-    }
+    return settings->is_in_queues ? blur_block(call, settings, reason, pool)
+                                  : blur_message(parent, settings, answer, reason, pool);
 }
 
 /* Do the work, and answer. Returns a status that says whether all is well. */
