@@ -293,6 +293,13 @@ static uint32_t now;    /* the state that is looked at, */
 static edge_t now_edge; /* and what happens in it */
 static int is_step_taken;
 
+/* What words were packed as last: from one state to the next nearly all of them stay. */
+static struct {
+    uint64_t value;
+    uint16_t number;
+} packed[MODEL_WORDS];
+static unsigned packed_count;
+
 static state_t pack(const view_t *view)
 {
     state_t state = {.kills = view->kills};
@@ -300,8 +307,13 @@ static state_t pack(const view_t *view)
     for (unsigned i = 0; i < word_count; i++) {
         /* As a difference, so that a word which gets its number later has 0 before. */
         const uint64_t value = view->words[i] ^ words[i].initial;
-        set[i] = (uint16_t)table_add(&values, &value, NULL);
+        if (i >= packed_count || value != packed[i].value) {
+            packed[i].value = value;
+            packed[i].number = (uint16_t)table_add(&values, &value, NULL);
+        }
+        set[i] = packed[i].number;
     }
+    packed_count = word_count;
     if (values.count > UINT16_MAX)
         model_fail("words have too many values");
     state.set = table_add(&sets, set, NULL);
@@ -684,6 +696,7 @@ void model_explore(const model_t *what)
     table_clear(&values);
     table_clear(&sets);
     table_clear(&states);
+    packed_count = 0;
     const uint64_t none = 0;
     table_add(&values, &none, NULL);
     memset(&view, 0, sizeof view);

@@ -15,12 +15,17 @@ void *table_grow(void *memory, size_t size)
     return grown;
 }
 
+/** Eight bytes at a time: nearly all the time of a model is spent in here. */
 static size_t hash(const unsigned char *item, size_t size)
 {
     uint64_t sum = 0x9e3779b97f4a7c15u;
-    for (size_t i = 0; i < size; i++)
-        sum = (sum ^ item[i]) * 0x100000001b3u;
-    return (size_t)(sum ^ sum >> 29);
+    for (size_t i = 0; i < size; i += sizeof(uint64_t)) {
+        uint64_t part = 0;
+        memcpy(&part, item + i, size - i < sizeof part ? size - i : sizeof part);
+        sum = (sum ^ part) * 0xff51afd7ed558ccdu;
+        sum ^= sum >> 32;
+    }
+    return (size_t)sum;
 }
 
 const void *table_at(const table_t *table, uint32_t number)
