@@ -6,8 +6,8 @@
 function(_mproc_add_model_program target source)
   add_executable(${target} ${source})
   target_link_libraries(${target} PRIVATE model_engine)
-  # Most of the time is spent in running them.
-  target_compile_options(${target} PRIVATE $<$<CONFIG:Debug>:-O2>)
+  # Most of the time is spent in running them; more than this only takes longer to compile.
+  target_compile_options(${target} PRIVATE $<$<CONFIG:Debug>:-O1>)
   mproc_set_compiler_options(${target})
   # The sources have helpers that a model has no use for; last, as -Wall asks for them again.
   target_compile_options(${target} PRIVATE -Wno-unused-function)

@@ -25,14 +25,6 @@ static mproc_queue_t *make_end(mproc_queue_t *queue, int is_putter)
     return end;
 }
 
-/** See that something has not taken longer than it may, on a machine under load. */
-static void expect_soon(apr_time_t begin)
-{
-    const apr_interval_time_t taken = apr_time_now() - begin;
-    if (taken > MPROC_SECONDS(5) * slowdown())
-        fail_msg("that took %d ms", (int)apr_time_as_msec(taken));
-}
-
 /* ---- Many to many ------------------------------------------------------------------------------------------------ */
 
 enum { PUTTERS = 3, GETTERS = 3, MOST_SIZE = 9000 };

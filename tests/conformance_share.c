@@ -70,7 +70,7 @@ static void expect_within(apr_time_t begin, int milliseconds)
 }
 
 /* What is noticed at once, by who sleeps for 100 ms, or by who sleeps for a second; with what a loaded machine adds. */
-enum { AT_ONCE = 600, SOON = 700, AFTER_A_WHILE = 3000 };
+enum { AT_ONCE = 2000, SOON = 2100, AFTER_A_WHILE = 4000 };
 
 /* ---- How they are passed ----------------------------------------------------------------------------------------- */
 

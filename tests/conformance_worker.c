@@ -383,6 +383,7 @@ static void test_death_in_stream(void **state)
 
 static void test_killed_from_outside(void **state)
 {
+    apr_interval_time_t best = MPROC_SECONDS(100);
     (void)state;
     make_board();
     mproc_pool_t *pool = make_pool(pool_options(2));
@@ -401,8 +402,7 @@ static void test_killed_from_outside(void **state)
         mproc_future_t *both[2] = {future, other};
         assert_success(mproc_futures_wait(both, 2, MPROC_UNTIL_FIRST, patience()));
         const apr_interval_time_t taken = apr_time_now() - begin;
-        if (taken > MPROC_SECONDS(1) * slowdown())
-            fail_msg("its death was noticed after %d ms", (int)apr_time_as_msec(taken));
+        best = taken < best ? taken : best;
         const int is_first = mproc_future_wait(future, &error, 0) == APR_SUCCESS;
         assert_success(mproc_future_wait(is_first ? future : other, &error, 0));
         assert_int_equal(error.status, MPROC_EWORKERDIED);
@@ -414,6 +414,9 @@ static void test_killed_from_outside(void **state)
         assert_success(mproc_future_close(future));
         assert_success(mproc_future_close(other));
     }
+    /* On a machine under load one of them may be noticed later, but not each. */
+    if (best > MPROC_MILLISECONDS(100) * slowdown())
+        fail_msg("deaths were noticed after %d ms at the least", (int)apr_time_as_msec(best));
     await_ready(pool, 2);
     assert_int_equal(info_of(pool).deaths, 10);
     assert_int_equal(info_of(pool).restarts, 10);
@@ -515,6 +518,12 @@ static void test_closes_all_descriptors(void **state)
 
 /* ---- Times ------------------------------------------------------------------------------------------------------- */
 
+/** So long that tasks which do not hang are done by then, also when the machine stands still for a moment. */
+static apr_interval_time_t time_for_a_task(void)
+{
+    return MPROC_MILLISECONDS(500) + MPROC_MILLISECONDS(100) * slowdown();
+}
+
 /** Hang, so often, where the plan says so; the sooner ones stop themselves. */
 static int hang_in_slice(mproc_task_t *task, const void *in, void *out, size_t count)
 {
@@ -538,7 +547,7 @@ static void run_timed(mproc_pool_t *pool, plan_t plan, unsigned retries, size_t 
 {
     mproc_map_opts_t opts = {.chunk = chunk,
                              .retries = retries,
-                             .timeout = MPROC_MILLISECONDS(150) * slowdown(),
+                             .timeout = time_for_a_task(),
                              .statuses = map.statuses,
                              .error = &map.error,
                              .shared = &plan,
@@ -596,7 +605,7 @@ static void test_timeout_of_single_tasks(void **state)
     make_board();
     mproc_pool_t *pool = make_pool(pool_options(3));
     await_ready(pool, 3);
-    const apr_interval_time_t timeout = MPROC_MILLISECONDS(100) * slowdown();
+    const apr_interval_time_t timeout = time_for_a_task();
     const mproc_submit_opts_t opts = {.timeout = timeout};
     for (uint32_t i = 0; i < MANY; i++)
         assert_success(mproc_pool_submit(pool, &futures[i], hang, &i, sizeof i, &opts));
@@ -637,7 +646,7 @@ static void test_timeout_in_stream(void **state)
         mproc_task_error_t error;
         const void *result;
         uint32_t number = UINT32_MAX;
-        const mproc_stream_opts_t opts = {.timeout = MPROC_MILLISECONDS(100) * slowdown(), .retries = retries};
+        const mproc_stream_opts_t opts = {.timeout = time_for_a_task(), .retries = retries};
         assert_success(mproc_pool_stream(pool, &stream, hang, next_number, &number, &opts));
         for (uint32_t i = 0; i < 20; i++) {
             const uint32_t before = retries; /* each was run once in the first round */
@@ -681,7 +690,8 @@ static void test_just_in_time(void **state)
     for (uint32_t i = 0; i < MANY; i++) {
         assert_success(mproc_future_wait(futures[i], &error, patience()));
         assert_true(error.status == APR_SUCCESS || (i % 2 == 0 && error.status == MPROC_ETASKTIMEUP));
-        assert_int_equal(atomic_load(&board->runs[i]), 1);
+        /* It may have been taken, and its time have been up before it began. */
+        assert_in_range(atomic_load(&board->runs[i]), error.status == APR_SUCCESS, 1);
         late += error.status != APR_SUCCESS;
         assert_success(mproc_future_close(futures[i]));
     }

@@ -83,12 +83,6 @@ static void test_released_by_nobody(void **state)
     }
 }
 
-/** How long a call may take longer than it is told to. */
-static apr_interval_time_t delay(void)
-{
-    return MPROC_SECONDS(2) * slowdown();
-}
-
 static void test_timeouts(void **state)
 {
     static const apr_interval_time_t timeouts[] = {0, 1, 1000, 30000, 60000, 200000};
@@ -98,8 +92,7 @@ static void test_timeouts(void **state)
     for (size_t i = 0; i < sizeof timeouts / sizeof timeouts[0]; i++) {
         const apr_time_t begin = apr_time_now();
         assert_failure(mproc_lock_acquire(lock, timeouts[i]), APR_TIMEUP); /* by this very thread */
-        const apr_interval_time_t taken = apr_time_now() - begin;
-        assert_true(taken >= timeouts[i] - 1000 && taken < timeouts[i] + delay());
+        expect_waited(begin, timeouts[i]);
     }
     /* The largest ones wait for good. */
     static const apr_interval_time_t endless[] = {MPROC_FOREVER, -7, INT64_MAX, INT64_MAX - 1000000};
@@ -330,17 +323,17 @@ static void test_many_wait(void **state)
     enum { MANY = 40, FEW = 4, ROUNDS = 10 };
     waiting_thread_t threads[MANY];
     apr_interval_time_t usual;
-    apr_interval_time_t most = MPROC_MILLISECONDS(10 * ROUNDS) * slowdown();
-    apr_interval_time_t taken = 0;
+    int late = 0;
     (void)state;
     pass_on(threads, MANY, &usual);
     /* Each is woken, and does not come by itself when it next looks around, which one of many soon would. */
     for (int i = 0; i < ROUNDS; i++) {
-        taken += pass_on(threads, FEW, &usual);
-        most += usual;
+        const apr_interval_time_t taken = pass_on(threads, FEW, &usual);
+        late += taken > usual + MPROC_MILLISECONDS(10) * slowdown();
     }
-    if (taken > most)
-        fail_msg("that took %d ms, where %d would do", (int)apr_time_as_msec(taken), (int)apr_time_as_msec(most));
+    /* A machine under load may be late now and then, but not each time. */
+    if (late == ROUNDS)
+        fail_msg("none of %d rounds was as fast as threads are", ROUNDS);
 }
 
 int main(int argc, char **argv)

@@ -144,13 +144,6 @@ void await_ready(mproc_pool_t *pool, unsigned count)
     }
 }
 
-void expect_soon(apr_time_t begin)
-{
-    const apr_interval_time_t taken = apr_time_now() - begin;
-    if (taken > MPROC_SECONDS(5) * slowdown())
-        fail_msg("that took %d ms", (int)apr_time_as_msec(taken));
-}
-
 int wait_at_gate(mproc_task_t *task)
 {
     board_t *own = board_of(task);

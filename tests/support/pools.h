@@ -66,9 +66,6 @@ void await_note(_Atomic uint32_t *note, uint32_t least);
 /** Wait until so many workers are ready. */
 void await_ready(mproc_pool_t *pool, unsigned count);
 
-/** See that something has not taken longer than it may, on a machine under load. */
-void expect_soon(apr_time_t begin);
-
 /** In a task: say that it has begun, and wait until the gate is open or the task is cancelled: whether it is open. */
 int wait_at_gate(mproc_task_t *task);
 

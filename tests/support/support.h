@@ -29,7 +29,13 @@ mproc_process_t *start(mproc_target_t target, mproc_process_opts_t opts);
 /** Join a process within a generous time, close it, and return its exit code. */
 int finish(mproc_process_t *process);
 
-/** See that a call that began then has waited for its timeout, in microseconds, and not for much longer. */
+/**
+ * See that something that began then did not wait in vain, which takes for ever, or the five seconds after which some
+ * look around by themselves. A machine under load may stand still for a second.
+ */
+void expect_soon(apr_time_t begin);
+
+/** See that a call that began then has waited for its timeout, in microseconds, and not for good. */
 void expect_waited(apr_time_t begin, apr_interval_time_t timeout);
 
 /** A pool for a test's files; never destroyed. */

@@ -73,7 +73,8 @@ static void test_a_thousand(void **state)
     const int64_t own = cpu_time();
     apr_sleep(MPROC_SECONDS(SECONDS));
     const int64_t used = cpu_time_of(pool, THOUSAND) - before + (cpu_time() - own);
-    if (before >= 0 && used > SECONDS * 10000)
+    /* A tenth of this is what it takes; machines under load count more. */
+    if (before >= 0 && used > SECONDS * 50000)
         fail_msg("%d idle workers used %d us in %d s", THOUSAND, (int)used, SECONDS);
     end_pool(pool);
 }
