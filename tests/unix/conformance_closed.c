@@ -234,7 +234,8 @@ static void terminate_after_closing(apr_interval_time_t grace)
     close_all();
     const apr_time_t begin = apr_time_now();
     assert_success(mproc_pool_terminate(pool, grace));
-    expect_soon(begin);
+    /* Who waits for something that was closed looks again after five seconds. */
+    assert_true(apr_time_now() - begin < patience());
     for (int k = 0; k < WORKERS; k++)
         assert_true(pids[k] == 0 || !lives(pids[k]));
     for (int k = 0; k < 3; k++) {
