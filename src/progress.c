@@ -275,12 +275,18 @@ static shown_t *find_shown(const mproc_progress_t *progress, FILE *stream)
     return place;
 }
 
+/** Whether so much time lies between; the program may have written any number into its progress. */
+static int is_after(apr_interval_time_t elapsed, apr_interval_time_t last, apr_interval_time_t least)
+{
+    return (uint64_t)elapsed - (uint64_t)last >= (uint64_t)least;
+}
+
 /** Whether it is worth a look where this goes. */
 static int is_due(const mproc_progress_t *progress, FILE *stream)
 {
     sys_lock();
     shown_t *before = find_shown(progress, stream);
-    const int result = progress->is_over || progress->elapsed - before->looked >= redraw_after;
+    const int result = progress->is_over || is_after(progress->elapsed, before->looked, redraw_after);
     if (result)
         before->looked = progress->elapsed;
     sys_unlock();
@@ -292,7 +298,7 @@ static int is_to_be_told(const mproc_progress_t *progress, FILE *stream)
 {
     sys_lock();
     shown_t *before = find_shown(progress, stream);
-    const int result = progress->is_over || progress->elapsed - before->told >= tell_after;
+    const int result = progress->is_over || is_after(progress->elapsed, before->told, tell_after);
     if (result)
         before->told = progress->elapsed;
     sys_unlock();

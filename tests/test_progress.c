@@ -362,6 +362,28 @@ static void test_file(void **state)
     assert_int_equal(mproc_progress_bar(NULL, NULL), 0);
 }
 
+/** Programs may write what they like into a progress of their own. */
+static void test_strange_times(void **state)
+{
+    static const apr_interval_time_t times[] = {INT64_MAX, INT64_MIN, INT64_MAX - 1, -1, 0, INT64_MIN + 1, INT64_MAX};
+    enum { MANY = sizeof times / sizeof times[0] };
+    (void)state;
+    FILE *const file = tmpfile();
+    assert_non_null(file);
+    for (int i = 0; i < MANY; i++) {
+        mproc_progress_t progress = {
+            .done = 1, .total = 2, .elapsed = times[i], .rate = 1, .left = times[MANY - 1 - i]};
+        for (int k = 0; k < 2; k++) {
+            assert_int_equal(mproc_progress_bar(file, &progress), 0);
+            progress.elapsed = times[(i + 1) % MANY];
+        }
+        progress.is_over = 1;
+        assert_int_equal(mproc_progress_bar(file, &progress), 0);
+    }
+    assert_in_range(count_lines(text_of(file)), MANY, 3 * MANY);
+    fclose(file);
+}
+
 enum { THREADS = 40, CALLS = 200 };
 
 typedef struct teller_t {
@@ -422,7 +444,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_no_time_passed), cmocka_unit_test(test_strange_numbers),
         cmocka_unit_test(test_lines),          cmocka_unit_test(test_rates),
         cmocka_unit_test(test_bars),           cmocka_unit_test(test_file),
-        cmocka_unit_test(test_threads),
+        cmocka_unit_test(test_strange_times),  cmocka_unit_test(test_threads),
     };
     return harness_main(argc, argv, tests, sizeof tests / sizeof tests[0]);
 }
