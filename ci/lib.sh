@@ -42,12 +42,13 @@ build() {
     cmake --build --preset "$preset" --parallel "$(cpus)" ${1+--target "$@"}
 }
 
-# run_tests <preset> [<ctest option>...]: runs the tests, which mostly wait, several at a time.
+# run_tests <preset> [<ctest option>...]: runs the tests, more at a time than there are
+# processors, as most of them mostly wait.
 run_tests() {
     local preset=$1
     shift
     step "Test: $preset"
-    ${launcher[@]+"${launcher[@]}"} ctest --preset "$preset" --parallel "$(cpus)" "$@"
+    ${launcher[@]+"${launcher[@]}"} ctest --preset "$preset" --parallel $((2 * $(cpus))) "$@"
     check_skips "build/$preset"
 }
 
