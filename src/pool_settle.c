@@ -65,6 +65,11 @@ int pool_is_doom_over(const pool_t *pool, unsigned number)
     return shm_load64(&pool_slot(pool->head, number)->claim) != claim;
 }
 
+int pool_worker_id(const pool_t *pool, unsigned number)
+{
+    return pool->head->is_of_threads ? pool->owner : pool->workers[number].pid;
+}
+
 /** See to what a dead worker has claimed: whether it died of it. */
 static int lose_claim(pool_t *pool, unsigned number, const mproc_task_error_t *error)
 {
@@ -186,8 +191,9 @@ static void settle(pool_t *pool, unsigned number)
     int exitcode = 0;
     if (mproc_process_exitcode(worker->process, &exitcode) == APR_SUCCESS)
         mproc_exitcode_text(exitcode, how, sizeof how);
-    pool_make_error(&error, MPROC_EWORKERDIED, worker->pid, exitcode, "worker %u of %s (pid %d) ended in it: %s",
-                    number, pool->name, worker->pid, how);
+    const int pid = pool_worker_id(pool, number);
+    pool_make_error(&error, MPROC_EWORKERDIED, pid, exitcode, "worker %u of %s (pid %d) ended in it: %s", number,
+                    pool->name, pid, how);
     const pool_slot_t *slot = pool_slot(pool->head, number);
     const uint32_t stage = shm_load(&slot->stage);
     const int had_none = !worker->is_killed && shm_load64(&slot->done) == worker->done;
@@ -239,11 +245,6 @@ void pool_settle_worker(pool_t *pool, unsigned number)
         end_doom(pool, number);
     }
     mproc_restore_error(&kept);
-}
-
-int pool_worker_id(const pool_t *pool, unsigned number)
-{
-    return pool->head->is_of_threads ? pool->owner : pool->workers[number].pid;
 }
 
 void pool_settle_failed_start(pool_t *pool, unsigned number)

@@ -388,6 +388,35 @@ static void end(worker_t *worker)
     end_copy(worker);
 }
 
+/* The alarm of a worker that is a thread, which a task may end: the worker itself, on the stack, is gone by then. */
+static _Thread_local sys_event_t alarm_of_thread;
+static _Thread_local int has_alarm_of_thread;
+
+/** The thread ends: if by a task, it was no end of the worker's. */
+static void leave_thread(void *context)
+{
+    (void)context;
+    if (has_alarm_of_thread)
+        sys_event_close(&alarm_of_thread);
+    has_alarm_of_thread = 0;
+    pool_of_thread = NULL;
+}
+
+/** Take over the alarm that was given. */
+static apr_status_t adopt_alarm(worker_t *worker)
+{
+    const char *name = worker->call->boot->name;
+    const int is_thread = worker->hand.head->is_of_threads != 0;
+    if (is_thread && sys_at_thread_exit(leave_thread, NULL) != APR_SUCCESS)
+        return mproc_fail(APR_ENOMEM, "%s: no memory to notice its end", name);
+    const apr_status_t status = sys_event_adopt(&worker->alarm, (sys_handle_t)mproc_call_handle(worker->call, 0));
+    if (status != APR_SUCCESS)
+        return mproc_fail(status, "%s: the alarm was not given", name);
+    alarm_of_thread = worker->alarm;
+    has_alarm_of_thread = is_thread;
+    return APR_SUCCESS;
+}
+
 /** Find the pool that this worker is of. */
 static apr_status_t attach(worker_t *worker, mproc_call_t *call)
 {
@@ -405,8 +434,7 @@ static apr_status_t attach(worker_t *worker, mproc_call_t *call)
     pool_head_t *head = arena_at(worker->shared->offset);
     worker->hand = (pool_hand_t){.head = head, .slot = pool_slot(head, argument->number), .number = argument->number};
     worker->lineage = lineage;
-    const apr_status_t adopted = sys_event_adopt(&worker->alarm, (sys_handle_t)mproc_call_handle(call, 0));
-    return adopted == APR_SUCCESS ? adopted : mproc_fail(adopted, "%s: the alarm was not given", call->boot->name);
+    return adopt_alarm(worker);
 }
 
 int pool_work(mproc_call_t *call)
@@ -433,6 +461,7 @@ int pool_work(mproc_call_t *call)
     if (trace_is_on())
         trace_flush();
     pool_of_thread = NULL;
+    has_alarm_of_thread = 0;
     sys_event_close(&worker.alarm);
     return has_begun ? 0 : EXIT_NOT_STARTED;
 }

@@ -229,4 +229,7 @@ int child_call_target(process_t *process, mproc_call_t *call, mproc_target_t tar
 /** What a child ends with that cannot call its target, as Python's do; join tells the reason. */
 enum { EXIT_NOT_STARTED = 1 };
 
+/** What a thread ends with whose target has ended it and not returned, as Python's children do that raise something. */
+enum { EXIT_NO_RETURN = 1 };
+
 #endif

@@ -6,6 +6,7 @@
 
 #include "call.h"
 #include "local.h"
+#include "log.h"
 #include "process_object.h"
 
 /** The thread behind a process of the start method thread. */
@@ -15,6 +16,7 @@ typedef struct thread_t {
     apr_thread_t *thread;
     sys_event_t ended;
     process_t *process;
+    mproc_call_t call; /* here, and not on the thread's stack, as the target may end the thread */
     _Atomic int has_ended;
     int exitcode;
 } thread_t;
@@ -28,6 +30,37 @@ static void close_handles(boot_t *boot)
         sys_handle_close((sys_handle_t)handles[i]);
 }
 
+/** The last thing that it does: whoever sees this may join the thread and free all of it. */
+static void tell_end(thread_t *thread)
+{
+    process_enter_thread(NULL);
+    atomic_store(&thread->has_ended, 1);
+    if (sys_event_is_intact(&thread->ended))
+        sys_event_set(&thread->ended);
+}
+
+/** The thread ends. If its target has done that (by pthread_exit, say), nobody has told those who wait for it. */
+static void end_without_return(void *context)
+{
+    thread_t *thread = context;
+    /* A copy of the process that the target has forked is none of ours. */
+    if (atomic_load(&thread->has_ended) || thread->process->pid != sys_getpid())
+        return;
+    mproc_log(MPROC_LOG_INFO, "thread ended by its target, which has not returned");
+    thread->exitcode = EXIT_NO_RETURN;
+    call_close(&thread->call);
+    tell_end(thread);
+}
+
+/** Have all that the target needs. First its end is seen to: what is registered first is called last. */
+static apr_status_t prepare(thread_t *thread)
+{
+    boot_t *boot = boot_of(&thread->process->block);
+    if (sys_at_thread_exit(end_without_return, thread) != APR_SUCCESS)
+        return mproc_fail(APR_ENOMEM, "%s: no memory to notice its end", boot->name);
+    return call_open(&thread->call, boot);
+}
+
 static void *APR_THREAD_FUNC run(apr_thread_t *self, void *data)
 {
     thread_t *thread = data;
@@ -37,21 +70,16 @@ static void *APR_THREAD_FUNC run(apr_thread_t *self, void *data)
     process_lock();
     process_unlock();
     process_enter_thread(process);
-    mproc_call_t call;
     thread->exitcode = EXIT_NOT_STARTED;
-    if (call_open(&call, boot_of(&process->block)) == APR_SUCCESS) {
-        thread->exitcode = child_call_target(process, &call, process->target);
+    if (prepare(thread) == APR_SUCCESS) {
+        thread->exitcode = child_call_target(process, &thread->call, process->target);
         local_end_target();
-        call_close(&call);
+        call_close(&thread->call);
     } else {
         close_handles(boot_of(&process->block));
         boot_report_failure(boot_report(&process->block));
     }
-    process_enter_thread(NULL);
-    /* The last two things that it does: whoever sees them may join the thread and free all of this. */
-    atomic_store(&thread->has_ended, 1);
-    if (sys_event_is_intact(&thread->ended))
-        sys_event_set(&thread->ended);
+    tell_end(thread);
     return NULL;
 }
 

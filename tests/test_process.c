@@ -206,6 +206,41 @@ static void test_arguments_made_by_hand(void **state)
     assert_int_equal(mproc_stdio_handle(5).handle, 5);
 }
 
+/* ---- A thread that is ended by its target ------------------------------------------------------------------------ */
+
+static int end_thread(mproc_call_t *call)
+{
+    (void)call;
+    end_this_thread();
+    return 0;
+}
+
+/** Whoever waits for it is told, and nothing of what it was given is left. */
+static void test_ends_its_thread(void **state)
+{
+    (void)state;
+    const int before = count_descriptors();
+    for (int i = 0; i < 20; i++) {
+        int exitcode = -1;
+        mproc_process_t *process;
+        mproc_conn_t *own, *given;
+        void *data;
+        size_t size;
+        assert_success(mproc_pipe(&own, &given, NULL));
+        const mproc_process_opts_t opts = {.start_method = MPROC_THREAD, .give = {given}};
+        assert_success(mproc_process_start(&process, end_thread, &opts));
+        assert_failure(mproc_conn_recv(own, &data, &size, MPROC_SECONDS(20)), APR_EOF);
+        assert_success(mproc_conn_close(own));
+        assert_success(mproc_process_join(process, MPROC_SECONDS(20)));
+        assert_success(mproc_process_exitcode(process, &exitcode));
+        assert_int_equal(exitcode, 1);
+        assert_success(mproc_process_close(process));
+    }
+    /* The one to wait by stays. */
+    if (before >= 0)
+        assert_in_range(count_descriptors(), 0, before + 1 + (has_fork() ? 0 : 32));
+}
+
 int main(int argc, char **argv)
 {
     static const struct CMUnitTest tests[] = {
@@ -219,6 +254,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_code_outside_of_modules),
         cmocka_unit_test(test_exitcode_texts),
         cmocka_unit_test(test_arguments_made_by_hand),
+        cmocka_unit_test(test_ends_its_thread),
     };
     return harness_main(argc, argv, tests, sizeof tests / sizeof tests[0]);
 }

@@ -509,6 +509,126 @@ static void test_cancelled_before_its_first_task(void **state)
     expect_no_objects();
 }
 
+/* ---- Tasks that end their thread --------------------------------------------------------------------------------- */
+
+static int end_thread(mproc_task_t *task, const void *in, size_t size)
+{
+    const int *tries = in;
+    (void)size;
+    if (mproc_task_retries(task) < (unsigned)*tries)
+        end_this_thread();
+    return mproc_task_set_result(task, in, size) == APR_SUCCESS ? 0 : 1;
+}
+
+/** Every tenth item ends its thread when it is run first. */
+static int end_thread_in_slice(mproc_task_t *task, const void *in, void *out, size_t count)
+{
+    board_t *own = board_of(task);
+    (void)in;
+    (void)out;
+    for (size_t i = 0; i < count; i++)
+        if (atomic_fetch_add(&own->runs[mproc_task_index(task) + i], 1) == 0 && (mproc_task_index(task) + i) % 10 == 5)
+            end_this_thread();
+    return 0;
+}
+
+static int end_thread_at_once(mproc_task_t *task)
+{
+    (void)task;
+    end_this_thread();
+    return 0;
+}
+
+static void lose_single_tasks(mproc_pool_t *pool)
+{
+    mproc_task_error_t error;
+    int result;
+    for (int tries = 1; tries <= 2; tries++) {
+        const mproc_apply_opts_t opts = {.retries = 1, .error = &error};
+        const apr_status_t expected = tries == 1 ? APR_SUCCESS : MPROC_EWORKERDIED;
+        assert_int_equal(mproc_pool_apply(pool, end_thread, &result, sizeof result, NULL, &tries, sizeof tries, &opts),
+                         expected);
+        assert_int_equal(error.status, expected);
+        assert_int_equal(error.tries, 2);
+    }
+    assert_int_equal(error.exitcode, 1);
+    assert_int_equal(error.pid, mproc_getpid());
+}
+
+static void lose_items(mproc_pool_t *pool, unsigned retries)
+{
+    enum { COUNT = 100 };
+    static apr_status_t statuses[COUNT];
+    const mproc_map_opts_t opts = {.chunk = 1, .retries = retries, .statuses = statuses};
+    for (int i = 0; i < COUNT; i++)
+        atomic_store(&board->runs[i], 0);
+    assert_int_equal(mproc_pool_map(pool, end_thread_in_slice, NULL, 0, NULL, 0, COUNT, &opts),
+                     retries ? APR_SUCCESS : MPROC_EWORKERDIED);
+    for (int i = 0; i < COUNT; i++) {
+        const int is_victim = i % 10 == 5;
+        assert_int_equal(statuses[i], is_victim && !retries ? MPROC_EWORKERDIED : APR_SUCCESS);
+        assert_int_equal(atomic_load(&board->runs[i]), is_victim && retries ? 2 : 1);
+    }
+}
+
+/** A worker that is a thread can be lost as well: its task fails or runs again, and another one takes its place. */
+static void test_ends_its_thread(void **state)
+{
+    belongings_t before = {0};
+    (void)state;
+    make_board();
+    mproc_pool_opts_t opts = pool_options(2);
+    opts.start_method = MPROC_THREAD;
+    mproc_pool_t *pool = make_pool(opts);
+    for (uint64_t round = 1; round <= 3; round++) {
+        lose_single_tasks(pool);
+        lose_items(pool, 0);
+        lose_items(pool, 1);
+        await_ready(pool, 2);
+        assert_int_equal(info_of(pool).deaths, round * (3 + 10 + 10));
+        /* What a pool keeps for the next ones is made by the first ones. */
+        if (round == 1)
+            before = belongings_of(pool);
+    }
+    expect_unharmed(pool, &before);
+    end_pool(pool);
+}
+
+/** If they do so before they can work, or as they end, the pool is broken or ends as it should. */
+static void test_thread_ended_by_initializer(void **state)
+{
+    char out[4];
+    (void)state;
+    make_board();
+    mproc_pool_opts_t opts = pool_options(2);
+    opts.start_method = MPROC_THREAD;
+    opts.initializer = end_thread_at_once;
+    mproc_pool_t *pool = make_pool(opts);
+    assert_failure(mproc_pool_apply(pool, echo, out, sizeof out, NULL, "abc", 4, NULL), MPROC_EBROKENPOOL);
+    assert_failure(mproc_pool_finish(pool), MPROC_EBROKENPOOL);
+    assert_error_names("it ended before its first task");
+    close_board();
+    expect_no_objects();
+}
+
+static void end_thread_at_last(mproc_task_t *task)
+{
+    (void)task;
+    end_this_thread();
+}
+
+static void test_thread_ended_by_finalizer(void **state)
+{
+    (void)state;
+    make_board();
+    mproc_pool_opts_t opts = pool_options(2);
+    opts.start_method = MPROC_THREAD;
+    opts.finalizer = end_thread_at_last;
+    mproc_pool_t *pool = make_pool(opts);
+    await_ready(pool, 2);
+    end_pool(pool);
+}
+
 int main(int argc, char **argv)
 {
     static const struct CMUnitTest tests[] = {
@@ -522,6 +642,9 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_numbers_of_workers),
         cmocka_unit_test(test_no_end_without_a_begin),
         cmocka_unit_test(test_cancelled_before_its_first_task),
+        cmocka_unit_test(test_ends_its_thread),
+        cmocka_unit_test(test_thread_ended_by_initializer),
+        cmocka_unit_test(test_thread_ended_by_finalizer),
     };
     return harness_main(argc, argv, tests, sizeof tests / sizeof tests[0]);
 }

@@ -47,7 +47,8 @@
  * makes the pool, and nothing is done about Ctrl-C: arrays are not copied, a task that crashes takes the program along,
  * tasks cannot be ended from outside, so that cancelling and terminating just ask for it, and a `.timeout` and
  * `.max_memory` are refused (APR_ENOTIMPL). A map returns when its tasks have, also if it was to end before; and so
- * does mproc_pool_finish().
+ * does mproc_pool_finish(). A task that ends its thread, by `pthread_exit` or `ExitThread`, takes its worker with it,
+ * as one that calls `exit` does elsewhere.
  *
  * **Traces.** If the environment variable MPROC_TRACE names a file (in UTF-8, best with its whole path), it tells which
  * worker ran what and when, in the format of trace events that Perfetto and Chrome show. All processes of a family

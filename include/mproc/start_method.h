@@ -27,7 +27,10 @@ typedef enum mproc_start_method_t {
     MPROC_FORK,
     /** The program is started anew: on every platform, and the default on Windows and macOS. */
     MPROC_SPAWN,
-    /** A thread of this process, behind the same calls. It cannot be terminated, and shares what a process shares. */
+    /**
+     * A thread of this process, behind the same calls. It cannot be terminated, and shares what a process shares. A
+     * target that ends its thread, by `pthread_exit` or `ExitThread`, ends with exit code 1.
+     */
     MPROC_THREAD
 } mproc_start_method_t;
 

@@ -94,6 +94,9 @@ apr_interval_time_t cpu_time(void);
 /** Stop this process, or at least this thread, until it is killed. */
 void stop_for_good(void);
 
+/** End this thread, from wherever it is: by pthread_exit() or ExitThread(). */
+void end_this_thread(void);
+
 /** The descriptors or handles that this process has open; -1 where that cannot be counted. */
 int count_descriptors(void);
 

@@ -21,3 +21,8 @@ void stop_for_good(void)
 {
     SuspendThread(GetCurrentThread());
 }
+
+void end_this_thread(void)
+{
+    ExitThread(0);
+}
