@@ -55,8 +55,8 @@ static mproc_pool_t *watched;
 static void have_it_look(mproc_pool_t *pool);
 
 /**
- * What there is when it is what there was before, or after some time. What was listed for the pool's own thread is freed
- * by that, which may take a moment, and that thread may have a file open just now.
+ * What there is when it is what there was before, or after some time. What was listed for the pool's own thread is
+ * freed by that, which may take a moment, and that thread may have a file open just now.
  */
 static baseline_t await_baseline(const baseline_t *before)
 {
