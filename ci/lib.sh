@@ -42,13 +42,15 @@ build() {
     cmake --build --preset "$preset" --parallel "$(cpus)" ${1+--target "$@"}
 }
 
-# run_tests <preset> [<ctest option>...]: runs the tests, more at a time than there are
-# processors, as most of them mostly wait.
+# How many tests run at a time: most of them mostly wait.
+jobs=$((2 * $(cpus)))
+
+# run_tests <preset> [<ctest option>...]: runs the tests, several at a time.
 run_tests() {
     local preset=$1
     shift
     step "Test: $preset"
-    ${launcher[@]+"${launcher[@]}"} ctest --preset "$preset" --parallel $((2 * $(cpus))) "$@"
+    ${launcher[@]+"${launcher[@]}"} ctest --preset "$preset" --parallel "$jobs" "$@"
     check_skips "build/$preset"
 }
 
