@@ -14,7 +14,7 @@ typedef struct exit_t {
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static pthread_key_t key;
-static int is_made;
+static _Atomic int is_made; /* threads may begin while the program ends */
 
 /** The system has taken the value away, and would call again for what is registered meanwhile, but only some times. */
 static void call(void *value)
