@@ -473,9 +473,10 @@ static const char *replace(void *context, int number, int choice)
 static void replace_by(mproc_start_method_t method)
 {
     assert_success(mproc_set_arena_size(SMALL_ARENA));
-    mproc_pool_t *pool = make_pool_of_two(method);
+    mproc_pool_t *pool = watched = make_pool_of_two(method);
     await_ready(pool, 2);
     run_beside(replace, pool);
+    watched = NULL;
     end_pool(pool);
 }
 
@@ -674,9 +675,10 @@ static void test_run_again(void **state)
 {
     (void)state;
     assert_success(mproc_set_arena_size(SMALL_ARENA));
-    mproc_pool_t *pool = make_pool_of_two(MPROC_DEFAULT);
+    mproc_pool_t *pool = watched = make_pool_of_two(MPROC_DEFAULT);
     await_ready(pool, 2);
     run_beside(run_again, pool);
+    watched = NULL;
     end_pool(pool);
 }
 
