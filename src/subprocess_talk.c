@@ -182,10 +182,11 @@ apr_status_t mproc_subprocess_read(mproc_subprocess_t *handle, mproc_output_t ou
 static size_t line_size(gathered_t *gathered)
 {
     const size_t have = gathered->end - gathered->begin;
+    if (have == 0)
+        return 0;
     const unsigned char *first = gathered->data + gathered->begin;
     /* A long line comes in many pieces: what was searched is not searched again. */
-    const size_t left = have - gathered->searched;
-    const unsigned char *end = left ? memchr(first + gathered->searched, '\n', left) : NULL;
+    const unsigned char *end = memchr(first + gathered->searched, '\n', have - gathered->searched);
     if (!end)
         gathered->searched = have;
     return end ? (size_t)(end - first) + 1 : gathered->channel ? 0 : have;
