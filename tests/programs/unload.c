@@ -14,7 +14,7 @@
 /* The calls that it makes, by name. */
 static struct {
     apr_status_t (*initialize)(int, const char *const *, int, int (*)(void (*)(void)));
-    void (*terminate)(void);
+    apr_status_t (*terminate)(void);
     apr_status_t (*create)(mproc_lock_t **, const mproc_lock_opts_t *, size_t);
     apr_status_t (*acquire)(mproc_lock_t *, apr_interval_time_t);
     apr_status_t (*close)(mproc_lock_t *);
