@@ -351,28 +351,26 @@ static void work(worker_t *worker)
 /** Call the initializer: whether this worker can work. */
 static int begin(worker_t *worker)
 {
-    pool_slot_t *slot = worker->hand.slot;
-    mproc_task_t task = {.worker = worker, .error = &slot->error};
+    mproc_task_t task = {.worker = worker, .error = &worker->hand.slot->error};
     mproc_initializer_fn_t function;
     uintptr_t address;
     const uint64_t offset = worker->hand.head->initializer;
-    if (offset) {
-        const apr_status_t status = worker_find(worker, &address, offset);
-        if (status != APR_SUCCESS) {
-            explain_missing(&task, status);
-            return 0;
-        }
-        memcpy(&function, &address, sizeof function);
-        const int code = function(&task);
-        end_copy(worker);
-        if (code != 0) {
-            if (!task.has_text)
-                task_begin_error(&task, MPROC_ETASK, code);
-            explain(&task, code);
-            return 0;
-        }
+    if (!offset)
+        return 1;
+    const apr_status_t status = worker_find(worker, &address, offset);
+    if (status != APR_SUCCESS) {
+        explain_missing(&task, status);
+        return 0;
     }
-    return 1;
+    memcpy(&function, &address, sizeof function);
+    const int code = function(&task);
+    end_copy(worker);
+    if (code == 0)
+        return 1;
+    if (!task.has_text)
+        task_begin_error(&task, MPROC_ETASK, code);
+    explain(&task, code);
+    return 0;
 }
 
 static void end(worker_t *worker)
