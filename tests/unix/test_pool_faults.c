@@ -29,11 +29,16 @@ typedef struct baseline_t {
 static baseline_t measure(void)
 {
     baseline_t baseline;
-    memset(&baseline, 0, sizeof baseline);
     assert_success(mproc_family_info(&baseline.info));
     baseline.descriptors = count_descriptors();
     baseline.blocks = fault_blocks();
     return baseline;
+}
+
+static int is_same(const baseline_t *one, const baseline_t *other)
+{
+    return one->info.objects == other->info.objects && one->info.used == other->info.used &&
+           one->descriptors == other->descriptors && one->blocks == other->blocks;
 }
 
 /** What there is when it has been the same for a while: a pool's own thread may have a file open just now. */
@@ -43,7 +48,7 @@ static baseline_t measure_at_rest(void)
     for (int same = 0; same < 10;) {
         apr_sleep(1000);
         const baseline_t now = measure();
-        same = memcmp(&now, &last, sizeof now) == 0 ? same + 1 : 0;
+        same = is_same(&now, &last) ? same + 1 : 0;
         last = now;
     }
     return last;
@@ -63,9 +68,7 @@ static baseline_t await_baseline(const baseline_t *before)
     const apr_time_t end = apr_time_now() + MPROC_SECONDS(20);
     for (;;) {
         const baseline_t now = measure();
-        if ((now.info.used == before->info.used && now.blocks == before->blocks &&
-             now.descriptors == before->descriptors) ||
-            apr_time_now() > end)
+        if (is_same(&now, before) || apr_time_now() > end)
             return now;
         apr_sleep(1000);
         if (watched)
