@@ -17,6 +17,9 @@ else()
   set(MPROC_START_METHODS fork forkserver spawn thread)
 endif()
 
+# The presets of sanitizers set it.
+set(MPROC_TEST_SLOWDOWN 1 CACHE STRING "How much longer than usual tests may take")
+
 # mproc_add_test_program(<name> [SOURCES <file>...] [LIBS <target>...])
 #
 # A helper program that tests start, from programs/<name>.c.
@@ -51,11 +54,27 @@ function(_mproc_add_test_executable name sources programs libs)
   endforeach()
 endfunction()
 
+# mproc_set_test_properties(<test> <seconds> <environment> [<label>...])
+#
+# For a test that takes less than that where nothing is slow. It finds in its
+# environment how slow it may be. The harness ends a test that hangs after 60 s, and
+# tells which one and what it printed, so CTest is to wait longer.
+function(mproc_set_test_properties test seconds environment)
+  math(EXPR timeout "(${seconds} + 60) * ${MPROC_TEST_SLOWDOWN}")
+  if(MPROC_TEST_SLOWDOWN GREATER 1)
+    list(APPEND environment MPROC_TEST_SLOWDOWN=${MPROC_TEST_SLOWDOWN})
+  endif()
+  set_tests_properties(${test} PROPERTIES
+    TIMEOUT ${timeout}
+    LABELS "${ARGN}"
+    ENVIRONMENT "${environment}")
+endfunction()
+
 # mproc_add_test(<name> [SOURCES <file>...] [PROGRAMS <program>...]
 #                [LIBS <target>...] [LABELS <label>...] [TIMEOUT <seconds>])
 #
-# One CMocka executable, by default from <name>.c; one CTest test, killed after
-# TIMEOUT (default 60 s).
+# One CMocka executable, by default from <name>.c; one CTest test, which takes less
+# than TIMEOUT (default 60 s) where nothing is slow.
 function(mproc_add_test name)
   cmake_parse_arguments(PARSE_ARGV 1 arg "" "TIMEOUT" "SOURCES;PROGRAMS;LIBS;LABELS")
   if(NOT arg_TIMEOUT)
@@ -63,9 +82,7 @@ function(mproc_add_test name)
   endif()
   _mproc_add_test_executable(${name} "${arg_SOURCES}" "${arg_PROGRAMS}" "${arg_LIBS}")
   add_test(NAME ${name} COMMAND ${name})
-  set_tests_properties(${name} PROPERTIES
-    TIMEOUT ${arg_TIMEOUT}
-    LABELS "${arg_LABELS}")
+  mproc_set_test_properties(${name} ${arg_TIMEOUT} "" ${arg_LABELS})
 endfunction()
 
 # mproc_add_conformance(<name> [METHODS <method>...] ...as mproc_add_test...)
@@ -85,10 +102,8 @@ function(mproc_add_conformance name)
   foreach(method IN LISTS arg_METHODS)
     if(method IN_LIST MPROC_START_METHODS)
       add_test(NAME ${name}.${method} COMMAND ${name})
-      set_tests_properties(${name}.${method} PROPERTIES
-        TIMEOUT ${arg_TIMEOUT}
-        LABELS "conformance;${method};${arg_LABELS}"
-        ENVIRONMENT "MPROC_TEST_METHOD=${method}")
+      mproc_set_test_properties(${name}.${method} ${arg_TIMEOUT} MPROC_TEST_METHOD=${method}
+        conformance ${method} ${arg_LABELS})
     endif()
   endforeach()
 endfunction()
