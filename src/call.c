@@ -185,6 +185,9 @@ apr_status_t call_open(mproc_call_t *call, boot_t *boot)
 
 void call_close(mproc_call_t *call)
 {
+    if (call->at_end)
+        call->at_end();
+    call->at_end = NULL;
     for (size_t i = 0; i < call->conn_count; i++)
         conn_close_handle(call->conns[i]);
     for (size_t i = 0; i < call->share_count; i++)

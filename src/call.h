@@ -17,6 +17,7 @@ struct mproc_call_t {
     size_t conn_count;
     void *shares[MPROC_SHARE_MAX];
     size_t share_count;
+    void (*at_end)(void); /* of the target, also when that ends its thread; or NULL */
 };
 
 /** Make a call of a block: its connections and objects are opened. The status has its text. */
@@ -28,7 +29,7 @@ int call_share_kind(const mproc_call_t *call, size_t index);
 /** Get an object that was shared with the target, for the public function `function`. */
 void *call_share(mproc_call_t *call, size_t index, handle_kind_t kind, const char *function);
 
-/** Close the connections and objects that are still open. */
+/** The target has ended, or does not begin: close the connections and objects that are still open. */
 void call_close(mproc_call_t *call);
 
 #endif

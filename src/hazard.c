@@ -36,7 +36,7 @@ void hazard_begin_thread(void)
     hazard_t *taken = hazard_mine ? NULL : take();
     if (!taken)
         return;
-    if (sys_at_thread_exit(give_back, taken) != APR_SUCCESS) {
+    if (sys_at_thread_exit(&taken->at_exit, give_back, taken) != APR_SUCCESS) {
         give_back(taken);
         return;
     }

@@ -26,6 +26,7 @@ typedef struct hazard_t {
     _Atomic(const void *) handle; /* what it is using; NULL: nothing */
     _Atomic int is_taken;         /* by a thread that lives */
     struct hazard_t *next;
+    sys_thread_exit_t at_exit;
 } hazard_t;
 
 /* This thread's; NULL before hazard_begin_thread(). */

@@ -42,6 +42,7 @@ typedef struct table_t {
     entry_t *entries;
     size_t room; /* of them; a power of two, or 0 */
     size_t used; /* those that have, or had, a key */
+    sys_thread_exit_t at_exit;
 } table_t;
 
 /** A call of a destructor that is going on. */
@@ -322,7 +323,7 @@ static apr_status_t begin_thread(void)
         return APR_SUCCESS;
     if (!taken)
         return APR_ENOMEM;
-    const apr_status_t status = sys_at_thread_exit(end_thread, taken);
+    const apr_status_t status = sys_at_thread_exit(&taken->at_exit, end_thread, taken);
     if (status == APR_SUCCESS) {
         mine = taken;
         return status;

@@ -390,10 +390,9 @@ static void end(worker_t *worker)
 static _Thread_local sys_event_t alarm_of_thread;
 static _Thread_local int has_alarm_of_thread;
 
-/** The thread ends: if by a task, it was no end of the worker's. */
-static void leave_thread(void *context)
+/** The target has ended: if with its thread, by a task, it was no end of the worker's. */
+static void leave_thread(void)
 {
-    (void)context;
     if (has_alarm_of_thread)
         sys_event_close(&alarm_of_thread);
     has_alarm_of_thread = 0;
@@ -403,15 +402,14 @@ static void leave_thread(void *context)
 /** Take over the alarm that was given. */
 static apr_status_t adopt_alarm(worker_t *worker)
 {
-    const char *name = worker->call->boot->name;
-    const int is_thread = worker->hand.head->is_of_threads != 0;
-    if (is_thread && sys_at_thread_exit(leave_thread, NULL) != APR_SUCCESS)
-        return mproc_fail(APR_ENOMEM, "%s: no memory to notice its end", name);
     const apr_status_t status = sys_event_adopt(&worker->alarm, (sys_handle_t)mproc_call_handle(worker->call, 0));
     if (status != APR_SUCCESS)
-        return mproc_fail(status, "%s: the alarm was not given", name);
-    alarm_of_thread = worker->alarm;
-    has_alarm_of_thread = is_thread;
+        return mproc_fail(status, "%s: the alarm was not given", worker->call->boot->name);
+    if (worker->hand.head->is_of_threads) {
+        alarm_of_thread = worker->alarm;
+        has_alarm_of_thread = 1;
+        worker->call->at_end = leave_thread;
+    }
     return APR_SUCCESS;
 }
 

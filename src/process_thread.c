@@ -19,6 +19,7 @@ typedef struct thread_t {
     mproc_call_t call; /* here, and not on the thread's stack, as the target may end the thread */
     _Atomic int has_ended;
     int exitcode;
+    sys_thread_exit_t at_exit;
 } thread_t;
 
 /** Close the handles that the target was given: it does not run, and nobody else will. */
@@ -56,7 +57,7 @@ static void end_without_return(void *context)
 static apr_status_t prepare(thread_t *thread)
 {
     boot_t *boot = boot_of(&thread->process->block);
-    if (sys_at_thread_exit(end_without_return, thread) != APR_SUCCESS)
+    if (sys_at_thread_exit(&thread->at_exit, end_without_return, thread) != APR_SUCCESS)
         return mproc_fail(APR_ENOMEM, "%s: no memory to notice its end", boot->name);
     return call_open(&thread->call, boot);
 }

@@ -251,11 +251,19 @@ void sys_unpark(_Atomic uint32_t *word, unsigned count);
 
 /* ---- thread ------------------------------------------------------------------------------------------------------ */
 
+/** What a thread's end is to call: kept by whoever has it called until then, and the backend's meanwhile. */
+typedef struct sys_thread_exit_t {
+    void (*function)(void *context);
+    void *context;
+    uint32_t thread; /* whose end, on Windows */
+    struct sys_thread_exit_t *next;
+} sys_thread_exit_t;
+
 /**
  * Have a function called when this thread ends, the last one first. What is registered by those that are called is
- * called as well.
+ * called as well; the memory is free for that, or to go, from the call on.
  */
-apr_status_t sys_at_thread_exit(void (*function)(void *context), void *context);
+apr_status_t sys_at_thread_exit(sys_thread_exit_t *at_exit, void (*function)(void *context), void *context);
 
 /** Around the making of a thread of the library's own: the program's handlers for signals are not to run on it. */
 void sys_hold_signals(void);

@@ -1,16 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <pthread.h>
 #include <signal.h>
-#include <stdlib.h>
 
 #include "unix.h"
-
-/** What a thread's end is to call. */
-typedef struct exit_t {
-    void (*function)(void *context);
-    void *context;
-    struct exit_t *next;
-} exit_t;
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static pthread_key_t key;
@@ -20,10 +12,9 @@ static _Atomic int is_made; /* threads may begin while the program ends */
 static void call(void *value)
 {
     while (value) {
-        exit_t *const exit = value;
-        pthread_setspecific(key, exit->next);
-        exit->function(exit->context);
-        free(exit);
+        const sys_thread_exit_t *const at_exit = value;
+        pthread_setspecific(key, at_exit->next);
+        at_exit->function(at_exit->context);
         value = pthread_getspecific(key);
     }
 }
@@ -41,18 +32,12 @@ __attribute__((destructor)) static void delete_key(void)
     is_made = 0;
 }
 
-apr_status_t sys_at_thread_exit(void (*function)(void *context), void *context)
+apr_status_t sys_at_thread_exit(sys_thread_exit_t *at_exit, void (*function)(void *context), void *context)
 {
     if (pthread_once(&once, make_key) != 0 || !is_made)
         return APR_ENOMEM;
-    exit_t *made = malloc(sizeof *made);
-    if (!made)
-        return APR_ENOMEM;
-    *made = (exit_t){function, context, pthread_getspecific(key)};
-    if (pthread_setspecific(key, made) == 0)
-        return APR_SUCCESS;
-    free(made);
-    return APR_ENOMEM;
+    *at_exit = (sys_thread_exit_t){.function = function, .context = context, .next = pthread_getspecific(key)};
+    return pthread_setspecific(key, at_exit) == 0 ? APR_SUCCESS : APR_ENOMEM;
 }
 
 static _Thread_local sigset_t held;

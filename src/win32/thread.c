@@ -4,17 +4,7 @@
  * so for a fiber that is deleted. By the thread that it ran on that is as well: what is given back then is had anew by
  * whoever asks for it. By another thread it is no end: the first one goes on with what it has, which stays taken.
  */
-#include <stdlib.h>
-
 #include "win32.h"
-
-/** What a thread's end is to call. */
-typedef struct exit_t {
-    void (*function)(void *context);
-    void *context;
-    DWORD thread;
-    struct exit_t *next;
-} exit_t;
 
 static INIT_ONCE once = INIT_ONCE_STATIC_INIT;
 static DWORD slot = FLS_OUT_OF_INDEXES;
@@ -29,14 +19,14 @@ static void NTAPI call(void *value)
     if (is_process_ending && is_process_ending())
         return;
     while (value) {
-        exit_t *const exit = value;
+        const sys_thread_exit_t *const at_exit = value;
+        sys_thread_exit_t *const next = at_exit->next;
         if (is_end)
-            FlsSetValue(slot, exit->next);
-        if (exit->thread == GetCurrentThreadId())
-            exit->function(exit->context);
+            FlsSetValue(slot, next);
+        if (at_exit->thread == GetCurrentThreadId())
+            at_exit->function(at_exit->context);
         /* With what was registered meanwhile. */
-        value = is_end ? FlsGetValue(slot) : exit->next;
-        free(exit);
+        value = is_end ? FlsGetValue(slot) : next;
     }
 }
 
@@ -55,18 +45,12 @@ static BOOL CALLBACK get_slot(INIT_ONCE *of, void *data, void **context)
     return slot != FLS_OUT_OF_INDEXES;
 }
 
-apr_status_t sys_at_thread_exit(void (*function)(void *context), void *context)
+apr_status_t sys_at_thread_exit(sys_thread_exit_t *at_exit, void (*function)(void *context), void *context)
 {
     if (!InitOnceExecuteOnce(&once, get_slot, NULL, NULL))
         return APR_ENOMEM;
-    exit_t *made = malloc(sizeof *made);
-    if (!made)
-        return APR_ENOMEM;
-    *made = (exit_t){function, context, GetCurrentThreadId(), FlsGetValue(slot)};
-    if (FlsSetValue(slot, made))
-        return APR_SUCCESS;
-    free(made);
-    return APR_ENOMEM;
+    *at_exit = (sys_thread_exit_t){function, context, GetCurrentThreadId(), FlsGetValue(slot)};
+    return FlsSetValue(slot, at_exit) ? APR_SUCCESS : APR_ENOMEM;
 }
 
 /* A handler for the console's events has a thread of its own. */

@@ -601,12 +601,14 @@ static void note_end(void *count)
 
 static DWORD WINAPI end_at_once(void *count)
 {
-    return sys_at_thread_exit(note_end, count) != APR_SUCCESS;
+    static sys_thread_exit_t at_exit;
+    return sys_at_thread_exit(&at_exit, note_end, count) != APR_SUCCESS;
 }
 
 static DWORD WINAPI end_by_call(void *count)
 {
-    ExitThread((DWORD)(sys_at_thread_exit(note_end, count) != APR_SUCCESS));
+    static sys_thread_exit_t at_exit;
+    ExitThread((DWORD)(sys_at_thread_exit(&at_exit, note_end, count) != APR_SUCCESS));
 }
 
 static DWORD WINAPI end_without(void *count)
@@ -635,8 +637,9 @@ static void test_threads_end(void **state)
 static int end_with_it(mproc_call_t *call)
 {
     static common_t *common;
+    static sys_thread_exit_t at_exit;
     common = common_of(call);
-    if (!common || sys_at_thread_exit(note_end, &common->has_gone) != APR_SUCCESS)
+    if (!common || sys_at_thread_exit(&at_exit, note_end, &common->has_gone) != APR_SUCCESS)
         return 9;
     return 0;
 }
