@@ -91,6 +91,15 @@ int server_of(int parent)
     return 0;
 }
 
+int server_within(int parent, int seconds)
+{
+    const apr_time_t end = apr_time_now() + apr_time_from_sec(seconds) * slowdown();
+    int server;
+    while ((server = server_of(parent)) == 0 && apr_time_now() < end)
+        apr_sleep(5000);
+    return server;
+}
+
 int descriptors_of(int pid)
 {
     char path[64];

@@ -19,6 +19,9 @@ int children_of(int parent, int *pids, int capacity);
 /** The fork server that a process started, or 0. */
 int server_of(int parent);
 
+/** Wait until a process has a fork server, whose program runs: that, or 0 if it has none within so many seconds. */
+int server_within(int parent, int seconds);
+
 /** How many descriptors a process has open; -1 if it is gone. */
 int descriptors_of(int pid);
 
