@@ -386,12 +386,12 @@ static void end(worker_t *worker)
     end_copy(worker);
 }
 
-/* The alarm of a worker that is a thread, which a task may end: the worker itself, on the stack, is gone by then. */
+/* This worker's alarm, again: a task may end the thread, and with its stack the worker is gone. */
 static _Thread_local sys_event_t alarm_of_thread;
 static _Thread_local int has_alarm_of_thread;
 
-/** The target has ended: if with its thread, by a task, it was no end of the worker's. */
-static void leave_thread(void)
+/** The worker ends, or the call has: if with its thread, by a task, it was no end of the worker's. */
+static void leave_pool(void)
 {
     if (has_alarm_of_thread)
         sys_event_close(&alarm_of_thread);
@@ -405,11 +405,9 @@ static apr_status_t adopt_alarm(worker_t *worker)
     const apr_status_t status = sys_event_adopt(&worker->alarm, (sys_handle_t)mproc_call_handle(worker->call, 0));
     if (status != APR_SUCCESS)
         return mproc_fail(status, "%s: the alarm was not given", worker->call->boot->name);
-    if (worker->hand.head->is_of_threads) {
-        alarm_of_thread = worker->alarm;
-        has_alarm_of_thread = 1;
-        worker->call->at_end = leave_thread;
-    }
+    alarm_of_thread = worker->alarm;
+    has_alarm_of_thread = 1;
+    worker->call->at_end = leave_pool;
     return APR_SUCCESS;
 }
 
@@ -456,8 +454,6 @@ int pool_work(mproc_call_t *call)
     }
     if (trace_is_on())
         trace_flush();
-    pool_of_thread = NULL;
-    has_alarm_of_thread = 0;
-    sys_event_close(&worker.alarm);
+    leave_pool();
     return has_begun ? 0 : EXIT_NOT_STARTED;
 }
