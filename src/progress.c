@@ -181,8 +181,8 @@ static void write_figures(figures_t *figures, const mproc_progress_t *progress)
     *figures = (figures_t){"", 0};
     if (total > 0) {
         /* All of it is 100 % and nothing less is. */
-        const int percent = done < total ? (int)((double)done * 100 / (double)total) : 100;
-        add(figures, "%llu/%llu  %d%%", done, total, done < total && percent > 99 ? 99 : percent);
+        const double share = (double)done * 100 / (double)total;
+        add(figures, "%llu/%llu  %d%%", done, total, done >= total ? 100 : share > 99 ? 99 : (int)share);
     } else {
         add(figures, "%llu", done);
     }
