@@ -48,7 +48,7 @@ static baseline_t measure_at_rest(void)
     for (int same = 0; same < 10;) {
         apr_sleep(1000);
         const baseline_t now = measure();
-        same = is_same(&now, &last) ? same + 1 : 0;
+        same = is_same(&now, &last) && now.info.members == last.info.members ? same + 1 : 0;
         last = now;
     }
     return last;
