@@ -527,8 +527,9 @@ static void tell(mproc_pool_info_t *info, const pool_t *pool)
     info->done = info->failed = pool->lost;
     for (unsigned i = 0; i < pool->opts.workers; i++) {
         const pool_slot_t *slot = pool_slot(pool->head, i);
-        info->done += shm_load64(&slot->done);
-        info->failed += shm_load64(&slot->failed);
+        /* In this order: those that have failed are never more than those that are done. */
+        info->failed += pool_read_count(pool, i, &slot->failed);
+        info->done += pool_read_count(pool, i, &slot->done);
         if (!pool->workers[i].process)
             continue;
         info->ready += shm_load(&slot->stage) == SLOT_READY;

@@ -191,15 +191,36 @@ static int end_single(pool_hand_t *hand, const pool_claim_t *claim)
     }
 }
 
-int pool_end_claim(pool_hand_t *hand, const pool_claim_t *claim)
+static int end_units(pool_hand_t *hand, const pool_claim_t *claim)
 {
-    if (claim->unit == POOL_NO_UNIT)
-        return end_single(hand, claim);
     const uint32_t count = unit_count(claim->word);
     if (!shm_replace(&pool_units(claim->record)[claim->unit], claim->word, unit_word(UNIT_DONE, hand->number, count)))
         return 0;
     hand->uncounted += count;
     return 1;
+}
+
+static void open_count(shm_u64_t *count)
+{
+    shm_write64(count, shm_read64(count) | COUNT_IS_OPEN);
+}
+
+static void close_count(shm_u64_t *count, int has_ended)
+{
+    shm_write64(count, (shm_read64(count) & ~COUNT_IS_OPEN) + (has_ended ? COUNT_ONE : 0));
+}
+
+int pool_end_claim(pool_hand_t *hand, const pool_claim_t *claim, int has_failed)
+{
+    pool_slot_t *slot = hand->slot;
+    open_count(&slot->done);
+    if (has_failed)
+        open_count(&slot->failed);
+    const int has_ended = claim->unit == POOL_NO_UNIT ? end_single(hand, claim) : end_units(hand, claim);
+    close_count(&slot->done, has_ended);
+    if (has_failed)
+        close_count(&slot->failed, has_ended);
+    return has_ended;
 }
 
 apr_status_t pool_merge_error(pool_record_t *record, const mproc_task_error_t *error, sys_time_t deadline)

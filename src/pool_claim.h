@@ -36,8 +36,8 @@ int pool_claim(pool_hand_t *hand, pool_claim_t *claim);
 /** Whether the owner has not taken it away. */
 int pool_has_claim(const pool_claim_t *claim);
 
-/** End a task: whether it was still the worker's. If not, nobody wants its result. */
-int pool_end_claim(pool_hand_t *hand, const pool_claim_t *claim);
+/** End a task, and count it: whether it was still the worker's. If not, nobody wants its result. */
+int pool_end_claim(pool_hand_t *hand, const pool_claim_t *claim, int has_failed);
 
 /** Note how long a claim's units have taken, in microseconds, so that the next claim has as many as are worth it. */
 void pool_note_time(pool_hand_t *hand, const pool_claim_t *claim, sys_time_t taken);

@@ -174,13 +174,21 @@ typedef struct pool_slot_t {
     shm_u64_t since;              /* when it began that, as sys_now() has it, if it is timed */
     shm_u64_t part;               /* the part whose units it looks at, or has not counted: a place; 0: none */
     shm_u64_t result;             /* memory that it has taken for a result: an offset; 0: none */
-    shm_u64_t done;               /* how many tasks, since the pool was made */
-    shm_u64_t failed;             /* of these */
+    shm_u64_t done;               /* how many tasks, since the pool was made: a count, see below */
+    shm_u64_t failed;             /* of these: another one */
     shm_u32_t stage;
     shm_u32_t has_error; /* of the units that it has claimed: to be told once they are done */
     uint64_t reserved;
     mproc_task_error_t error; /* that one; or why it could not begin */
 } pool_slot_t;
+
+/**
+ * A worker counts what it has done in twos. The lowest bit is for the moment in which it ends a claim: that one counts,
+ * too, unless it runs still or was taken away. So a count is right whenever the worker dies, and whoever is told of the
+ * end finds it counted.
+ */
+#define COUNT_IS_OPEN ((uint64_t)1)
+#define COUNT_ONE ((uint64_t)2)
 
 /** In place of a unit, for a single task. */
 #define POOL_NO_UNIT UINT32_MAX

@@ -327,6 +327,9 @@ void pool_settle_failed_start(pool_t *pool, unsigned number);
 /** Whether a thread is done with what was taken from it, if anything was. With the lock held. */
 int pool_is_doom_over(const pool_t *pool, unsigned number);
 
+/** Read a worker's count of its tasks: see COUNT_IS_OPEN. With the lock held. */
+uint64_t pool_read_count(const pool_t *pool, unsigned number, const shm_u64_t *count);
+
 /** Take a task away from the worker that runs it: whether it did. It is killed, and the rest follows. With the lock. */
 int pool_doom_single(future_t *future, uint64_t state, const mproc_task_error_t *error);
 int pool_doom_units(map_t *map, pool_record_t *record, uint32_t unit, uint32_t word, const mproc_task_error_t *error);

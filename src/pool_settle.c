@@ -32,7 +32,7 @@ void pool_drain(pool_t *pool)
     }
 }
 
-/* ---- What a worker leaves behind --------------------------------------------------------------------------------- */
+/* ---- What was taken from a worker -------------------------------------------------------------------------------- */
 
 /** Do the rest with a task that was taken from a worker, which is gone, or done with it. */
 static void end_doom(pool_t *pool, unsigned number)
@@ -55,20 +55,53 @@ static void end_doom(pool_t *pool, unsigned number)
         pool_free_record(pool, record);
 }
 
-int pool_is_doom_over(const pool_t *pool, unsigned number)
+/** Whether a worker is not done yet with what was taken from it. */
+static int has_doomed_claim(const pool_t *pool, unsigned number)
 {
     const pool_doom_t *doom = &pool->workers[number].doom;
-    if (!pool->head->is_of_threads || !doom->record)
+    if (!doom->record)
         return 0;
     /* It may have another one by now; but this one it cannot have got once more. */
     const uint64_t claim = pool_place(doom->record) << 32 | (doom->map ? doom->unit : POOL_NO_UNIT);
-    return shm_load64(&pool_slot(pool->head, number)->claim) != claim;
+    return shm_load64(&pool_slot(pool->head, number)->claim) == claim;
+}
+
+int pool_is_doom_over(const pool_t *pool, unsigned number)
+{
+    return pool->head->is_of_threads && pool->workers[number].doom.record && !has_doomed_claim(pool, number);
 }
 
 int pool_worker_id(const pool_t *pool, unsigned number)
 {
     return pool->head->is_of_threads ? pool->owner : pool->workers[number].pid;
 }
+
+/* ---- How many ---------------------------------------------------------------------------------------------------- */
+
+uint64_t pool_read_count(const pool_t *pool, unsigned number, const shm_u64_t *count)
+{
+    pool_claim_t claim;
+    for (;;) {
+        const uint64_t value = shm_load64(count);
+        if (!(value & COUNT_IS_OPEN))
+            return value / COUNT_ONE;
+        const int has_ended =
+            pool_see_claim(pool->head, number, &claim) != CLAIM_RUNS && !has_doomed_claim(pool, number);
+        /* If it has gone on since then, it was another claim that was looked at. */
+        if (shm_load64(count) == value)
+            return value / COUNT_ONE + (uint64_t)has_ended;
+    }
+}
+
+/** A dead worker's counts: before what it had claimed is seen to. */
+static void close_counts(pool_t *pool, unsigned number)
+{
+    pool_slot_t *slot = pool_slot(pool->head, number);
+    shm_write64(&slot->done, pool_read_count(pool, number, &slot->done) * COUNT_ONE);
+    shm_write64(&slot->failed, pool_read_count(pool, number, &slot->failed) * COUNT_ONE);
+}
+
+/* ---- What a dead worker leaves behind ---------------------------------------------------------------------------- */
 
 /** See to what a dead worker has claimed: whether it died of it. */
 static int lose_claim(pool_t *pool, unsigned number, const mproc_task_error_t *error)
@@ -122,6 +155,7 @@ static int clean_up(pool_t *pool, unsigned number, const mproc_task_error_t *err
 {
     pool_slot_t *slot = pool_slot(pool->head, number);
     const int was_doomed = pool->workers[number].doom.record != NULL;
+    close_counts(pool, number);
     pool_drain(pool);
     drop_result(pool, number);
     const uint64_t part = shm_load64(&slot->part);
@@ -196,7 +230,7 @@ static void settle(pool_t *pool, unsigned number)
                     pool->name, pid, how);
     const pool_slot_t *slot = pool_slot(pool->head, number);
     const uint32_t stage = shm_load(&slot->stage);
-    const int had_none = !worker->is_killed && shm_load64(&slot->done) == worker->done;
+    const int had_none = !worker->is_killed && pool_read_count(pool, number, &slot->done) == worker->done;
     const int had_task = clean_up(pool, number, &error);
     /* A worker that had the time to end in order has not died of what was taken from it. */
     if (had_task && stage != SLOT_LEAVING) {

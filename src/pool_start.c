@@ -57,7 +57,7 @@ apr_status_t pool_start_worker(pool_t *pool, unsigned number)
     }
     memset(&slot->error, 0, sizeof slot->error);
     shm_store(&slot->stage, SLOT_STARTING);
-    worker->done = shm_load64(&slot->done);
+    worker->done = pool_read_count(pool, number, &slot->done);
     pool->restarts += worker->was_started != 0;
     const apr_status_t status = launch(pool, worker, &opts);
     if (status != APR_SUCCESS) {

@@ -262,17 +262,11 @@ static int run(worker_t *worker, const pool_claim_t *claim)
         pool_note_time(hand, claim, sys_now() - claim->since);
     if (hand->tells_time)
         trace(worker, claim, !has_failed ? APR_SUCCESS : is_single ? claim->record->status : slot->error.status);
-    shm_write64(&slot->done, shm_read64(&slot->done) + 1);
-    if (has_failed)
-        shm_write64(&slot->failed, shm_read64(&slot->failed) + 1);
     worker->tasks++;
     /* From here on its record has the result's memory, whoever gives it back. */
     if (is_single && shm_read64(&slot->result))
         shm_store64(&slot->result, 0);
-    if (!pool_end_claim(hand, claim)) {
-        /* The owner has counted it. */
-        shm_write64(&slot->done, shm_read64(&slot->done) - 1);
-        shm_write64(&slot->failed, shm_read64(&slot->failed) - (has_failed != 0));
+    if (!pool_end_claim(hand, claim, has_failed)) {
         shm_store(&slot->has_error, 0);
         /* The owner took it, and kills this worker: another task must not die of that. Threads cannot be killed. */
         shm_store64(&slot->claim, 0);

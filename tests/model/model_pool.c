@@ -18,6 +18,7 @@ typedef enum operation_kind_t {
     DRAINED,   /* go on when all that was put in has ended, as far as the dispatcher knows */
     START,     /* the workers */
     ASLEEP,    /* go on when they sleep */
+    COUNTED,   /* what has ended, like this one, is counted */
     SHUT,      /* and have all end */
     TERMINATE, /* likewise, at once */
     STOP       /* that is all */
@@ -81,6 +82,26 @@ static void cancel(future_t *future)
     pool_alarm(&own.pool);
 }
 
+/** Whenever the owner looks, what has ended is counted once. */
+static void check_counts(const future_t *future)
+{
+    const pool_t *pool = &own.pool;
+    uint64_t done = pool->lost;
+    uint64_t failed = pool->lost;
+    for (unsigned i = 0; i < workers; i++) {
+        done += pool_read_count(pool, i, &ground.slots[i].done);
+        failed += pool_read_count(pool, i, &ground.slots[i].failed);
+    }
+    model_require(done >= own.ends && done <= own.submitted, "of %u tasks %u have ended, and %u are done",
+                  own.submitted, own.ends, (unsigned)done);
+    /* What a task says of itself is not modelled. */
+    if (fails || future->error.status != APR_SUCCESS)
+        model_require(failed >= own.ends && failed <= own.submitted, "of %u tasks %u have ended, and %u have failed",
+                      own.submitted, own.ends, (unsigned)failed);
+    else
+        model_require(failed == 0, "none of the tasks fails, and %u have failed", (unsigned)failed);
+}
+
 /** What the program's thread does next: whether it can go on. */
 static int go_on(void)
 {
@@ -125,6 +146,9 @@ static int go_on(void)
         break;
     case ASLEEP:
         linger();
+        break;
+    case COUNTED:
+        check_counts(future);
         break;
     case STOP:
         stop();
@@ -231,6 +255,8 @@ static void check_end(void)
                   own.submitted, own.ends);
     model_require(free_records == room, "of %u records %u are free", room, free_records);
     model_require(own.pool.queued == 0, "some wait for room");
+    if (has_counts)
+        check_counts(own.futures[0]);
 }
 
 static void body_of_model(int process)
@@ -258,6 +284,7 @@ typedef struct run_t {
     unsigned kills;
     unsigned ring_length;
     int has_looker; /* one may look before it sleeps */
+    int fails;      /* all tasks do */
 } run_t;
 
 static void explore(const run_t *run)
@@ -265,11 +292,13 @@ static void explore(const run_t *run)
     program = run->program;
     workers = run->workers;
     processes = (int)(1 + run->workers + run->kept);
-    has_again = has_list = has_end = 0;
+    fails = run->fails;
+    has_again = has_list = has_end = has_counts = 0;
     for (const operation_t *operation = program;; operation++) {
         has_again |= operation->retries > 0;
         has_list |= operation->kind == SUBMIT_LISTED || operation->kind == LIST || operation->kind == LET_GO;
         has_end |= operation->kind == SHUT || operation->kind == TERMINATE;
+        has_counts |= operation->kind == COUNTED;
         if (operation->kind >= SHUT)
             break;
     }
@@ -304,6 +333,11 @@ static const operation_t listed[] = {{SUBMIT_LISTED, 0, 1}, {SUBMIT, 1, 0}, {STA
 static const operation_t cancelled[] = {{SUBMIT, 0, 1}, {START, 0, 0}, {LATER, 0, 0}, {CANCEL, 0, 0}, {SHUT, 0, 0}};
 static const operation_t cancelled_once[] = {{SUBMIT, 0, 0}, {START, 0, 0}, {CANCEL, 0, 0},
                                              {SUBMIT, 1, 0}, {AWAIT, 1, 0}, {STOP, 0, 0}};
+static const operation_t counted[] = {{SUBMIT, 0, 1}, {START, 0, 0}, {AWAIT, 0, 0}, {COUNTED, 0, 0}, {STOP, 0, 0}};
+static const operation_t counted_as_cancelled[] = {{SUBMIT, 0, 0}, {START, 0, 0},   {LATER, 0, 0},
+                                                   {CANCEL, 0, 0}, {COUNTED, 0, 0}, {SHUT, 0, 0}};
+static const operation_t counted_between[] = {{SUBMIT, 0, 0},  {SUBMIT, 1, 0}, {START, 0, 0},   {AWAIT, 0, 0},
+                                              {COUNTED, 0, 0}, {AWAIT, 1, 0},  {COUNTED, 1, 0}, {STOP, 0, 0}};
 static const operation_t let_go[] = {{SUBMIT, 0, 0}, {START, 0, 0}, {LET_GO, 0, 0}, {SHUT, 0, 0}};
 static const operation_t reused[] = {{SUBMIT_LISTED, 0, 0}, {START, 0, 0},   {DRAINED, 0, 0},
                                      {SUBMIT_LISTED, 1, 0}, {DRAINED, 1, 0}, {STOP, 0, 0}};
@@ -321,6 +355,11 @@ static const run_t short_runs[] = {
     {.name = "listed", .program = listed, .workers = 1, .kept = 1, .kills = 1},
     {.name = "terminated", .program = terminated, .workers = 1, .kills = 1},
     {.name = "cancelled", .program = cancelled, .workers = 1, .kept = 1, .kills = 1},
+    {.name = "counted, a death", .program = counted, .workers = 1, .kept = 1, .kills = 1},
+    {.name = "counted as failed, a death", .program = counted, .workers = 1, .kept = 1, .kills = 1, .fails = 1},
+    {.name = "counted in between", .program = counted_between, .workers = 1},
+    {.name = "counted as cancelled", .program = counted_as_cancelled, .workers = 1, .kept = 1},
+    {.name = "counted as cancelled or failed", .program = counted_as_cancelled, .workers = 1, .kept = 1, .fails = 1},
     {.name = "cancelled, and another", .program = cancelled_once, .workers = 1, .kept = 1},
     {.name = "cancelled to make room", .program = fed_after, .workers = 1, .kept = 1, .ring_length = 2},
     {.name = "more than there is room for", .program = fed, .workers = 1, .kept = 1, .kills = 1, .ring_length = 2},

@@ -65,6 +65,7 @@ static int has_queue;  /* a ring may be full, or begin anew */
 static int has_list;   /* records may be listed */
 static int has_end;    /* workers are to end */
 static int has_looker; /* one may look before it sleeps */
+static int has_counts; /* it matters what workers have counted */
 static int lingers;    /* the owner lets workers go on until they sleep, before it ends */
 
 /* Words that only the models know: whether the owner's alarm is set, and its waiting thread was woken; who is killed by
@@ -163,7 +164,8 @@ static int is_uncounted(const volatile void *at)
 {
     for (unsigned i = 0; i < SLOTS; i++) {
         const pool_slot_t *slot = &ground.slots[i];
-        if (at == &slot->done || at == &slot->failed || at == &slot->since || at == &slot->stage || at == &slot->result)
+        if ((!has_counts && (at == &slot->done || at == &slot->failed)) || at == &slot->since || at == &slot->stage ||
+            at == &slot->result)
             return 1;
     }
     return 0;
@@ -856,7 +858,7 @@ static void write_errors(void)
 enum { TAG_RUNS = 1, TAG_RECORD_SHIFT = 4, TAG_UNIT_SHIFT = 8, TAG_COUNT_SHIFT = 12, TAG_TELLS = 1 << 20 };
 
 static worker_t the_worker;
-static int fails; /* units, as bits: those whose task fails */
+static int fails; /* units, as bits: those whose task fails; single tasks do as the first one */
 
 static unsigned record_number(const pool_record_t *record)
 {
@@ -887,7 +889,7 @@ static int run_one(mproc_task_t *task, const void *in, size_t size)
     (void)in;
     (void)size;
     go_on_for_long(task);
-    return 0;
+    return fails & 1;
 }
 
 static int run_some(mproc_task_t *task, const void *in, void *out, size_t count)
@@ -1379,6 +1381,8 @@ static void lay_ground(void)
         name(&slot->claim, 8, "claim of", i);
         name(&slot->part, 8, "part of", i);
         name(&slot->has_error, 4, "has_error of", i);
+        name(&slot->done, 8, "done of", i);
+        name(&slot->failed, 8, "failed of", i);
         name(&slot_index[i], 8, "index of", i);
     }
     for (unsigned i = 0; i < RECORDS; i++) {

@@ -381,6 +381,16 @@ static void kill_some(unsigned long long *random)
     }
 }
 
+/** See that what was counted once stays so. */
+static void look_at_counts(mproc_pool_info_t *before)
+{
+    mproc_pool_info_t info;
+    must(mproc_pool_info(pool, &info), "info");
+    if (info.done < before->done || info.failed < before->failed || info.failed > info.done)
+        fault("tasks are not counted any more", (long)info.done, (long)info.failed);
+    *before = info;
+}
+
 static void make_pool_of_victims(void)
 {
     /* Those that are killed before they are ready are no reason to give up. */
@@ -396,7 +406,7 @@ static void run_for(int64_t microseconds, unsigned long long *random)
     const int64_t end = (int64_t)apr_time_now() + microseconds;
     const long before = atomic_load(&kills);
     const long known = atomic_load(&deaths);
-    mproc_pool_info_t info;
+    mproc_pool_info_t info = {0};
     make_pool_of_victims();
     atomic_store(&stop, 0);
     atomic_store(&is_ending, 0);
@@ -408,6 +418,7 @@ static void run_for(int64_t microseconds, unsigned long long *random)
     while ((int64_t)apr_time_now() < end && atomic_load(&faults) == 0) {
         usleep((useconds_t)(next_random(random) % 6000));
         kill_some(random);
+        look_at_counts(&info);
         look_for_stalls();
     }
     const int is_violent = next_random(random) % 2 == 0;
@@ -427,7 +438,7 @@ static void run_for(int64_t microseconds, unsigned long long *random)
         }
     for (int i = 0; i < CLIENTS; i++)
         end_later(&clients[i].later);
-    must(mproc_pool_info(pool, &info), "info");
+    look_at_counts(&info);
     const long killed = atomic_load(&kills) - before;
     const long lost = atomic_load(&deaths) - known;
     if (lost > (long)info.deaths || lost > killed)
