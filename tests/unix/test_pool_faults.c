@@ -41,12 +41,25 @@ static int is_same(const baseline_t *one, const baseline_t *other)
            one->descriptors == other->descriptors && one->blocks == other->blocks;
 }
 
-/** What there is when it has been the same for a while: a pool's own thread may have a file open just now. */
+/* A pool whose thread is to look now and then: what a worker still looked at when it was over is freed then. */
+static mproc_pool_t *watched;
+
+static void have_it_look(mproc_pool_t *pool);
+
+/** Let some time pass. What was listed for the pool's own thread is freed by that, which may have a file open. */
+static void pass_time(void)
+{
+    apr_sleep(1000);
+    if (watched)
+        have_it_look(watched);
+}
+
+/** What there is when it has been the same for a while. */
 static baseline_t measure_at_rest(void)
 {
     baseline_t last = measure();
     for (int same = 0; same < 10;) {
-        apr_sleep(1000);
+        pass_time();
         const baseline_t now = measure();
         same = is_same(&now, &last) && now.info.members == last.info.members ? same + 1 : 0;
         last = now;
@@ -54,15 +67,7 @@ static baseline_t measure_at_rest(void)
     return last;
 }
 
-/* A pool whose thread is to look now and then: what a worker still looked at when it was over is freed then. */
-static mproc_pool_t *watched;
-
-static void have_it_look(mproc_pool_t *pool);
-
-/**
- * What there is when it is what there was before, or after some time. What was listed for the pool's own thread is
- * freed by that, which may take a moment, and that thread may have a file open just now.
- */
+/** What there is when it is what there was before, or after some time. */
 static baseline_t await_baseline(const baseline_t *before)
 {
     const apr_time_t end = apr_time_now() + MPROC_SECONDS(20);
@@ -70,9 +75,7 @@ static baseline_t await_baseline(const baseline_t *before)
         const baseline_t now = measure();
         if (is_same(&now, before) || apr_time_now() > end)
             return now;
-        apr_sleep(1000);
-        if (watched)
-            have_it_look(watched);
+        pass_time();
     }
 }
 
